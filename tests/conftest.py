@@ -1,0 +1,90 @@
+"""Tiny real objects, made once a run: Korean sentences, a tokenizer, English-shaped sources, a corpus file."""
+
+import os
+import random
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
+
+WHO = "국회는 정부는 위원회는 학생은 선생님은 회사는 시민은 아이들은 연구자는 기자는".split()
+WHEN = "오늘 어제 지난해 올해 매일 아침에 저녁에 봄에 겨울에 가끔".split()
+WHAT = "법률안을 예산을 책을 문제를 계획을 노래를 보고서를 음식을 자료를 제도를".split()
+HOW = "빠르게 천천히 다시 함께 새로 자세히 조용히 처음으로".split()
+DID = "검토하였다. 만들었다. 읽었다. 바꾸었다. 발표하였다. 준비한다. 살펴본다. 고쳤다.".split()
+
+
+def korean_sentences(count: int, seed: int = 0) -> list[str]:
+    """Different grammatical Korean sentences of 4 to 9 words."""
+    chooser = random.Random(seed)
+    found: dict[str, None] = {}
+    while len(found) < count:
+        words = [chooser.choice(WHO), chooser.choice(WHEN), chooser.choice(WHAT), chooser.choice(HOW)]
+        if chooser.random() < 0.5:
+            words += [chooser.choice(WHAT).replace("을", "과").replace("를", "와"), chooser.choice(WHAT)]
+        if chooser.random() < 0.3:
+            words.append(f"{chooser.randint(2, 99)}번")
+        found[" ".join([*words, chooser.choice(DID)])] = None
+    return list(found)
+
+
+@pytest.fixture(scope="session")
+def tiny_sentences() -> list[str]:
+    """200 Korean sentences."""
+    return korean_sentences(200)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tiny_sentences):
+    """A tokenizer of 300 pieces trained on them."""
+    from xpt.tokenizer import train_tokenizer
+
+    return train_tokenizer(korean_sentences(1500), 300)
+
+
+@pytest.fixture(scope="session")
+def corpus_file(tmp_path_factory) -> Path:
+    """1,500 sentences, one a line."""
+    path = tmp_path_factory.mktemp("text") / "korean.txt"
+    path.write_text("\n".join(korean_sentences(1500)) + "\n", encoding="utf-8")
+    return path
+
+
+def tiny_config(family: str, **changes):
+    """A config of the family with 3 layers of width 32."""
+    shape = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "num_hidden_layers": 3}
+    if family == "bert":
+        return BertConfig(vocab_size=120, max_position_embeddings=40, **{**shape, **changes})
+    return RobertaConfig(
+        vocab_size=120, max_position_embeddings=42, type_vocab_size=1, layer_norm_eps=1e-5, **{**shape, **changes}
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory):
+    """Give `tiny_source("roberta" or "bert", head=True)` the folder of a random source checkpoint."""
+    made: dict[tuple, Path] = {}
+
+    def make(family: str = "roberta", head: bool = True) -> Path:
+        if (family, head) not in made:
+            set_seed(7)
+            config = tiny_config(family)
+            kind = {
+                ("roberta", True): RobertaForMaskedLM,
+                ("bert", True): BertForMaskedLM,
+                ("bert", False): BertModel,
+            }[family, head]
+            model = kind(config)
+            with torch.no_grad():  # biases and norms away from 0 and 1, so that a lost copy is seen
+                for parameter in model.parameters():
+                    parameter.add_(torch.randn_like(parameter) * 0.02)
+            folder = tmp_path_factory.mktemp("sources") / f"{family}-{head}"
+            model.save_pretrained(folder)
+            made[family, head] = folder
+        return made[family, head]
+
+    return make

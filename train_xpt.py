@@ -1,0 +1,65 @@
+"""Cross-lingual Post-Training: an English encoder and text in another language become an encoder of it.
+
+    python train_xpt.py configs/demo.yaml
+    python train_xpt.py configs/xpt_ko_4m.yaml --output_dir output/xpt-ko --seed 1
+    python train_xpt.py --source_model_name_or_path FacebookAI/roberta-base --corpus wiki.txt
+
+Started again with the same options, a run goes on where it stopped; finished, it prints its result.
+`--help` lists every option with the reason for its default.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from xpt.cli import read_recipe
+from xpt.environment import describe_command
+from xpt.errors import XPTError
+from xpt.post_training import PostTraining, load_initial, summarize
+from xpt.preparation import prepare_model, prepare_text
+from xpt.recipe import Recipe
+from xpt.run import Run
+from xpt.source import open_source
+
+
+def post_train(recipe: Recipe, command: str) -> str:
+    """The method, from recipe to run folder; gives back the summary that is printed.
+
+    Raises `XPTError` for anything the user can mend, before anything is written.
+    """
+    run = Run(Path(recipe.training.output_dir), writes=recipe.training.should_save)
+    run.check_settings(recipe.settings())
+    if run.finished:
+        return summarize(run)
+
+    with recipe.training.main_process_first(desc="preparing the text"):
+        source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
+        text = prepare_text(recipe)
+        model, report = load_initial(run) or prepare_model(recipe, source, text)
+    phases = recipe.planned_phases(report["lm_head_transform_is_new"])
+    training = PostTraining(recipe, run, model, report, text, phases)
+
+    run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
+    training.start()
+    for index in range(len(phases)):
+        training.run_phase(index)
+    training.finish(source.describe(), command)
+    return summarize(run)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives back the exit code (2: something the user can mend)."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments)))
+        return 0
+    except XPTError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

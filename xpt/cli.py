@@ -1,0 +1,160 @@
+"""Command line and YAML become a `Recipe`: preset, then recipe files, then flags; the later one wins.
+
+YAML entries are read as if they were flags, so both are checked by the same parser and mean the same.
+"""
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from transformers import HfArgumentParser
+
+from xpt.errors import XPTError
+from xpt.recipe import (
+    PRESETS,
+    CorpusArguments,
+    PhaseArguments,
+    Recipe,
+    SourceArguments,
+    TokenizerArguments,
+    XPTTrainingArguments,
+)
+
+REFUSED = {
+    "max_steps": "--phase1_steps and --phase2_steps",
+    "num_train_epochs": "--phase1_steps and --phase2_steps",
+    "resume_from_checkpoint": "nothing: a run goes on from its --output_dir by itself",
+    "load_best_model_at_end": "nothing: the phases end with their last step",
+    "auto_find_batch_size": "--per_device_train_batch_size and --gradient_accumulation_steps",
+    "train_sampling_strategy": "nothing: rows are shuffled by seed and epoch",
+    "label_smoothing_factor": "nothing: losses would not compare with the baselines",
+}
+
+
+class RecipeParser(HfArgumentParser):
+    """Says what is wrong in one line instead of printing the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise XPTError(f"{message} (see --help)")
+
+    def unknown(self, token: str) -> XPTError:
+        """What to say of an option that does not exist."""
+        flag = token.split("=")[0]
+        near = difflib.get_close_matches(flag, list(self._option_string_actions), n=1)
+        return XPTError(f"unknown option {flag}{f'; did you mean {near[0]}?' if near else ''} (see --help)")
+
+
+def make_parser() -> RecipeParser:
+    """The parser behind `train_xpt.py --help`."""
+    parser = RecipeParser(
+        (SourceArguments, CorpusArguments, TokenizerArguments, PhaseArguments, XPTTrainingArguments),
+        prog="train_xpt.py",
+        description="Cross-lingual Post-Training: an English encoder and text in another language become an "
+        "encoder of that language.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipe", nargs="*", help="YAML files of the options below; flags override them.")
+    return parser
+
+
+def read_recipe(arguments: Sequence[str]) -> Recipe:
+    """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
+    parser = make_parser()
+    files = _leading(arguments)
+    from_files = [(path, _load_yaml(Path(path))) for path in files]
+    flags = list(arguments[len(files) :])
+    preset = _preset(flags, from_files)
+    tokens = _as_flags(PRESETS[preset], f"preset {preset}", parser) if preset else []
+    for path, entries in from_files:
+        tokens += _as_flags(entries, path, parser)
+    tokens += flags
+    _refuse(tokens)
+    if "output_dir" not in {_name(token) for token in tokens}:
+        tokens += ["--output_dir", f"output/{Path(files[-1]).stem if files else 'xpt'}"]
+    try:
+        *parts, _, rest = parser.parse_args_into_dataclasses(
+            args=tokens, look_for_args_file=False, return_remaining_strings=True
+        )
+    except (ValueError, ImportError) as error:
+        raise XPTError(" ".join(str(error).split())) from error
+    if rest:
+        raise parser.unknown(rest[0])
+    source, corpus, tokenizer, phases, training = parts
+    return Recipe(source, corpus, tokenizer, phases, training, _phase_list(phases.phases))
+
+
+def _leading(arguments: Sequence[str]) -> list[str]:
+    files = []
+    for argument in arguments:
+        if argument.startswith("-"):
+            break
+        files.append(argument)
+    return files
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise XPTError(f"{path}: no such recipe; give a YAML file, such as configs/demo.yaml")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise XPTError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(entries, dict):
+        raise XPTError(f"{path}: a recipe is a list of `name: value`")
+    return entries
+
+
+def _as_flags(entries: dict[str, Any], origin: str, parser: RecipeParser) -> list[str]:
+    known = {action.dest for action in parser._actions}
+    tokens: list[str] = []
+    for name, value in entries.items():
+        if name not in known:
+            near = difflib.get_close_matches(str(name), sorted(known), n=1)
+            raise XPTError(
+                f"{origin}: unknown option {name!r}{f'; did you mean {near[0]!r}?' if near else ''}"
+            )
+        if value is None:
+            continue
+        tokens.append(f"--{name}")
+        if isinstance(value, dict) or name == "phases":
+            tokens.append(json.dumps(value))
+        elif isinstance(value, list):
+            tokens += [str(item) for item in value]
+        else:
+            tokens.append(str(value))
+    return tokens
+
+
+def _name(token: str) -> str:
+    return token[2:].split("=")[0].replace("-", "_") if token.startswith("--") else ""
+
+
+def _preset(flags: list[str], from_files: list[tuple[str, dict[str, Any]]]) -> str | None:
+    preset = next((entries["preset"] for _, entries in reversed(from_files) if "preset" in entries), None)
+    for position, token in enumerate(flags):
+        if _name(token) == "preset":
+            preset = token.split("=", 1)[1] if "=" in token else "".join(flags[position + 1 : position + 2])
+    if preset is not None and preset not in PRESETS:
+        raise XPTError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
+    return preset
+
+
+def _refuse(tokens: Sequence[str]) -> None:
+    for token in tokens:
+        if _name(token) in REFUSED:
+            raise XPTError(f"--{_name(token)} contradicts the phases; use {REFUSED[_name(token)]}")
+
+
+def _phase_list(text: str | None) -> list[dict[str, Any]] | None:
+    if text is None:
+        return None
+    try:
+        phases = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise XPTError(f"--phases is not JSON: {error}") from error
+    if not isinstance(phases, list) or not all(isinstance(phase, dict) for phase in phases):
+        raise XPTError("phases: give a list of phases, each with name, train, steps, learning_rate")
+    return phases

@@ -1,0 +1,61 @@
+"""What a result needs to be repeated: command, versions, hardware, peak memory."""
+
+import platform
+import resource
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("xpt", "torch", "transformers", "tokenizers", "sentencepiece", "accelerate", "numpy", "scipy")
+
+
+def describe_command(script: str, arguments: Sequence[str]) -> str:
+    """The command line, as a person would type it again; the interpreter's own path is left out."""
+    return shlex.join(["python", Path(script).name, *arguments])
+
+
+def describe_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide results."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def describe_hardware() -> dict[str, Any]:
+    """Processor, cores in use, matrix instructions, memory and accelerators."""
+    hardware: dict[str, Any] = {
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+    return hardware
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def peak_memory_mib() -> dict[str, int]:
+    """Peak resident memory of this process, and of the GPU where there is one, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
+    peak = {"cpu": int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)}
+    if torch.cuda.is_available():
+        peak["gpu"] = int(torch.cuda.max_memory_allocated() / 2**20)
+    return peak

@@ -1,0 +1,150 @@
+"""Masked-language-model loss of held-out sentences, beside the two baselines that tell whether it learned.
+
+A model that has only learned how frequent each piece is sits on the unigram plateau: its loss looks fine and
+it ignores its input. So the loss is always shown with (1) the loss of the training split's unigram
+frequencies on the same masked positions, and (2) the model's own loss when the visible tokens come from
+another sentence. Masks depend on the evaluation seed and the sentence alone, so runs compare on equal terms.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from xpt.batching import IGNORE_INDEX, Examples, MLMCollator, Row
+
+EVALUATION_SEED = 2021
+EVALUATION_MLM_PROBABILITY = 0.15
+TOKENS_PER_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class MLMEvaluation:
+    """Losses in nats per masked token, over the same `masked_tokens` positions."""
+
+    loss: float
+    masked_tokens: int
+    unigram_loss: float | None = None
+    shuffled_context_loss: float | None = None
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss); infinite where that does not fit a float."""
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+
+def unigram_log_probs(counts: np.ndarray) -> torch.Tensor:
+    """Add-one smoothed log frequencies, shape (vocab_size,), float32."""
+    smoothed = counts.astype(np.float64) + 1.0
+    return torch.from_numpy(np.log(smoothed / smoothed.sum())).float()
+
+
+def evaluate_mlm(
+    model: torch.nn.Module,
+    examples: Examples,
+    log_probs: torch.Tensor | None = None,
+    shuffled_context: bool = False,
+    autocast_dtype: torch.dtype | None = None,
+    description: str = "Evaluating",
+) -> MLMEvaluation:
+    """Loss of `model` on all `examples` at 15 % masking; the model's mode and RNG are left as they were.
+
+    With `log_probs`, shape (vocab_size,), also the unigram loss; with `shuffled_context` also the loss on
+    another sentence's visible tokens.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    own = other = unigram = 0.0
+    masked = 0
+    contexts = _Contexts(examples) if shuffled_context else None
+    try:
+        with torch.no_grad():
+            for rows, batch in _batches(examples, description):
+                labels = batch["labels"]
+                count = int((labels != IGNORE_INDEX).sum())
+                if not count:
+                    continue
+                masked += count
+                own += _summed_loss(model, batch, device, autocast_dtype)
+                if log_probs is not None:
+                    unigram -= float(log_probs[labels[labels != IGNORE_INDEX]].double().sum())
+                if contexts is not None:
+                    other += _summed_loss(model, contexts.exchange(rows, batch), device, autocast_dtype)
+    finally:
+        model.train(was_training)
+    count = max(masked, 1)
+    return MLMEvaluation(
+        loss=own / count,
+        masked_tokens=masked,
+        unigram_loss=unigram / count if log_probs is not None else None,
+        shuffled_context_loss=other / count if contexts is not None else None,
+    )
+
+
+def _summed_loss(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], device: torch.device, dtype: torch.dtype | None
+) -> float:
+    labels = batch["labels"].to(device)
+    inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        # The head is applied to the masked positions alone: the same numbers, without the full logits.
+        hidden = model.roberta(**inputs).last_hidden_state[labels != IGNORE_INDEX]  # (masked, hidden)
+        logits = model.lm_head(hidden)  # (masked, vocab_size)
+    return float(
+        F.cross_entropy(logits.float(), labels[labels != IGNORE_INDEX], reduction="none").double().sum()
+    )
+
+
+def _batches(examples: Examples, description: str) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+    """All examples once, short ones first, about `TOKENS_PER_BATCH` tokens a batch."""
+    collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
+    order = np.argsort(examples.lengths, kind="stable").tolist()
+    rows: list[int] = []
+    with tqdm(total=len(order), desc=description, unit=" sentences", leave=False) as bar:
+        for position, index in enumerate(order):
+            rows.append(index)
+            longest_next = examples.lengths[order[min(position + 1, len(order) - 1)]]
+            if (len(rows) + 1) * longest_next > TOKENS_PER_BATCH or position == len(order) - 1:
+                yield rows, collator([Row(0, np.asarray([row])) for row in rows])
+                bar.update(len(rows))
+                rows = []
+
+
+class _Contexts:
+    """Gives each sentence the visible ordinary tokens of another one, under a seeded derangement."""
+
+    def __init__(self, examples: Examples):
+        self.examples = examples
+        self.reserved = examples.special.reserved
+        self.collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
+        # Each sentence takes the next one's tokens in a random cycle: a permutation without a fixed point.
+        cycle = np.random.Generator(np.random.Philox(EVALUATION_SEED)).permutation(len(examples))
+        self.other = np.empty_like(cycle)
+        self.other[cycle] = np.roll(cycle, -1)
+
+    def exchange(self, rows: list[int], batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The batch with its visible ordinary ids replaced, tiled or cut to length."""
+        ids = batch["input_ids"].numpy().copy()
+        labels = batch["labels"].numpy()
+        for r, index in enumerate(rows):
+            visible = (labels[r] == IGNORE_INDEX) & ~np.isin(ids[r], self.reserved)
+            if visible.any():
+                ids[r, visible] = np.resize(self._visible_ids(index), int(visible.sum()))
+        return {**batch, "input_ids": torch.from_numpy(ids)}
+
+    def _visible_ids(self, index: int) -> np.ndarray:
+        """Visible ordinary ids of the first following sentence that has any."""
+        other = int(self.other[index])
+        while other != index:
+            single = self.collator([Row(0, np.asarray([other]))])
+            ids = single["input_ids"].numpy()[0]
+            visible = (single["labels"].numpy()[0] == IGNORE_INDEX) & ~np.isin(ids, self.reserved)
+            if visible.any():
+                return ids[visible]
+            other = int(self.other[other])
+        return np.asarray([self.examples.special.mask])

@@ -1,0 +1,234 @@
+"""The stages of a run after preparation: step 0, each phase, the test; each is recorded when it is done.
+
+Started again, a run finds the recorded stages and goes on from the newest checkpoint of the next one.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.batching import MLMCollator, RowStream
+from xpt.card import render_card
+from xpt.errors import XPTError
+from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.evaluation import MLMEvaluation, evaluate_mlm
+from xpt.files import write_folder_atomically, write_text_atomically
+from xpt.fills import choose_prompts, fill, fills_record, print_fills
+from xpt.phases import Phase, frozen_dropout_off, group_sizes, set_trainable
+from xpt.plots import Curve, plot_loss
+from xpt.preparation import PreparedText, describe_text
+from xpt.progress import PhaseProgress
+from xpt.recipe import Recipe
+from xpt.run import Run
+from xpt.trainer import autocast_dtype, phase_arguments, save_model, train_phase
+
+
+def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
+    """The model at step 0 and its transplant report, where an earlier start has left them."""
+    report = run.progress().get("transplant")
+    if report is None or not run.initial.exists():
+        return None
+    return XPTRobertaForMaskedLM.from_pretrained(run.initial, dtype="float32"), report
+
+
+class PostTraining:
+    """One run: its model, text and phases, and the stages to take them through."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: Run,
+        model: PreTrainedModel,
+        report: dict[str, Any],
+        text: PreparedText,
+        phases: list[Phase],
+    ):
+        self.recipe, self.run, self.model, self.report = recipe, run, model, report
+        model.config.sparse_prediction = True
+        self.text, self.phases = text, phases
+        arguments, training = recipe.phases, recipe.training
+        train = text.examples["train"]
+        self.stream = RowStream(train.lengths, arguments.max_seq_length, arguments.packing, training.seed)
+        self.rows_per_step = (
+            training.train_batch_size * training.gradient_accumulation_steps * max(training.world_size, 1)
+        )
+        self.prompts = choose_prompts(
+            text.corpus.split("test"), text.tokenizer, arguments.num_fills, arguments.max_seq_length
+        )
+        if arguments.max_seq_length > (room := model.config.max_position_embeddings - text.special.pad - 1):
+            raise ValueError(
+                f"--max_seq_length {arguments.max_seq_length} exceeds the source's {room} positions"
+            )
+
+    # ---- stages ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Keep the model at step 0 and measure it."""
+        if not self.run.initial.exists() and self.run.writes:
+            with write_folder_atomically(self.run.initial) as staging:
+                save_model(self.model, self.text.tokenizer, staging)
+        self.run.record("transplant", self.report)
+        if "before" not in self.run.progress():
+            self.model.to(self.recipe.training.device)
+            scored = self._evaluate("validation", "Evaluating step 0")
+            fills = fill(self.model, self.text.tokenizer, self.prompts)
+            self.run.record("before", {**_metrics(scored), "fills": fills})
+            self._say("step 0", scored)
+
+    def run_phase(self, index: int) -> None:
+        """Train one phase and measure it; a phase that an earlier start finished is only loaded."""
+        phase = self.phases[index]
+        trained = set_trainable(self.model, phase.train)
+        first_row = sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step
+        progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step)
+        arguments = self.recipe.phases
+        collator = MLMCollator(
+            self.text.examples["train"], phase.mlm_probability, self.recipe.training.seed, arguments.packing
+        )
+        with (
+            nullcontext() if arguments.frozen_dropout else frozen_dropout_off(self.model),
+            self._timed(phase.name),
+        ):
+            train_phase(
+                self.model,
+                phase,
+                phase_arguments(self.recipe.training, phase, index, self.run.phase_folder(phase)),
+                self.stream,
+                first_row,
+                collator,
+                self.text.tokenizer,
+                self.text.examples["validation"],
+                [progress],
+            )
+        if phase.name in self.run.progress():
+            return
+        scored = self._evaluate("validation", f"Evaluating {phase.name}")
+        rows = range(first_row, first_row + phase.steps * self.rows_per_step)
+        trainable = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+        result = {
+            **phase.to_dict(),
+            "tokens": self.stream.tokens(rows.start, rows.stop),
+            "tokens_per_second": progress.tokens_per_second,
+            "trained_tensors": len(trained),
+            "trainable_parameters": trainable,
+            **_metrics(scored),
+        }
+        self.run.record(phase.name, result)
+        self._say(phase.name, scored)
+
+    def finish(self, source: dict[str, Any], command: str) -> None:
+        """Measure the test split and write the run folder: model, card, picture and, last, the results."""
+        scored = self._evaluate("test", "Evaluating the test split")
+        after = fill(self.model, self.text.tokenizer, self.prompts)
+        results = self._results(source, command, scored, after)
+        if not self.run.writes:
+            return
+        save_model(self.model, self.text.tokenizer, self.run.folder)
+        curve = Curve("XPT", self.run.read_log(), results)
+        plot_loss([curve], self.run.folder / "loss.png", f"Post-training of {source['name']}")
+        card = render_card(results, self.run.folder.name, self.recipe.corpus.attribution)
+        write_text_atomically(self.run.folder / "README.md", card)
+        self.run.finish(results)
+
+    # ---- measuring ---------------------------------------------------------------------------------------
+
+    def _evaluate(self, split: str, description: str) -> MLMEvaluation:
+        with self._timed(f"evaluate {split}"):
+            return evaluate_mlm(
+                self.model,
+                self.text.examples[split],
+                self.text.log_probs,
+                shuffled_context=True,
+                autocast_dtype=autocast_dtype(self.recipe.training),
+                description=description,
+            )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds = self.run.progress().get("seconds", {})
+        seconds[stage] = round(seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+        self.run.record("seconds", seconds)
+
+    def _say(self, stage: str, scored: MLMEvaluation) -> None:
+        if self.run.writes:
+            print(
+                f"{stage}: validation loss {scored.loss:.3f}, unigram {scored.unigram_loss:.3f}, "
+                f"another sentence's context {scored.shuffled_context_loss:.3f}",
+                flush=True,
+            )
+
+    def _results(
+        self, source: dict[str, Any], command: str, scored: MLMEvaluation, after: list
+    ) -> dict[str, Any]:
+        progress = self.run.progress()
+        before = progress["before"]
+        return {
+            "command": command,
+            "seed": self.recipe.training.seed,
+            "versions": describe_versions(),
+            "hardware": describe_hardware(),
+            "precision": "bf16"
+            if self.recipe.training.bf16
+            else "fp16"
+            if self.recipe.training.fp16
+            else "fp32",
+            "source": source,
+            "transplant": self.report,
+            **describe_text(self.recipe, self.text),
+            "parameters": group_sizes(self.model),
+            "before": {key: value for key, value in before.items() if key != "fills"},
+            "phases": [progress[phase.name] for phase in self.phases],
+            "unigram_loss": scored.unigram_loss,
+            "shuffled_context_loss": scored.shuffled_context_loss,
+            "test": {
+                "loss": scored.loss,
+                "perplexity": scored.perplexity,
+                "masked_tokens": scored.masked_tokens,
+            },
+            "fills": fills_record(self.prompts, before["fills"], after),
+            "seconds": progress["seconds"],
+            "peak_memory_mib": peak_memory_mib(),
+            "settings": self.recipe.settings(),
+        }
+
+
+def _metrics(scored: MLMEvaluation) -> dict[str, Any]:
+    return {
+        "eval_loss": scored.loss,
+        "eval_perplexity": scored.perplexity,
+        "eval_unigram_loss": scored.unigram_loss,
+        "eval_shuffled_context_loss": scored.shuffled_context_loss,
+        "eval_masked_tokens": scored.masked_tokens,
+    }
+
+
+def summarize(run: Run) -> str:
+    """A finished run in a few lines."""
+    results = run.results()
+    test, unigram, shuffled = results["test"], results["unigram_loss"], results["shuffled_context_loss"]
+    masked = f"{test['masked_tokens']:,} masked tokens"
+    lines = [
+        "",
+        f"{run.folder}: {results['source']['name']} -> {results['settings']['language']}",
+        f"  test loss            {test['loss']:.3f} nats (perplexity {test['perplexity']:.1f}, {masked})",
+        f"  unigram frequencies  {unigram:.3f}  ({unigram - test['loss']:+.3f})",
+        f"  another's context    {shuffled:.3f}  ({shuffled - test['loss']:+.3f})",
+    ]
+    for phase in results["phases"]:
+        speed = phase["tokens_per_second"]
+        lines.append(
+            f"  {phase['name']:20} {phase['steps']:,} steps, {phase['tokens']:,} tokens"
+            + (f", {speed:,.0f} tokens/s" if speed else "")
+            + f", validation loss {phase['eval_loss']:.3f}"
+        )
+    peak = ", ".join(f"{value:,} MiB {name}" for name, value in results["peak_memory_mib"].items())
+    lines.append(f"  peak memory          {peak}")
+    if results["fills"]:
+        lines += ["", print_fills(results["fills"])]
+    return "\n".join(lines)

@@ -1,0 +1,22 @@
+"""Which numbers a run computes in: bfloat16 where the hardware multiplies it fast, float32 elsewhere."""
+
+import torch
+
+from xpt.errors import XPTError
+
+
+def has_fast_bf16(use_cpu: bool = False) -> bool:
+    """Whether this machine has bfloat16 arithmetic: a GPU's, or AVX512-BF16 or AMX on the CPU."""
+    if torch.cuda.is_available() and not use_cpu:
+        return torch.cuda.is_bf16_supported()
+    # Older releases of torch do not tell; float32 is right everywhere.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def resolve_bf16(wanted: bool | None, use_cpu: bool = False) -> bool:
+    """What `--bf16` means here. Raises `XPTError` where it was asked for and the hardware has none."""
+    available = has_fast_bf16(use_cpu)
+    if wanted and not available:
+        raise XPTError("--bf16 true, but this hardware has no bfloat16 arithmetic; give --bf16 false")
+    return available if wanted is None else wanted

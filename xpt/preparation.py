@@ -1,0 +1,160 @@
+"""From a recipe to what training needs: clean text, a tokenizer, token ids, and the model at step 0.
+
+Everything of text is kept in the cache under the fingerprint of what it depends on, so the same preparation
+is never done twice and a changed setting redoes exactly what hangs on it.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.batching import Examples, SpecialIds
+from xpt.corpus import Corpus, CorpusSettings, build_corpus
+from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext
+from xpt.encoding import EncodedSentences, encode_sentences
+from xpt.errors import XPTError
+from xpt.evaluation import unigram_log_probs
+from xpt.files import write_folder_atomically
+from xpt.recipe import Recipe
+from xpt.source import Source, TransplantReport, TransplantSettings, transplant
+from xpt.tokenizer import load_tokenizer, save_tokenizer, tokenizer_fingerprint, train_tokenizer
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """Text as training reads it."""
+
+    corpus: Corpus
+    tokenizer: PreTrainedTokenizerFast
+    special: SpecialIds
+    ids: dict[str, EncodedSentences]
+    examples: dict[str, Examples]
+    counts: np.ndarray  # of each id in the training split, (vocab_size,)
+
+    @property
+    def log_probs(self) -> torch.Tensor:
+        """Unigram log probabilities of the training split, (vocab_size,)."""
+        return unigram_log_probs(self.counts)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What the run must find unchanged when it goes on."""
+        return {"corpus": self.corpus.fingerprint, "tokenizer": tokenizer_fingerprint(self.tokenizer)}
+
+
+def cache_folder(recipe: Recipe) -> Path:
+    """Where prepared text is kept: `--cache_dir`, else $XPT_CACHE, else ~/.cache/xpt."""
+    chosen = recipe.phases.cache_dir or os.environ.get("XPT_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xpt"
+
+
+def prepare_text(recipe: Recipe) -> PreparedText:
+    """Clean and split the corpus, train or load the tokenizer, and encode every split."""
+    if not recipe.corpus.corpus:
+        raise XPTError("no text: give --corpus with files, folders or a Hub data set")
+    if recipe.phases.max_seq_length < 8:
+        raise XPTError(f"--max_seq_length is {recipe.phases.max_seq_length}; give at least 8 tokens")
+    cache = cache_folder(recipe)
+    corpus = build_corpus(corpus_settings(recipe), cache / "corpus")
+    tokenizer = _tokenizer(recipe, corpus, cache)
+    special = SpecialIds.of(tokenizer)
+    ids = {}
+    for split in SPLITS:
+        key = _key(corpus.fingerprint, tokenizer_fingerprint(tokenizer), split)
+        folder = cache / "ids" / key
+        ids[split] = encode_sentences(corpus.split(split), tokenizer, folder, f"Encoding {split}")
+    examples = {split: Examples(ids[split], special, recipe.phases.max_seq_length) for split in SPLITS}
+    for split in SPLITS:
+        if not len(examples[split]):
+            raise XPTError(f"the corpus leaves no {split} sentence; give more text")
+    return PreparedText(corpus, tokenizer, special, ids, examples, ids["train"].counts(len(tokenizer)))
+
+
+def corpus_settings(recipe: Recipe) -> CorpusSettings:
+    """The recipe's words for the corpus room."""
+    arguments = recipe.corpus
+    return CorpusSettings(
+        corpus=tuple(arguments.corpus or ()),
+        column=arguments.corpus_column,
+        language=arguments.language,
+        split_by=arguments.split_by,
+        split_seed=arguments.split_seed,
+        train_sentences=arguments.train_sentences,
+        validation_sentences=arguments.validation_sentences,
+        test_sentences=arguments.test_sentences,
+    )
+
+
+def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
+    arguments = recipe.tokenizer
+    if arguments.tokenizer_name_or_path:
+        return load_tokenizer(arguments.tokenizer_name_or_path)
+    key = _key(corpus.fingerprint, str(arguments.vocab_size), arguments.tokenizer_model_type)
+    folder = cache / "tokenizers" / key
+    if not folder.exists():
+        trained = train_tokenizer(corpus.split("train"), arguments.vocab_size, arguments.tokenizer_model_type)
+        with write_folder_atomically(folder) as staging:
+            save_tokenizer(trained, staging)
+    return load_tokenizer(str(folder))
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def prepare_model(
+    recipe: Recipe, source: Source, text: PreparedText
+) -> tuple[XPTRobertaForMaskedLM, TransplantReport]:
+    """The transplanted model at step 0, a function of source, text and seed alone."""
+    arguments, seed = recipe.source, recipe.training.seed
+    vocab_size = len(text.tokenizer)
+    context = EmbeddingContext(
+        source_embeddings=source.word_embeddings,
+        vocab_size=vocab_size,
+        special=text.special,
+        ids=text.ids["train"].ids,
+        offsets=text.ids["train"].offsets,
+        seed=seed,
+        initializer_range=source.config.initializer_range,
+    )
+    settings = TransplantSettings(
+        source_num_layers=arguments.source_num_layers,
+        num_itl_in=arguments.num_itl_in,
+        num_itl_out=arguments.num_itl_out,
+        itl_init=arguments.itl_init,
+        lm_head_init=arguments.lm_head_init,
+        seed=seed,
+    )
+    return transplant(
+        source,
+        settings,
+        text.special,
+        word_embeddings=EMBEDDING_INITS[arguments.embedding_init](context),
+        unigram_log_probs=text.log_probs if arguments.output_bias_init == "unigram" else None,
+    )
+
+
+def describe_text(recipe: Recipe, text: PreparedText) -> dict[str, Any]:
+    """Counts, hashes and tokenizer, for `results.json`."""
+    return {
+        "corpus": {
+            "inputs": recipe.corpus.corpus,
+            "fingerprint": text.corpus.fingerprint,
+            **text.corpus.report,
+        },
+        "tokenizer": {
+            "name": recipe.tokenizer.tokenizer_name_or_path,
+            "vocab_size": len(text.tokenizer),
+            "fingerprint": text.fingerprints["tokenizer"],
+            "train_tokens": int(text.counts.sum()),
+        },
+    }

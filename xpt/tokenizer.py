@@ -1,0 +1,280 @@
+"""Sentences become a SentencePiece vocabulary, wrapped as a fast tokenizer that `AutoTokenizer` loads.
+
+In: cleaned sentences, one at a time. Out: a `PreTrainedTokenizerFast` whose ids are SentencePiece's own, with
+`<s>`=0, `<pad>`=1, `</s>`=2, `<unk>`=3 and `<mask>` as the last id inside the vocabulary. What happens to a
+text on its way to ids stands in `tokenizer_convert.py`. The folder that `save_tokenizer` writes loads without
+remote code, and holds the SentencePiece model too, so that the agreement can be checked at any time.
+"""
+
+import hashlib
+import io
+import json
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import LARGE_INTEGER
+
+from xpt.errors import XPTError
+from xpt.tokenizer_convert import FIRST_PIECES, canonical_model, normalization_rules, wrap_sentencepiece
+
+# Not one of the names by which transformers looks for a SentencePiece model to convert by its own rules.
+SENTENCEPIECE_FILE = "sentencepiece.model"
+_CONFIG_FILE = "tokenizer_config.json"
+# The 51 letters that Korean also writes alone (laughter, tears); by frequency edited text keeps few of them.
+HANGUL_LETTERS = "".join(map(chr, range(0x3131, 0x3164)))
+DEFAULT_CHARACTER_COVERAGE = 0.9995
+_MODEL_ATTRIBUTE = "sentencepiece_model"  # bytes of the .model file, on the tokenizers that have one
+# Part of the result: the sums over sentences are split by thread, so another number gives other last digits.
+_TRAINING_THREADS = 2
+
+
+def train_tokenizer(
+    sentences: Iterable[str],
+    vocab_size: int,
+    model_type: str = "unigram",
+    character_coverage: float | None = None,
+    *,
+    required_characters: str = "",
+    byte_fallback: bool = False,
+    max_sentences: int | None = None,
+    seed: int = 0,
+    model_max_length: int | None = None,
+) -> PreTrainedTokenizerFast:
+    """Train a SentencePiece model on the sentences and wrap it. The same input gives the same bytes.
+
+    Args:
+        sentences: read once, as a stream; white space around them and empty ones do not matter.
+        vocab_size: `len` of the result, the five special tokens included.
+        model_type: `unigram` or `bpe`.
+        character_coverage: share of the running characters that get a piece of their own; others are `<unk>`.
+            None is 0.9995, SentencePiece's advice for scripts of many characters; 1.0 suits alphabets.
+        required_characters: characters that get a piece however rare they are, e.g. `HANGUL_LETTERS`.
+        byte_fallback: spell uncovered characters in UTF-8 bytes (256 pieces more) instead of `<unk>`.
+        max_sentences: train on a random sample of so many sentences; None takes all.
+        seed: of that sample only.
+        model_max_length: longest input in tokens, special ones included, written into the tokenizer's config.
+
+    Raises:
+        XPTError: no text, an unknown model type, or a vocabulary too small or too large for the text.
+    """
+    if model_type not in ("unigram", "bpe"):
+        raise XPTError(f"tokenizer model type {model_type!r} is not known: use 'unigram' or 'bpe'")
+    coverage = DEFAULT_CHARACTER_COVERAGE if character_coverage is None else character_coverage
+    if not 0.9 <= coverage <= 1.0:
+        raise XPTError(
+            f"character coverage {coverage} is outside 0.9 to 1.0: use 0.9995 for Korean, 1.0 for alphabets"
+        )
+    if vocab_size < len(FIRST_PIECES) + 3:
+        raise XPTError(
+            f"a vocabulary of {vocab_size} has no room for text beside the 5 special tokens: raise vocab_size"
+        )
+    stream = _Stream(sentences)
+    options = {
+        "model_type": model_type,
+        "character_coverage": coverage,
+        "required_chars": required_characters,
+        "byte_fallback": byte_fallback,
+        "input_sentence_size": max_sentences or 0,
+        "shuffle_input_sentence": max_sentences is not None,
+    }
+    try:
+        model = _train(stream, vocab_size, seed, options)
+    except RuntimeError as error:
+        if stream.error is not None:
+            raise stream.error from None
+        raise _explain(str(error), stream.count, vocab_size) from None
+    tokenizer = wrap_sentencepiece(model, model_type, byte_fallback, model_max_length)
+    setattr(tokenizer, _MODEL_ATTRIBUTE, model)
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
+    """Write `tokenizer.json`, `tokenizer_config.json` and, where it is known, the SentencePiece model.
+
+    The config names the class `PreTrainedTokenizerFast`, which takes `tokenizer.json` as it is: the classes
+    of single models rebuild it by rules of their own, and `TokenizersBackend`, which transformers 5 would
+    write, is unknown to transformers 4.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The last call's truncation and padding are part of the backend's state, and would be saved with it.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+    path = folder / _CONFIG_FILE
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["model_input_names"] = list(tokenizer.model_input_names)
+    if config.get("model_max_length", 0) > LARGE_INTEGER:
+        del config["model_max_length"]  # 1e30 stands for no limit
+    for passing in (
+        "is_local",
+        "name_or_path",
+        "local_files_only",
+        "backend",
+    ):  # of this session, not of the file
+        config.pop(passing, None)
+    path.write_text(json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    model = getattr(tokenizer, _MODEL_ATTRIBUTE, None)
+    if model is not None:
+        (folder / SENTENCEPIECE_FILE).write_bytes(model)
+
+
+def load_tokenizer(name_or_path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """Load a fast tokenizer from a folder or the Hub, never with its code, and check that XPT can use it.
+
+    Raises:
+        XPTError: nothing there, not a fast tokenizer, or no mask, padding, start or end token inside its ids.
+    """
+    folder = Path(name_or_path)
+    if folder.is_dir() and not (folder / "tokenizer.json").is_file():
+        # From other files the libraries would build one by guess, with other ids and no word.
+        raise XPTError(f"no tokenizer.json in {folder}: give the folder of a fast tokenizer, or train one")
+    if not folder.is_dir() and (folder.exists() or folder.is_absolute() or len(folder.parts) > 2):
+        raise XPTError(f"no tokenizer folder {folder}: check the path, or give none to train one")
+    try:
+        # Left out, trust_remote_code is asked for on the terminal where a config.json has an auto_map.
+        loaded = AutoTokenizer.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
+    except Exception as error:  # the libraries below raise OSError, ValueError and bare Exceptions alike
+        reason = str(error).strip().split("\n")[0]
+        raise XPTError(f"cannot load a tokenizer from {name_or_path}: {reason}") from error
+    tokenizer = _check_usable(loaded, str(name_or_path))
+    if (folder / SENTENCEPIECE_FILE).is_file():
+        setattr(tokenizer, _MODEL_ATTRIBUTE, (folder / SENTENCEPIECE_FILE).read_bytes())
+    return tokenizer
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """SHA-256 of what decides the ids of a text and the meaning of the special ones.
+
+    Truncation and padding (set by each call), the decoder and the maximal length are left out.
+    """
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    parts = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
+    roles = {
+        role: str(token) for role, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+    }
+    content = {**{part: backend[part] for part in parts}, "roles": roles}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def surface_spans(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Character spans without the white space of the word mark, widened to whole composed characters.
+
+    On NFC text this only strips. In decomposed text (NFD) a fast tokenizer's offset ends behind the first
+    jamo of its last syllable, since a composed character keeps one source position; here it takes them all.
+
+    Args:
+        text: the text that was tokenized, as it was given.
+        offsets: the tokenizer's `offset_mapping` of it; the (0, 0) of special tokens stays empty.
+    """
+    spans = []
+    for start, end in offsets:
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        while start < end < len(text) and _joins(text[start:end], text[end]):
+            end += 1
+        spans.append((start, end))
+    return spans
+
+
+def sentencepiece_processor(tokenizer: PreTrainedTokenizerFast) -> sentencepiece.SentencePieceProcessor:
+    """The SentencePiece model that the tokenizer was made from; it expects NFC text.
+
+    Raises:
+        XPTError: the tokenizer came without one.
+    """
+    model = getattr(tokenizer, _MODEL_ATTRIBUTE, None)
+    if model is None:
+        raise XPTError(
+            f"the tokenizer has no {SENTENCEPIECE_FILE} beside it: only tokenizers made by xpt keep one"
+        )
+    return sentencepiece.SentencePieceProcessor(model_proto=model)
+
+
+def _train(stream: "_Stream", vocab_size: int, seed: int, options: dict[str, Any]) -> bytes:
+    sentencepiece.set_random_generator_seed(seed)
+    model = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        rules = Path(folder, "rules.tsv")
+        rules.write_text(normalization_rules(), encoding="utf-8")
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(stream),
+            model_writer=model,
+            vocab_size=vocab_size - 1,  # <mask> comes behind the trained pieces
+            num_threads=_TRAINING_THREADS,
+            normalization_rule_tsv=str(rules),
+            max_sentence_length=1 << 20,  # bytes; longer ones would be left out without a word
+            bos_id=0,
+            pad_id=1,
+            eos_id=2,
+            unk_id=3,
+            minloglevel=2,
+            **options,
+        )
+    return canonical_model(model.getvalue())
+
+
+class _Stream:
+    """Hands NFC sentences to SentencePiece, counts them, keeps an error that their source raised."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = sentences
+        self.count = 0
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for sentence in self.sentences:
+                if sentence.strip():
+                    self.count += 1
+                    yield unicodedata.normalize("NFC", sentence)
+        except Exception as error:  # SentencePiece would turn it into a RuntimeError with a traceback as text
+            self.error = error
+            raise
+
+
+def _explain(message: str, sentences: int, vocab_size: int) -> XPTError:
+    """What SentencePiece said, as something that a person can act on."""
+    if sentences == 0:
+        return XPTError("no text to train a tokenizer on: the corpus has no sentence")
+    # SentencePiece knows nothing of <mask>, which is one more.
+    if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
+        return XPTError(
+            f"a vocabulary of {vocab_size} is more than the text allows ({sentences} sentences): "
+            f"use at most {int(found[1]) + 1}, or more text"
+        )
+    if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
+        return XPTError(
+            f"a vocabulary of {vocab_size} does not hold the single characters of the text: "
+            f"use at least {int(found[1]) + 1}, or a lower character coverage"
+        )
+    return XPTError(f"SentencePiece cannot train a vocabulary of {vocab_size}: {message}")
+
+
+def _check_usable(tokenizer: object, name: str) -> PreTrainedTokenizerFast:
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise XPTError(
+            f"the tokenizer {name} is not a fast one ({type(tokenizer).__name__}): give a tokenizer.json"
+        )
+    for role in ("mask", "pad", "cls", "sep"):
+        token, index = getattr(tokenizer, f"{role}_token"), getattr(tokenizer, f"{role}_token_id")
+        if token is None or index is None:
+            raise XPTError(f"the tokenizer {name} has no {role} token, which XPT needs: train a new one")
+        if index >= len(tokenizer):
+            raise XPTError(f"the tokenizer {name} has {token} at {index}, outside its {len(tokenizer)} ids")
+    return tokenizer
+
+
+def _joins(left: str, char: str) -> bool:
+    """Whether NFC melts the character into what stands before it."""
+    compose = unicodedata.normalize
+    return len(compose("NFC", left + char)) <= len(compose("NFC", left))

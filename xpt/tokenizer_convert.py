@@ -1,0 +1,198 @@
+"""A trained SentencePiece model becomes a fast tokenizer that gives the same ids.
+
+What the tokenizer does to a text, in order; all of it is stored in `tokenizer.json`, nothing in code:
+
+1. *Special tokens* are cut out first; `<mask>` takes the white space before it along.
+2. *Normalization*, the whole of it: NFC; every Unicode white space, and a literal U+2581, is a space;
+   invisible characters (controls, soft hyphen, zero-width space, direction marks, byte-order mark) go; a run
+   of spaces is one, none at the end. No compatibility folding (NFKC): it turns the letter U+314B of Korean
+   laughter into the conjoining jamo U+110F, which no decoder turns back, and rewrites circled and full-width
+   characters, superscripts and fractions. The zero-width joiner stays, because emoji are spelled with it.
+3. *Word marks*: a space is `▁` and starts a word. The text itself gets one in front, a span behind a special
+   token does not, so that a suffix directly behind `<mask>` differs from a word of its own.
+4. *Pieces* by the unigram or BPE model.
+5. `<s> A </s>` and `<s> A </s> </s> B </s>`, token type 0 everywhere (there is one row of token types).
+
+The SentencePiece `.model` carries step 2, all but NFC, as its own rules (`normalization_rules`), so that the
+two agree on any NFC text.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+
+import sentencepiece
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+BOS, PAD, EOS, UNK = "<s>", "<pad>", "</s>", "<unk>"
+# RoBERTa's order: with pad at 1 the position table of a RoBERTa source is copied row for row.
+FIRST_PIECES = (BOS, PAD, EOS, UNK)
+MASK = AddedToken("<mask>", special=True, normalized=False, lstrip=True)
+
+# Unicode White_Space, and U+2581, which is SentencePiece's own mark for a space.
+_SPACES = (*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F)
+_SPACES += (0x2581, 0x3000)
+_INVISIBLE = (*range(0x1, 0x9), *range(0xE, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD)
+_INVISIBLE += (0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF)
+# A power of two. SentencePiece adds scores as 32-bit floats over the whole sentence, `tokenizers` as 64-bit
+# ones word by word: of two ways to cut a word that are equally good (11|1 and 1|11) rounding then picks
+# different ones, in 1 of 20,000 lines. Multiples of 1/512 add exactly in both, up to a sum of 32,768,
+# which is more than 3,000 tokens; no score moves by more than 0.001.
+_SCORE_STEPS = 512
+
+
+def normalization_rules() -> str:
+    """Step 2 of the module's docstring, all but NFC, as a rule table for SentencePiece.
+
+    Joining and trimming spaces is SentencePiece's own doing; a rule from space to space it refuses.
+    """
+    return "".join(f"{code:X}\t20\n" for code in _SPACES if code != 0x20) + "".join(
+        f"{code:X}\t\n" for code in _INVISIBLE
+    )
+
+
+def wrap_sentencepiece(
+    model: bytes, model_type: str, byte_fallback: bool, model_max_length: int | None
+) -> PreTrainedTokenizerFast:
+    """Wrap a SentencePiece model that begins with `<s> <pad> </s> <unk>`; `<mask>` comes behind its pieces.
+
+    Args:
+        model: the bytes of the `.model` file; what `canonical_model` gave.
+        model_type: `unigram` or `bpe`, as trained.
+        byte_fallback: as trained.
+        model_max_length: longest input in tokens, or None for no limit.
+    """
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    pieces = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(len(processor))]
+    limit = {} if model_max_length is None else {"model_max_length": model_max_length}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=_build_pipeline([*pieces, (MASK.content, 0.0)], model_type, byte_fallback),
+        bos_token=BOS,
+        eos_token=EOS,
+        cls_token=BOS,
+        sep_token=EOS,
+        unk_token=UNK,
+        pad_token=PAD,
+        mask_token=MASK,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+        **limit,
+    )
+
+
+def canonical_model(model: bytes) -> bytes:
+    """Round the scores of a SentencePiece `.model`'s pieces, and leave out the path of its rule table.
+
+    Without that path, a temporary file, the same input gives the same bytes. The file is a protobuf message:
+    field 1 is a piece (its score field 2, a 32-bit float), field 3 the normalizer (the path its field 6).
+    """
+    parts = []
+    for tag, value in _fields(model):
+        if tag == 0x0A:
+            value = b"".join(
+                _field(inner, _rounded(content) if inner == 0x15 else content)
+                for inner, content in _fields(value)
+            )
+        elif tag == 0x1A:
+            value = b"".join(_field(inner, content) for inner, content in _fields(value) if inner != 0x32)
+        parts.append(_field(tag, value))
+    return b"".join(parts)
+
+
+def _rounded(score: bytes) -> bytes:
+    (value,) = struct.unpack("<f", score)
+    return struct.pack("<f", round(value * _SCORE_STEPS) / _SCORE_STEPS)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag and content of each field of a protobuf message; the content of an integer is its encoded bytes."""
+    position = 0
+    while position < len(message):
+        tag, position = _read_varint(message, position)
+        match tag & 7:  # the wire type
+            case 0:
+                end = _read_varint(message, position)[1]
+            case 2:
+                length, position = _read_varint(message, position)
+                end = position + length
+            case wire_type:
+                end = position + {1: 8, 5: 4}[wire_type]
+        yield tag, message[position:end]
+        position = end
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    return _varint(tag) + (_varint(len(content)) if tag & 7 == 2 else b"") + content
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    """A protobuf integer and the position behind it."""
+    value, shift = 0, 0
+    while True:
+        byte = message[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if byte < 0x80:
+            return value, position
+        shift += 7
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _normalizer() -> normalizers.Normalizer:
+    return normalizers.Sequence(
+        [
+            normalizers.NFC(),
+            normalizers.Replace(Regex(f"[{_character_class(_INVISIBLE)}]"), ""),
+            normalizers.Replace(Regex(f"[{_character_class(_SPACES)}]+"), " "),
+            # The right side only: each span between special tokens is normalized by itself, and a space at
+            # the left of such a span is the word mark of what follows.
+            normalizers.Replace(Regex(r" \z"), ""),
+        ]
+    )
+
+
+def _character_class(codes: Iterable[int]) -> str:
+    return "".join(f"\\x{{{code:x}}}" for code in codes)
+
+
+def _build_pipeline(pieces: list[tuple[str, float]], model_type: str, byte_fallback: bool) -> Tokenizer:
+    model: models.Model
+    ids = {piece: index for index, (piece, _) in enumerate(pieces)}
+    if model_type == "unigram":
+        model = models.Unigram(pieces, unk_id=ids[UNK], byte_fallback=byte_fallback)
+    else:
+        merges = _merges(pieces[len(FIRST_PIECES) : -1])
+        model = models.BPE(ids, merges, unk_token=UNK, fuse_unk=True, byte_fallback=byte_fallback)
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = _normalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
+    decoder = decoders.Metaspace(replacement="▁", prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if byte_fallback else decoder
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS}:0 $A:0 {EOS}:0",
+        pair=f"{BOS}:0 $A:0 {EOS}:0 {EOS}:0 $B:0 {EOS}:0",
+        special_tokens=[(BOS, ids[BOS]), (EOS, ids[EOS])],
+    )
+    special = [AddedToken(piece, special=True, normalized=False) for piece in FIRST_PIECES]
+    tokenizer.add_special_tokens([*special, MASK])
+    return tokenizer
+
+
+def _merges(pieces: list[tuple[str, float]]) -> list[tuple[str, str]]:
+    """All pairs of pieces that spell a piece, best piece first.
+
+    SentencePiece merges whichever neighbors make the best-scored piece; `tokenizers` wants the pairs.
+    """
+    names = {piece for piece, _ in pieces}
+    merges: list[tuple[str, str]] = []
+    for piece, _ in sorted(pieces, key=lambda pair: -pair[1]):
+        cuts = ((piece[:at], piece[at:]) for at in range(1, len(piece)))
+        merges.extend((left, right) for left, right in cuts if left in names and right in names)
+    return merges
