@@ -292,8 +292,8 @@ _MODELS = {name: globals()[path.split(".")[1]] for name, path in AUTO_MAP.items(
 for _auto_class, _model in _MODELS.items():
     _model.register_for_auto_class(_auto_class)  # so that saving copies the code files
 if __name__ == "modeling_xpt":
-    # The installed module, not a checkpoint's copy of it: with it no trust_remote_code is needed. All models or
-    # none, because transformers prefers what is registered, class by class.
+    # The installed module, not a checkpoint's copy: with it no trust_remote_code is needed. All models or none,
+    # because transformers prefers what is registered, class by class.
     transformers.AutoConfig.register(XPTRobertaConfig.model_type, XPTRobertaConfig, exist_ok=True)
     for _auto_class, _model in _MODELS.items():
         getattr(transformers, _auto_class).register(XPTRobertaConfig, _model, exist_ok=True)

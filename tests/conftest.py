@@ -1,4 +1,4 @@
-"""Tiny real objects, made once a run: Korean sentences, a tokenizer, English-shaped sources, a corpus file."""
+"""Tiny real objects, made once a run: Korean sentences, a tokenizer, English-shaped sources, a corpus."""
 
 import os
 import random
@@ -13,7 +13,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, 
 
 WHO = "국회는 정부는 위원회는 학생은 선생님은 회사는 시민은 아이들은 연구자는 기자는".split()
 WHEN = "오늘 어제 지난해 올해 매일 아침에 저녁에 봄에 겨울에 가끔".split()
-WHAT = "법률안을 예산을 책을 문제를 계획을 노래를 보고서를 음식을 자료를 제도를".split()
+SYLLABLES = "국 법 사 회 정 보 기 관 시 민 교 육 연 구 경 제 문 화 환 과 학 생 산 업".split()
+NOUNS = [first + second for first in SYLLABLES for second in SYLLABLES]
 HOW = "빠르게 천천히 다시 함께 새로 자세히 조용히 처음으로".split()
 DID = "검토하였다. 만들었다. 읽었다. 바꾸었다. 발표하였다. 준비한다. 살펴본다. 고쳤다.".split()
 
@@ -23,12 +24,11 @@ def korean_sentences(count: int, seed: int = 0) -> list[str]:
     chooser = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:
-        words = [chooser.choice(WHO), chooser.choice(WHEN), chooser.choice(WHAT), chooser.choice(HOW)]
-        if chooser.random() < 0.5:
-            words += [chooser.choice(WHAT).replace("을", "과").replace("를", "와"), chooser.choice(WHAT)]
+        words = [chooser.choice(WHO), chooser.choice(WHEN), f"{chooser.choice(NOUNS)}의"]
+        words += [f"{chooser.choice(NOUNS)} {chooser.choice(NOUNS)}에" for _ in range(chooser.randint(0, 2))]
         if chooser.random() < 0.3:
             words.append(f"{chooser.randint(2, 99)}번")
-        found[" ".join([*words, chooser.choice(DID)])] = None
+        found[" ".join([*words, chooser.choice(HOW), chooser.choice(DID)])] = None
     return list(found)
 
 
@@ -60,7 +60,11 @@ def tiny_config(family: str, **changes):
     if family == "bert":
         return BertConfig(vocab_size=120, max_position_embeddings=40, **{**shape, **changes})
     return RobertaConfig(
-        vocab_size=120, max_position_embeddings=42, type_vocab_size=1, layer_norm_eps=1e-5, **{**shape, **changes}
+        vocab_size=120,
+        max_position_embeddings=42,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        **{**shape, **changes},
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import nn
+from transformers import SchedulerType
 
 from xpt.errors import XPTError
 
@@ -53,8 +54,17 @@ class Phase:
             raise XPTError(f"phases: phase {merged.get('name', '?')!r} lacks {missing[0]!r}")
         train = merged["train"]
         merged["train"] = (train,) if isinstance(train, str) else tuple(train)
-        try:
-            phase = cls(**{**merged, "steps": int(merged["steps"]), "name": str(merged["name"])})
+        try:  # YAML reads 1e-4 as text
+            for entry, kind in (
+                ("name", str),
+                ("steps", int),
+                ("learning_rate", float),
+                ("warmup_steps", float),
+            ):
+                merged[entry] = kind(merged.get(entry, getattr(cls, entry, None)))
+            merged["mlm_probability"] = float(merged.get("mlm_probability", cls.mlm_probability))
+            merged["lr_scheduler_type"] = SchedulerType(merged.get("lr_scheduler_type", "linear")).value
+            phase = cls(**merged)
         except (TypeError, ValueError) as error:
             raise XPTError(f"phases: phase {merged['name']!r}: {error}") from error
         phase.check()

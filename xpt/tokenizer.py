@@ -43,7 +43,6 @@ def train_tokenizer(
     required_characters: str = "",
     byte_fallback: bool = False,
     max_sentences: int | None = None,
-    seed: int = 0,
     model_max_length: int | None = None,
 ) -> PreTrainedTokenizerFast:
     """Train a SentencePiece model on the sentences and wrap it. The same input gives the same bytes.
@@ -56,8 +55,7 @@ def train_tokenizer(
             None is 0.9995, SentencePiece's advice for scripts of many characters; 1.0 suits alphabets.
         required_characters: characters that get a piece however rare they are, e.g. `HANGUL_LETTERS`.
         byte_fallback: spell uncovered characters in UTF-8 bytes (256 pieces more) instead of `<unk>`.
-        max_sentences: train on a random sample of so many sentences; None takes all.
-        seed: of that sample only.
+        max_sentences: train on a sample of so many sentences (the same each time); None takes all.
         model_max_length: longest input in tokens, special ones included, written into the tokenizer's config.
 
     Raises:
@@ -84,7 +82,7 @@ def train_tokenizer(
         "shuffle_input_sentence": max_sentences is not None,
     }
     try:
-        model = _train(stream, vocab_size, seed, options)
+        model = _train(stream, vocab_size, options)
     except RuntimeError as error:
         if stream.error is not None:
             raise stream.error from None
@@ -172,18 +170,29 @@ def surface_spans(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[i
 
     Args:
         text: the text that was tokenized, as it was given.
-        offsets: the tokenizer's `offset_mapping` of it; the (0, 0) of special tokens stays empty.
+        offsets: the tokenizer's `offset_mapping` of it.
+
+    Returns:
+        One span a token; special tokens and bare word marks have empty ones.
     """
-    spans = []
-    for start, end in offsets:
-        while start < end and text[start].isspace():
-            start += 1
-        while start < end and text[end - 1].isspace():
-            end -= 1
-        while start < end < len(text) and _joins(text[start:end], text[end]):
-            end += 1
-        spans.append((start, end))
+    spans = [_surface_span(text, start, end) for start, end in offsets]
+    visible = [index for index, (start, end) in enumerate(spans) if start < end]
+    if len(visible) > 1:
+        # A word mark without a space, that of the text's first word, has the place of the first character.
+        first, second = spans[visible[0]], spans[visible[1]]
+        if first[0] == second[0] and not text[: first[0]].strip():
+            spans[visible[0]] = (first[0], first[0])
     return spans
+
+
+def _surface_span(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    while start < end < len(text) and _joins(text[start:end], text[end]):
+        end += 1
+    return start, end
 
 
 def sentencepiece_processor(tokenizer: PreTrainedTokenizerFast) -> sentencepiece.SentencePieceProcessor:
@@ -200,8 +209,7 @@ def sentencepiece_processor(tokenizer: PreTrainedTokenizerFast) -> sentencepiece
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def _train(stream: "_Stream", vocab_size: int, seed: int, options: dict[str, Any]) -> bytes:
-    sentencepiece.set_random_generator_seed(seed)
+def _train(stream: "_Stream", vocab_size: int, options: dict[str, Any]) -> bytes:
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         rules = Path(folder, "rules.tsv")

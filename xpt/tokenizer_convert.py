@@ -3,11 +3,11 @@
 What the tokenizer does to a text, in order; all of it is stored in `tokenizer.json`, nothing in code:
 
 1. *Special tokens* are cut out first; `<mask>` takes the white space before it along.
-2. *Normalization*, the whole of it: NFC; every Unicode white space, and a literal U+2581, is a space;
+2. *Normalization*, the whole of it: NFC; whatever looks like a blank is a space, and so is a literal U+2581;
    invisible characters (controls, soft hyphen, zero-width space, direction marks, byte-order mark) go; a run
    of spaces is one, none at the end. No compatibility folding (NFKC): it turns the letter U+314B of Korean
    laughter into the conjoining jamo U+110F, which no decoder turns back, and rewrites circled and full-width
-   characters, superscripts and fractions. The zero-width joiner stays, because emoji are spelled with it.
+   characters, superscripts and fractions. Joiners stay, because emoji and Indic words are spelled with them.
 3. *Word marks*: a space is `▁` and starts a word. The text itself gets one in front, a span behind a special
    token does not, so that a suffix directly behind `<mask>` differs from a word of its own.
 4. *Pieces* by the unigram or BPE model.
@@ -29,11 +29,20 @@ BOS, PAD, EOS, UNK = "<s>", "<pad>", "</s>", "<unk>"
 FIRST_PIECES = (BOS, PAD, EOS, UNK)
 MASK = AddedToken("<mask>", special=True, normalized=False, lstrip=True)
 
-# Unicode White_Space, and U+2581, which is SentencePiece's own mark for a space.
+# Unicode White_Space, the Hangul filler and the blank Braille cell, which look the same, and U+2581, which is
+# SentencePiece's own mark for a space.
 _SPACES = (*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F)
-_SPACES += (0x2581, 0x3000)
-_INVISIBLE = (*range(0x1, 0x9), *range(0xE, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD)
-_INVISIBLE += (0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF)
+_SPACES += (0x2581, 0x2800, 0x3000, 0x3164)
+_INVISIBLE = (
+    *range(0x1, 0x9),
+    *range(0xE, 0x20),
+    *range(0x7F, 0x85),
+    *range(0x86, 0xA0),
+    0xAD,
+    0x61C,
+    0x180E,
+)
+_INVISIBLE += (0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 # A power of two. SentencePiece adds scores as 32-bit floats over the whole sentence, `tokenizers` as 64-bit
 # ones word by word: of two ways to cut a word that are equally good (11|1 and 1|11) rounding then picks
 # different ones, in 1 of 20,000 lines. Multiples of 1/512 add exactly in both, up to a sum of 32,768,
@@ -146,11 +155,15 @@ def _varint(value: int) -> bytes:
 
 
 def _normalizer() -> normalizers.Normalizer:
+    spaces, invisible = _character_class(_SPACES), _character_class(_INVISIBLE)
     return normalizers.Sequence(
         [
             normalizers.NFC(),
-            normalizers.Replace(Regex(f"[{_character_class(_INVISIBLE)}]"), ""),
-            normalizers.Replace(Regex(f"[{_character_class(_SPACES)}]+"), " "),
+            # Not only deleted: the first word's mark goes to a span that begins where the text does, and
+            # behind a deleted byte-order mark none would.
+            normalizers.Replace(Regex(rf"\A[{spaces}{invisible}]+"), " "),
+            normalizers.Replace(Regex(f"[{invisible}]"), ""),
+            normalizers.Replace(Regex(f"[{spaces}]+"), " "),
             # The right side only: each span between special tokens is normalized by itself, and a space at
             # the left of such a span is the word mark of what follows.
             normalizers.Replace(Regex(r" \z"), ""),

@@ -1,0 +1,99 @@
+"""Command line and recipes: what wins, and what is said of a mistake."""
+
+import pytest
+
+from xpt.cli import make_parser, read_recipe
+from xpt.errors import XPTError
+from xpt.recipe import PRESETS
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flags_win_over_recipes_and_recipes_over_the_preset(tmp_path):
+    (tmp_path / "first.yaml").write_text(
+        "preset: xpt2021\nlearning_rate: 3e-4\nseed: 1\nphase1_steps: 5_000\n"
+    )
+    (tmp_path / "second.yaml").write_text("seed: 2\ncorpus: [a.txt, b.txt]\n")
+    recipe = read_recipe(["first.yaml", "second.yaml", "--phase2_steps", "7"])
+    assert recipe.source.output_bias_init == "zero" and recipe.training.per_device_train_batch_size == 256
+    assert recipe.training.learning_rate == 3e-4 and recipe.training.seed == 2
+    assert (recipe.phases.phase1_steps, recipe.phases.phase2_steps) == (5000, 7)
+    assert recipe.corpus.corpus == ["a.txt", "b.txt"]
+    assert recipe.training.output_dir == "output/second"
+
+
+def test_phases_of_a_recipe_replace_the_two(tmp_path):
+    (tmp_path / "gradual.yaml").write_text(
+        """
+learning_rate: 1e-3
+phases:
+  - {name: new, train: [word_embeddings, itl, lm_head_bias], steps: 3}
+  - {name: top, train: [encoder.2, itl], steps: 4, learning_rate: 1e-4, lr_scheduler_type: cosine}
+"""
+    )
+    new, top = read_recipe(["gradual.yaml"]).planned_phases(lm_head_transform_is_new=True)
+    assert (new.name, new.steps, new.learning_rate, new.lr_scheduler_type) == ("new", 3, 1e-3, "linear")
+    assert (top.train, top.learning_rate, top.lr_scheduler_type) == (("encoder.2", "itl"), 1e-4, "cosine")
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_lm_head_transform_learns_in_phase_one_where_it_is_new(is_new):
+    first, second = read_recipe([]).planned_phases(is_new)
+    assert ("lm_head_transform" in first.train) == is_new and second.train == ("all",)
+
+
+def test_rates_and_masking_of_each_phase_have_flags():
+    flags = ["--learning_rate", "1e-4", "--phase2_learning_rate", "5e-5", "--phase1_mlm_probability", "0.3"]
+    first, second = read_recipe(flags).planned_phases(False)
+    assert (first.learning_rate, first.mlm_probability) == (1e-4, 0.3)
+    assert (second.learning_rate, second.mlm_probability) == (5e-5, 0.15)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_recipes_of_the_method(preset):
+    recipe = read_recipe(["--preset", preset])
+    assert recipe.source.output_bias_init == "zero" and recipe.source.embedding_init == "random"
+    assert recipe.source.lm_head_init == ("random" if preset == "xpt2022_re" else "auto")
+    assert recipe.training.learning_rate == 1e-4 and recipe.phases.frozen_dropout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max_steps", "3"], "--max_steps contradicts the phases; use --phase1_steps and --phase2_steps"),
+        (["--num_train_epochs=3"], "--num_train_epochs contradicts the phases"),
+        (["--vocab_sise", "3"], "unknown option --vocab_sise; did you mean --vocab_size"),
+        (["--vocab_size", "many"], "invalid int value: 'many'"),
+        (["--itl_init", "zero"], "invalid choice: 'zero'"),
+        (["--preset", "xpt2020"], "unknown preset 'xpt2020'"),
+        (["missing.yaml"], "missing.yaml: no such recipe"),
+        (["broken.yaml"], "broken.yaml: not readable as YAML"),
+        (["list.yaml"], "list.yaml: a recipe is a list of `name: value`"),
+        (["typo.yaml"], "typo.yaml: unknown option 'corpsu'; did you mean 'corpus'"),
+        (["--phases", "[1]"], "phases: give a list of phases"),
+        (["--phases", "{"], "--phases is not JSON"),
+        (["--fp16", "true", "--use_cpu", "true", "--bf16", "maybe"], "Truthy value expected"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(tmp_path, arguments, message):
+    (tmp_path / "broken.yaml").write_text("a: [1,\n")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "typo.yaml").write_text("corpsu: a.txt\n")
+    with pytest.raises(XPTError) as error:
+        read_recipe(arguments)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_nothing_to_train_is_an_error():
+    with pytest.raises(XPTError, match="nothing to train"):
+        read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases(False)
+
+
+def test_help_explains_every_option_of_ours():
+    text = make_parser().format_help()
+    assert "--embedding_init" in text and "P21" in text
+    ours = [action for action in make_parser()._actions if action.dest in vars(read_recipe([]).phases)]
+    assert all(action.help for action in ours)

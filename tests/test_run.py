@@ -1,0 +1,101 @@
+"""The run folder: what may change between two starts, and what is refused."""
+
+import json
+
+import pytest
+
+from xpt.errors import XPTError
+from xpt.phases import Phase
+from xpt.run import Run
+
+SETTINGS = {"seed": 1, "learning_rate": 1e-4, "logging_steps": 50, "save_steps": 500, "corpus": ["a.txt"]}
+PRINTS = {"corpus": "c", "tokenizer": "t", "source": "s"}
+PHASE = Phase("phase1", ("all",), 10, 1e-3)
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    made = Run(tmp_path / "run")
+    made.start(SETTINGS, PRINTS)
+    return made
+
+
+def test_same_settings_go_on_and_those_that_change_no_result_may_change(run):
+    free = {"logging_steps": 5, "save_steps": 7, "report_to": ["tensorboard"], "dataloader_num_workers": 2}
+    run.check_settings({**SETTINGS, **free, "unknown_to_the_first_start": 1})
+    run.start(SETTINGS, PRINTS)
+
+
+def test_changed_settings_are_refused_by_name_and_nothing_is_written(run):
+    before = {file: file.read_bytes() for file in run.folder.rglob("*")}
+    with pytest.raises(XPTError) as error:
+        run.check_settings({**SETTINGS, "seed": 2, "corpus": ["b.txt"]})
+    assert "seed (1 -> 2)" in str(error.value) and "corpus (['a.txt'] -> ['b.txt'])" in str(error.value)
+    assert "learning_rate" not in str(error.value) and "\n" not in str(error.value)
+    assert {file: file.read_bytes() for file in run.folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("what", PRINTS)
+def test_changed_text_tokenizer_or_source_is_refused(run, what):
+    with pytest.raises(XPTError, match=what):
+        run.start(SETTINGS, {**PRINTS, what: "other"})
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("x")
+    with pytest.raises(XPTError, match="is not empty and holds no run"):
+        Run(tmp_path / "thesis").check_settings(SETTINGS)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(XPTError, match="is not empty"):
+        Run(tmp_path / "file").check_settings(SETTINGS)
+
+
+def test_a_damaged_record_is_named(run):
+    (run.folder / "run.json").write_text("{")
+    with pytest.raises(XPTError, match=r"run\.json is damaged"):
+        run.check_settings(SETTINGS)
+
+
+def test_the_log_is_rewound_to_the_step_that_training_goes_on_from(run):
+    for step in (2, 4, 6):
+        run.log({"phase": "phase0", "step": step, "loss": 1.0})
+        run.log({"phase": "phase1", "step": step, "loss": 1.0})
+    with open(run.log_file, "a") as file:
+        file.write('{"phase": "phase1", "st')  # what a crash leaves
+    run.rewind_log(PHASE, 4)
+    kept = [(entry["phase"], entry["step"]) for entry in run.read_log()]
+    assert kept == [("phase0", 2), ("phase1", 2), ("phase0", 4), ("phase1", 4), ("phase0", 6)]
+
+
+def test_finished_means_results_and_checkpoints_without_optimizer(run):
+    for step in (5, 10):
+        folder = run.phase_folder(PHASE) / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        for name in ("model.safetensors", "optimizer.safetensors", "optimizer.json", "rng-0.json"):
+            (folder / name).write_text("x")
+    assert not run.finished
+    run.finish({"test": {"loss": 1.0}})
+    assert run.finished and run.results() == {"test": {"loss": 1.0}}
+    left = sorted(str(file.relative_to(run.folder)) for file in run.folder.rglob("*") if file.is_file())
+    assert left == ["checkpoints/phase1/checkpoint-10/model.safetensors", "results.json", "run.json"]
+
+
+def test_a_rank_that_does_not_write_writes_nothing(tmp_path):
+    silent = Run(tmp_path / "run", writes=False)
+    silent.start(SETTINGS, PRINTS)
+    silent.record("before", {})
+    silent.log({"phase": "phase1", "step": 1})
+    silent.finish({})
+    assert not (tmp_path / "run").exists()
+
+
+def test_progress_adds_up(run):
+    run.record("before", {"eval_loss": 2.0})
+    run.record("phase1", {"eval_loss": 1.0})
+    assert run.progress() == {"before": {"eval_loss": 2.0}, "phase1": {"eval_loss": 1.0}}
+    assert json.loads((run.folder / "run.json").read_text())["settings"] == {
+        "seed": 1,
+        "learning_rate": 1e-4,
+        "corpus": ["a.txt"],
+    }

@@ -1,0 +1,12 @@
+"""Corpus: files, dumps and Hub datasets become clean, split, de-duplicated sentences on disk.
+
+`sources` finds and opens the inputs, `readers` (and `hub`) turn them into documents, `clean` and `sentences` turn
+a document into sentences, `select` decides which split a sentence is in and which sentences stay, `build` streams
+all of it to disk, `store` reads it back.
+"""
+
+from xpt.corpus.build import build_corpus
+from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings
+from xpt.corpus.store import Corpus, Sentences
+
+__all__ = ["SPLIT_NAMES", "Corpus", "CorpusSettings", "Sentences", "build_corpus"]

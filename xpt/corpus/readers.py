@@ -1,0 +1,200 @@
+"""Files become documents: one function a format, each reading its file as a stream.
+
+A document is a `<doc>` of WikiExtractor, a row of a table, or a block between blank lines of a `.txt` file (the
+whole file where it has none).
+"""
+
+import csv
+import html
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from xpt.corpus.sources import FileSource, HubSource, Source, open_bytes, reading
+from xpt.errors import XPTError
+
+DEFAULT_COLUMN = "text"
+# A .txt document is handed on in pieces of this many lines, so that a file without blank lines is not held whole.
+_LINES_AT_ONCE = 1000
+_PARQUET_ROWS = 1000
+_DOC_TITLE = re.compile(r'<doc [^>]*?title="(.*)">')
+
+
+@dataclass
+class Document:
+    """Lines of text that belong together; `continued` if more lines of the same document follow in the next."""
+
+    lines: list[str]
+    is_wiki: bool = False
+    continued: bool = False
+
+
+def read_documents(source: Source, column: str | None, bar: tqdm) -> Iterator[Document]:
+    """Stream the documents of one input; `bar` advances by the bytes read.
+
+    Raises XPTError naming the file and, where there is one, the line: damaged archives, bytes that are not UTF-8,
+    malformed rows, a missing column.
+    """
+    if isinstance(source, HubSource):
+        from xpt.corpus.hub import read_dataset
+
+        yield from read_dataset(source, column, bar)
+        return
+    with reading(source), open_bytes(source.path, bar.update) as stream:
+        match source.format:
+            case ".txt":
+                yield from _read_text(_decoded_lines(source, stream))
+            case ".jsonl":
+                yield from _read_jsonl(source, stream, column)
+            case ".tsv":
+                yield from _read_tsv(source, stream, column)
+            case ".csv":
+                yield from _read_csv(source, stream, column)
+            case ".parquet":
+                yield from _read_parquet(source, stream, column)
+
+
+def choose_column(name: str, column: str | None, columns: Iterable[str]) -> str:
+    """The text column to read. Raises XPTError naming the columns there are."""
+    wanted, columns = column or DEFAULT_COLUMN, list(columns)
+    if wanted not in columns:
+        raise XPTError(f"{name} has no column {wanted}: set column to one of {', '.join(map(str, columns))}")
+    return wanted
+
+
+def _decoded_lines(source: FileSource, stream: BinaryIO) -> Iterator[str]:
+    """Lines with their line end. Raises XPTError with file and line at the first byte that is not UTF-8."""
+    for number, raw in enumerate(stream, 1):
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise XPTError(
+                f"{source.path} line {number}, byte {error.start + 1} is not UTF-8 "
+                f"(0x{raw[error.start]:02x}): convert the file, for example with iconv -f cp949 -t utf-8"
+            ) from error
+        yield line.removeprefix("\ufeff") if number == 1 else line
+
+
+def _read_text(lines: Iterator[str]) -> Iterator[Document]:
+    first = next((line for line in lines if line.strip()), "")
+    reader = _read_wiki if first.startswith("<doc ") else _read_blocks
+    yield from reader(chain([first], lines))
+
+
+def _read_blocks(lines: Iterable[str]) -> Iterator[Document]:
+    block: list[str] = []
+    for line in lines:
+        if not line.strip():
+            if block:
+                yield Document(block)
+            block = []
+            continue
+        if len(block) == _LINES_AT_ONCE:
+            yield Document(block, continued=True)
+            block = []
+        block.append(line)
+    if block:
+        yield Document(block)
+
+
+def _read_wiki(lines: Iterable[str]) -> Iterator[Document]:
+    block: list[str] = []
+    title: str | None = None
+    for line in lines:
+        if line.startswith("<doc "):
+            match = _DOC_TITLE.match(line)
+            title = html.unescape(match[1]).strip() if match else None
+            block = []
+        elif line.startswith("</doc>"):
+            yield Document(block, is_wiki=True)
+            block = []
+        elif title is not None and line.strip():
+            # The first line of the body repeats the title.
+            if html.unescape(line).strip() != title:
+                block.append(line)
+            title = None
+        else:
+            block.append(line)
+    if block:
+        yield Document(block, is_wiki=True)
+
+
+def _read_jsonl(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
+    for number, line in enumerate(_decoded_lines(source, stream), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise XPTError(f"{source.path} line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise XPTError(f"{source.path} line {number} is not a JSON object: give one object a line")
+        text = row[choose_column(f"{source.path} line {number}", column, row)]
+        yield from row_document(text, f"{source.path} line {number}")
+
+
+def row_document(text: object, name: str) -> Iterator[Document]:
+    """The document of one table cell; none where it is null. Raises XPTError for what is not text."""
+    if isinstance(text, str):
+        yield Document(text.splitlines())
+    elif text is not None:
+        raise XPTError(f"{name} holds {type(text).__name__}, not text: set column to one that holds text")
+
+
+def _read_tsv(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
+    # Tab-separated values as IANA registers them: quotes are ordinary characters, so the csv module would do harm.
+    rows = (line.rstrip("\r\n").split("\t") for line in _decoded_lines(source, stream))
+    yield from _read_rows(source, enumerate(rows, 1), column)
+
+
+def _read_csv(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
+    csv.field_size_limit(sys.maxsize)  # its default refuses documents over 128 KiB
+    reader = csv.reader(_decoded_lines(source, stream), strict=True)
+    try:
+        yield from _read_rows(source, ((reader.line_num, row) for row in reader), column)
+    except csv.Error as error:
+        raise XPTError(f"{source.path} line {reader.line_num} is not CSV: {error}") from error
+
+
+def _read_rows(
+    source: FileSource, rows: Iterator[tuple[int, list[str]]], column: str | None
+) -> Iterator[Document]:
+    header = next(rows, (0, []))[1]
+    index = header.index(choose_column(str(source.path), column, header)) if header else 0
+    for number, row in rows:
+        if not any(row):
+            continue
+        if len(row) != len(header):
+            raise XPTError(
+                f"{source.path} line {number} has {len(row)} columns, its header has {len(header)}"
+            )
+        yield from row_document(row[index], f"{source.path} line {number}")
+
+
+def _read_parquet(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
+    with tempfile.TemporaryFile() as plain:
+        if (
+            source.path.suffix.lower() != ".parquet"
+        ):  # Parquet is read from its end, which a packed stream cannot
+            shutil.copyfileobj(stream, plain)
+            stream = plain  # type: ignore[assignment]
+        file = pq.ParquetFile(stream)
+        name = choose_column(str(source.path), column, file.schema_arrow.names)
+        for batch in file.iter_batches(_PARQUET_ROWS, columns=[name]):
+            yield from column_documents(batch.column(0), f"{source.path} column {name}")
+
+
+def column_documents(values: pa.Array | pa.ChunkedArray, name: str) -> Iterator[Document]:
+    """The documents of an Arrow column. Raises XPTError for what is not text."""
+    for text in values.to_pylist():
+        yield from row_document(text, name)
