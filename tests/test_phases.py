@@ -78,7 +78,7 @@ def test_a_group_that_the_model_lacks_is_refused():
         ({"name": "a b", "train": "all", "steps": 5}, "name is made of"),
         ({"name": "a", "train": "all", "steps": 5, "mlm_probability": 1.5}, "mlm_probability is 1.5"),
         ({"name": "a", "train": "all", "steps": 5, "learning_rate": -1}, "learning_rate is -1"),
-        ({"name": "a", "train": "all", "steps": 5, "lr_scheduler_type": "liner"}, "'liner' is not a valid"),
+        ({"name": "a", "train": "all", "steps": 5, "lr_scheduler_type": "liner"}, "liner is not a valid"),
     ],
 )
 def test_a_wrong_phase_is_named(values, message):

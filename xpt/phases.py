@@ -6,9 +6,9 @@ phases, such as gradual unfreezing, in the same words.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
@@ -27,6 +27,16 @@ GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
 )
 GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
+# How each entry of a phase is read; YAML gives 1e-4 as text.
+PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
+    "name": str,
+    "train": lambda groups: (groups,) if isinstance(groups, str) else tuple(groups),
+    "steps": int,
+    "learning_rate": float,
+    "warmup_steps": float,
+    "lr_scheduler_type": lambda kind: SchedulerType(kind).value,
+    "mlm_probability": float,
+}
 
 
 @dataclass(frozen=True)
@@ -44,27 +54,15 @@ class Phase:
     @classmethod
     def from_dict(cls, values: dict[str, Any], defaults: dict[str, Any]) -> "Phase":
         """A phase as a recipe writes it. Raises `XPTError` for a wrong, missing or unknown entry."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - set(PHASE_ENTRIES))
         if unknown:
-            raise XPTError(f"phases: unknown entry {unknown[0]!r}; a phase has {', '.join(sorted(known))}")
+            raise XPTError(f"phases: unknown entry {unknown[0]!r}; a phase has {', '.join(PHASE_ENTRIES)}")
         merged = {**defaults, **values}
         missing = sorted({"name", "train", "steps", "learning_rate"} - set(merged))
         if missing:
             raise XPTError(f"phases: phase {merged.get('name', '?')!r} lacks {missing[0]!r}")
-        train = merged["train"]
-        merged["train"] = (train,) if isinstance(train, str) else tuple(train)
-        try:  # YAML reads 1e-4 as text
-            for entry, kind in (
-                ("name", str),
-                ("steps", int),
-                ("learning_rate", float),
-                ("warmup_steps", float),
-            ):
-                merged[entry] = kind(merged.get(entry, getattr(cls, entry, None)))
-            merged["mlm_probability"] = float(merged.get("mlm_probability", cls.mlm_probability))
-            merged["lr_scheduler_type"] = SchedulerType(merged.get("lr_scheduler_type", "linear")).value
-            phase = cls(**merged)
+        try:
+            phase = cls(**{entry: PHASE_ENTRIES[entry](value) for entry, value in merged.items()})
         except (TypeError, ValueError) as error:
             raise XPTError(f"phases: phase {merged['name']!r}: {error}") from error
         phase.check()

@@ -24,8 +24,15 @@ from xpt.evaluation import unigram_log_probs
 from xpt.files import write_folder_atomically
 from xpt.recipe import Recipe
 from xpt.source import Source, TransplantReport, TransplantSettings, transplant
-from xpt.tokenizer import load_tokenizer, save_tokenizer, tokenizer_fingerprint, train_tokenizer
+from xpt.tokenizer import (
+    HANGUL_LETTERS,
+    load_tokenizer,
+    save_tokenizer,
+    tokenizer_fingerprint,
+    train_tokenizer,
+)
 
+LARGE_SCRIPTS = ("ko", "ja", "zh")
 SPLITS = ("train", "validation", "test")
 
 
@@ -98,13 +105,29 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
     arguments = recipe.tokenizer
     if arguments.tokenizer_name_or_path:
         return load_tokenizer(arguments.tokenizer_name_or_path)
-    key = _key(corpus.fingerprint, str(arguments.vocab_size), arguments.tokenizer_model_type)
-    folder = cache / "tokenizers" / key
+    choices = (arguments.vocab_size, arguments.tokenizer_model_type, arguments.tokenizer_sentences)
+    folder = cache / "tokenizers" / _key(corpus.fingerprint, *map(str, choices))
     if not folder.exists():
-        trained = train_tokenizer(corpus.split("train"), arguments.vocab_size, arguments.tokenizer_model_type)
+        vocab_size, model_type, sample = choices
+        sentences = corpus.split("train")
+        few = sample if sample is not None and sample < len(sentences) else None
+        print(
+            f"Training a tokenizer of {vocab_size:,} pieces on {few or len(sentences):,} sentences ...",
+            flush=True,
+        )
+        trained = train_tokenizer(
+            sentences, vocab_size, model_type, max_sentences=few, **character_settings(recipe.corpus.language)
+        )
         with write_folder_atomically(folder) as staging:
             save_tokenizer(trained, staging)
     return load_tokenizer(str(folder))
+
+
+def character_settings(language: str) -> dict[str, Any]:
+    """Which characters a vocabulary must spell: alphabets whole, large scripts their frequent part."""
+    if language in LARGE_SCRIPTS:
+        return {"required_characters": HANGUL_LETTERS if language == "ko" else ""}
+    return {"character_coverage": 1.0}
 
 
 def _key(*parts: str) -> str:
