@@ -148,19 +148,19 @@ class XPTRobertaModel(XPTRobertaPreTrainedModel, stock.RobertaModel):
                 f"attention_mask has the shape {tuple(mask.shape)}: give (batch, length) = {(batch, length)} "
                 f"or (batch, 1, length, length) = {(batch, 1, length, length)}"
             )
-        implementation = self.config._attn_implementation
-        if implementation not in ("eager", "sdpa", "flex_attention"):
-            usable = "sdpa, eager or flex_attention"
-            raise ValueError(f"{implementation} takes no attention_mask of four dimensions: use {usable}")
+        kind = self.config._attn_implementation
+        if kind not in (
+            "eager",
+            "sdpa",
+        ):  # with such a tensor, flex attention's CPU kernel writes out of bounds
+            raise ValueError(f"{kind} takes no attention_mask tensor of four dimensions: use sdpa or eager")
         if mask.is_floating_point():
             return mask.to(hidden.dtype)
         if mask.dtype != torch.bool:
-            raise ValueError(
-                f"an attention_mask of four dimensions is boolean or added floats, not {mask.dtype}"
-            )
-        if implementation == "sdpa":
+            raise ValueError(f"an attention_mask of four dimensions is bool or float, not {mask.dtype}")
+        if kind == "sdpa":
             return mask
-        # Eager and flex add the mask to the scores: booleans would be added as 0 and 1, without a word.
+        # Eager adds the mask to the scores: booleans would be added as 0 and 1, without a word.
         lowest = torch.finfo(hidden.dtype).min
         return torch.zeros_like(mask, dtype=hidden.dtype).masked_fill(~mask, lowest)
 
@@ -292,8 +292,8 @@ _MODELS = {name: globals()[path.split(".")[1]] for name, path in AUTO_MAP.items(
 for _auto_class, _model in _MODELS.items():
     _model.register_for_auto_class(_auto_class)  # so that saving copies the code files
 if __name__ == "modeling_xpt":
-    # The installed module, not a checkpoint's copy: with it no trust_remote_code is needed. All models or none,
-    # because transformers prefers what is registered, class by class.
+    # The installed module, not a checkpoint's copy: with it no trust_remote_code is needed. All models or
+    # none, because transformers prefers what is registered, class by class.
     transformers.AutoConfig.register(XPTRobertaConfig.model_type, XPTRobertaConfig, exist_ok=True)
     for _auto_class, _model in _MODELS.items():
         getattr(transformers, _auto_class).register(XPTRobertaConfig, _model, exist_ok=True)

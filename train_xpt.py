@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from transformers.utils.logging import disable_progress_bar
+
 from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import XPTError
@@ -50,6 +52,7 @@ def post_train(recipe: Recipe, command: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives back the exit code (2: something the user can mend)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    disable_progress_bar()  # of reading and writing weights: ours shows the training
     try:
         print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments)))
         return 0

@@ -1,4 +1,4 @@
-"""The model in training: sparse and full losses, accumulated batches, checkpointed, compiled and resized models."""
+"""The model in training: sparse and full losses, accumulated batches, checkpointed, compiled, resized."""
 
 import copy
 
@@ -55,11 +55,21 @@ def trained(model, dataset, accumulation, folder):
     model = copy.deepcopy(model)
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
     arguments = TrainingArguments(
-        folder, max_steps=1, optim="sgd", learning_rate=1.0, max_grad_norm=0.0, use_cpu=True, seed=1, logging_steps=1,
-        per_device_train_batch_size=8 // accumulation, gradient_accumulation_steps=accumulation, save_strategy="no",
-        disable_tqdm=True, report_to=[],
-    )  # fmt: skip
+        folder,
+        max_steps=1,
+        optim="sgd",
+        learning_rate=1.0,
+        max_grad_norm=0.0,
+        per_device_train_batch_size=8 // accumulation,
+        gradient_accumulation_steps=accumulation,
+        logging_steps=1,
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
     trainer = Trainer(model, arguments, train_dataset=dataset)
+    # Before transformers 5.6 accelerate divides once more, whatever the model: not what is tested here.
+    trainer.accelerator.gradient_accumulation_steps = 1
     trainer.train()
     after = torch.cat([p.detach().flatten() for p in model.parameters()])
     return trainer.state.log_history[0]["loss"], after - before
@@ -100,15 +110,16 @@ def test_gradient_checkpointing(reentrant, recwarn):
     assert not [warning for warning in recwarn if "use_cache" in str(warning.message)]
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_compiled_model_is_the_same(implementation):
-    model = make(implementation=implementation)
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+def test_compiled_model_is_the_same():
+    model = make(implementation="sdpa", num_hidden_layers=1)
+    compiled = torch.compile(
+        model, backend="eager", fullgraph=True
+    )  # traced whole, without generated kernels
     input_ids = ids(2, LENGTH)
     for batch in ({"input_ids": input_ids, "labels": some_labels(input_ids)}, PACKED):
         torch.testing.assert_close(compiled(**batch).logits, model(**batch).logits, rtol=0, atol=1e-6)
-    with pytest.raises(Exception, match="38 positions"):
-        torch.compile(model, backend="aot_eager")(ids(2, 39))
+    with pytest.raises(ValueError, match="38 positions"):
+        torch.compile(model, backend="eager")(ids(2, 39))
     torch._dynamo.reset()
 
 
@@ -145,7 +156,7 @@ def test_resized_vocabulary_stays_tied_and_reloads(size, tmp_path):
     after = model(ids(2, LENGTH) % 50, labels=ids(2, LENGTH) % 50)
     torch.testing.assert_close(after.logits[..., :kept], before[..., :kept])
     model.save_pretrained(tmp_path)
-    again = XPTRobertaForMaskedLM.from_pretrained(tmp_path)
+    again = XPTRobertaForMaskedLM.from_pretrained(tmp_path, attn_implementation="eager")
     assert torch.equal(again(ids(2, LENGTH) % 50).logits, after.logits)
 
 

@@ -1,6 +1,7 @@
 """The tokenizer room: ids equal SentencePiece's, offsets, the mask, files, errors, determinism."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -219,6 +220,7 @@ def test_the_mask_takes_the_space_before_it_only(every):
         assert tokens("나는 <mask>를 다") == glued
         assert tokens("나는 <mask> 를 다\n") == apart
         assert tokens("<mask>를")[:2] == ["<mask>", "를"]
+        assert tokenizer("나는 <mask>를", return_offsets_mapping=True).offset_mapping[-3] == (2, 9)
         assert tokens("<mask> <mask>") == ["<mask>", "<mask>"]
         assert tokenizer.decode(tokenizer.encode("나는 <mask>를", add_special_tokens=False)) == "나는<mask>를"
 
@@ -403,6 +405,14 @@ def test_folders_that_cannot_be_used(trained, tmp_path):
     own_class = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": [None, "own.OwnTokenizer"]}}
     config_path.write_text(json.dumps({**config, **own_class}))
     refused("contains custom code")
+
+
+def test_shipped_note_is_rendered_from_its_record():
+    specification = importlib.util.spec_from_file_location("make", SHIPPED / "make.py")
+    make = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(make)
+    record = json.loads((SHIPPED / "made.json").read_text(encoding="utf-8"))
+    assert (SHIPPED / "README.md").read_text(encoding="utf-8") == make.render_note(record)
 
 
 def test_shipped_files_are_those_of_the_note(shipped):

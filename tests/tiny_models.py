@@ -66,7 +66,7 @@ def batch_for(name):
 
 
 def packed(sentences, length):
-    """One row per list of sentences: ids, positions that restart, a boolean mask by which they do not meet."""
+    """One row for each list of sentences: ids, restarting positions, a mask by which they do not meet."""
     rows = len(sentences)
     input_ids = torch.full((rows, length), PAD)
     position_ids = torch.full((rows, length), PAD)

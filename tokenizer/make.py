@@ -159,8 +159,8 @@ NOTE_FIELDS = ("vocab_size", "model_type", "character_coverage", "single_charact
 NOTE = """# A ready Korean tokenizer
 
 {vocab_size:,} pieces, SentencePiece {model_type}, loaded by `AutoTokenizer.from_pretrained("tokenizer")`
-without remote code. `<s>`=0, `<pad>`=1, `</s>`=2, `<unk>`=3, `<mask>` is the last id. This note is rendered by
-`make.py`; do not edit it.
+without remote code. `<s>`=0, `<pad>`=1, `</s>`=2, `<unk>`=3, `<mask>` is the last id. This note is rendered
+by `make.py`; do not edit it.
 
 ## Training text
 
@@ -181,9 +181,9 @@ Characters beyond a coverage of {character_coverage} are `<unk>`; the 51 single 
 space; `<mask>` takes the space before it, so `나는<mask>를` (a suffix follows) differs from `나는 <mask> 를`
 (a word follows).
 
-Offsets point into the text as it was given: strip the slice. In decomposed text (NFD, file names of macOS) an
-offset ends behind the first jamo of its last syllable; `xpt.tokenizer.surface_spans` gives whole syllables, and
-strips.
+Offsets point into the text as it was given: strip the slice. In decomposed text (NFD, file names of macOS)
+an offset ends behind the first jamo of its last syllable; `xpt.tokenizer.surface_spans` gives whole ones,
+and strips.
 
 `sentencepiece.model` gives the same ids for NFC text, literal special tokens apart
 (`experiments/tokenizer_agreement.py`). Its scores are rounded to 1/512; `xpt/tokenizer_convert.py` says why.

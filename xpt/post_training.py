@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
-from xpt.errors import XPTError
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.errors import XPTError
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.files import write_folder_atomically, write_text_atomically
 from xpt.fills import choose_prompts, fill, fills_record, print_fills
@@ -50,6 +50,8 @@ class PostTraining:
         self.recipe, self.run, self.model, self.report = recipe, run, model, report
         model.config.sparse_prediction = True
         self.text, self.phases = text, phases
+        for phase in phases:
+            set_trainable(model, phase.train)  # an unknown group is found before anything is written
         arguments, training = recipe.phases, recipe.training
         train = text.examples["train"]
         self.stream = RowStream(train.lengths, arguments.max_seq_length, arguments.packing, training.seed)
@@ -60,7 +62,7 @@ class PostTraining:
             text.corpus.split("test"), text.tokenizer, arguments.num_fills, arguments.max_seq_length
         )
         if arguments.max_seq_length > (room := model.config.max_position_embeddings - text.special.pad - 1):
-            raise ValueError(
+            raise XPTError(
                 f"--max_seq_length {arguments.max_seq_length} exceeds the source's {room} positions"
             )
 

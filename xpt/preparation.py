@@ -23,7 +23,7 @@ from xpt.errors import XPTError
 from xpt.evaluation import unigram_log_probs
 from xpt.files import write_folder_atomically
 from xpt.recipe import Recipe
-from xpt.source import Source, TransplantReport, TransplantSettings, transplant
+from xpt.source import Source, TransplantSettings, transplant
 from xpt.tokenizer import (
     HANGUL_LETTERS,
     load_tokenizer,
@@ -136,14 +136,14 @@ def _key(*parts: str) -> str:
 
 def prepare_model(
     recipe: Recipe, source: Source, text: PreparedText
-) -> tuple[XPTRobertaForMaskedLM, TransplantReport]:
+) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
     """The transplanted model at step 0, a function of source, text and seed alone."""
     arguments, seed = recipe.source, recipe.training.seed
     vocab_size = len(text.tokenizer)
     context = EmbeddingContext(
         source_embeddings=source.word_embeddings,
         vocab_size=vocab_size,
-        special=text.special,
+        pad=text.special.pad,
         ids=text.ids["train"].ids,
         offsets=text.ids["train"].offsets,
         seed=seed,

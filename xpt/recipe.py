@@ -86,6 +86,9 @@ class TokenizerArguments:
     tokenizer_model_type: Literal["unigram", "bpe"] = option(
         "unigram", "SentencePiece model of a trained one."
     )
+    tokenizer_sentences: int | None = option(
+        1_000_000, "Training sentences that a trained one is made from, a seeded sample."
+    )
 
 
 @dataclass

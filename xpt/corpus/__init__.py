@@ -1,8 +1,8 @@
 """Corpus: files, dumps and Hub datasets become clean, split, de-duplicated sentences on disk.
 
-`sources` finds and opens the inputs, `readers` (and `hub`) turn them into documents, `clean` and `sentences` turn
-a document into sentences, `select` decides which split a sentence is in and which sentences stay, `build` streams
-all of it to disk, `store` reads it back.
+`sources` finds and opens the inputs, `readers` (and `hub`) turn them into documents, `clean` and `sentences`
+turn a document into sentences, `select` decides which split a sentence is in and which sentences stay,
+`stream` writes all of it to disk without holding it, `build` joins these and caches, `store` reads back.
 """
 
 from xpt.corpus.build import build_corpus

@@ -1,9 +1,10 @@
-"""From settings to a corpus on disk: built once, kept whole or not at all, found again by what went into it."""
+"""From settings to a corpus on disk: built once, kept whole or not at all, found again by what went in."""
 
 import json
 import shutil
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -23,14 +24,15 @@ from xpt.errors import XPTError
 from xpt.files import write_folder_atomically
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 
 
 def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = True) -> Corpus:
     """Build the corpus under `cache_dir`, or open it where the same settings and inputs built it before.
 
-    Inputs are told apart by path, size and modification time (files) or commit (Hub). Raises XPTError for inputs
-    that are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing is left.
+    Inputs are told apart by path, size and modification time (files) or commit (Hub). Raises XPTError for
+    inputs that are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing
+    is left.
     """
     cleaner = DocumentCleaner(settings)
     sources = find_sources(settings.corpus)
@@ -42,8 +44,7 @@ def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = Tru
             with write_folder_atomically(folder) as staging:
                 _build(settings, sources, cleaner, staging, progress)
         except BaseException:
-            if absent is not None:
-                shutil.rmtree(absent, ignore_errors=True)
+            _remove_empty(cache_dir, absent)
             raise
     return Corpus(folder)
 
@@ -72,6 +73,14 @@ def _first_absent(folder: Path) -> Path | None:
     while not folder.exists():
         absent, folder = folder, folder.parent
     return absent
+
+
+def _remove_empty(folder: Path, absent: Path | None) -> None:
+    """Remove `folder` and the folders above it, up to `absent`, as far as nobody else has put something there."""
+    with suppress(OSError):
+        while absent is not None and folder.is_relative_to(absent):
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _build(

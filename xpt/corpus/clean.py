@@ -6,7 +6,7 @@ import unicodedata
 
 import regex
 
-# Named and numbered entities with their semicolon; without it html.unescape also eats the "&para" of "?a=1&para=2".
+# Entities with their semicolon; without it html.unescape also eats the "&para" of "?a=1&para=2".
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
 _TAG = re.compile(
     r"</?(?:br|p|div|span|ref|references|sup|sub|small|big|b|i|u|s|em|strong|font|center|nowiki|gallery|table|tr|td"
@@ -32,6 +32,11 @@ _WORKING_JOINER = regex.compile(
 )
 _UNUSUAL = regex.compile(rf"{_INVISIBLE.pattern}|{_BLANK.pattern}|{_JOINER.pattern}")
 
+# Bullets at the head of a line; a dash only with a space behind it, since "-5" is a number.
+_BULLETS = re.compile(r"(?:[■□▪▫●○◆◇△▲▽▼▶▷►▒•◦※☞❍‣⁃*]\s*|[-–—·ㆍ]\s+)+")
+# Korean web text went through encodings that turned the middle dot into a full-width question mark: "시？도".
+_LOST_MIDDLE_DOT = re.compile(r"(?<=[가-힣0-9」])？(?=[가-힣0-9「])")
+
 _BROKEN = "\ufffd"
 
 _WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)*([^\[\]|]*)\]\]")
@@ -51,6 +56,7 @@ _LEADING_COMMA = re.compile(r"([(\[（])(?:\s*[,;:、])+\s*")
 _TRAILING_COMMA = re.compile(r"(?:\s*[,;:、])+\s*([)\]）])")
 _DOUBLE_COMMA = re.compile(r"([,;、])(?:\s*[,;、])+")
 _SPACE_BEFORE_MARK = re.compile(r"(?<=[^\s.,;:!?])\s+(?=[.,](?:\s|$))")
+_REFERENCE = re.compile(r"\[\d{1,3}\]")
 _FORMULA = re.compile(r"\b(?:formula|codice)_\d+")
 
 # A Wikipedia line below this length that ends no sentence is a section heading.
@@ -98,7 +104,8 @@ def clean_text(text: str) -> str:
 
     What comes out is NFC, without leading, trailing, double or other white space than single spaces (U+0020),
     without control, zero-width or private characters (a joiner stays inside emoji and Indic or Arabic words),
-    without `<s>`-like special tokens, HTML entities or tags. Cleaning it again changes nothing.
+    without `<s>`-like special tokens, HTML entities and tags, or bullets at its head. Cleaning it again
+    changes nothing.
     """
     while True:
         cleaned = _clean_once(text)
@@ -120,11 +127,22 @@ def _clean_once(text: str) -> str:
         text = _INVISIBLE.sub("", text)
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    return " ".join(text.split())
+    text = " ".join(text.split())
+    return text[bullets.end() :] if (bullets := _BULLETS.match(text)) else text
+
+
+def is_korean(language: str) -> bool:
+    """Whether a language code (ko, ko-KR, ...) means Korean."""
+    return language.lower().split("-")[0] == "ko"
+
+
+def repair_korean(text: str) -> str:
+    """Korean text with its middle dots back where an encoding left full-width question marks."""
+    return _LOST_MIDDLE_DOT.sub("·", text) if "？" in text else text
 
 
 def clean_wiki_markup(text: str) -> str:
-    """A line of Wikipedia text without what extraction left of links, templates, tables and foreign scripts."""
+    """A line of Wikipedia text without what extraction left of links, templates and foreign scripts."""
     if "[[" in text or "{{" in text or "]]" in text or "}}" in text or "''" in text or "__" in text:
         text = _WIKI_TEMPLATE.sub("", _WIKI_FILE.sub("", text))
         text = _WIKI_REST.sub("", _WIKI_LINK.sub(r"\1", text))
@@ -139,7 +157,7 @@ def clean_wiki_markup(text: str) -> str:
     ):
         text = _TRAILING_COMMA.sub(r"\1", _LEADING_COMMA.sub(r"\1", text))
         text = _DOUBLE_COMMA.sub(r"\1", _EMPTY_BRACKETS.sub("", text))
-        text = _SPACE_BEFORE_MARK.sub("", text)
+        text = _REFERENCE.sub("", _SPACE_BEFORE_MARK.sub("", text))
     return text
 
 
@@ -153,7 +171,7 @@ def is_wiki_junk(text: str, language: str) -> bool:
         return True
     if len(text) >= _HEADING_CHARACTERS:
         return False
-    return language.split("-")[0] != "ko" or not _KOREAN_ENDING.search(text)
+    return not is_korean(language) or not _KOREAN_ENDING.search(text)
 
 
 class SentenceFilter:
@@ -166,7 +184,7 @@ class SentenceFilter:
         self._min_script_share = min_script_share
 
     def reason_to_drop(self, sentence: str) -> str | None:
-        """None to keep it, or one of short, long, broken (U+FFFD), formula, script (too few of its letters)."""
+        """None to keep it, or one of short, long, broken (U+FFFD), formula, script (too few letters)."""
         if len(sentence) < self._min_characters:
             return "short"
         if len(sentence) > self._max_characters:

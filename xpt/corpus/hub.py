@@ -35,8 +35,8 @@ def _unreachable(dataset: str, revision: str | None, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     at = f" at revision {revision}" if revision else ""
     return (
-        f"corpus {dataset} is no file here, and as a Hub dataset{at} it cannot be had ({reason}): check the name, "
-        "or name a local file"
+        f"corpus {dataset} is no file here, and as a Hub dataset{at} it cannot be had ({reason}): "
+        "check the name, or name a local file"
     )
 
 

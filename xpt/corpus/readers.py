@@ -1,7 +1,7 @@
 """Files become documents: one function a format, each reading its file as a stream.
 
-A document is a `<doc>` of WikiExtractor, a row of a table, or a block between blank lines of a `.txt` file (the
-whole file where it has none).
+A document is a `<doc>` of WikiExtractor, a row of a table, or a block between blank lines of a `.txt` file
+(the whole file where it has none).
 """
 
 import csv
@@ -24,7 +24,7 @@ from xpt.corpus.sources import FileSource, HubSource, Source, open_bytes, readin
 from xpt.errors import XPTError
 
 DEFAULT_COLUMN = "text"
-# A .txt document is handed on in pieces of this many lines, so that a file without blank lines is not held whole.
+# A .txt document is handed on in pieces of so many lines: a file without blank lines is not held whole.
 _LINES_AT_ONCE = 1000
 _PARQUET_ROWS = 1000
 _DOC_TITLE = re.compile(r'<doc [^>]*?title="(.*)">')
@@ -32,7 +32,7 @@ _DOC_TITLE = re.compile(r'<doc [^>]*?title="(.*)">')
 
 @dataclass
 class Document:
-    """Lines of text that belong together; `continued` if more lines of the same document follow in the next."""
+    """Lines of text that belong together; `continued` if the next holds more lines of the same document."""
 
     lines: list[str]
     is_wiki: bool = False
@@ -42,8 +42,8 @@ class Document:
 def read_documents(source: Source, column: str | None, bar: tqdm) -> Iterator[Document]:
     """Stream the documents of one input; `bar` advances by the bytes read.
 
-    Raises XPTError naming the file and, where there is one, the line: damaged archives, bytes that are not UTF-8,
-    malformed rows, a missing column.
+    Raises XPTError naming the file and, where there is one, the line: damaged archives, bytes that are not
+    UTF-8, malformed rows, a missing column.
     """
     if isinstance(source, HubSource):
         from xpt.corpus.hub import read_dataset
@@ -152,7 +152,7 @@ def row_document(text: object, name: str) -> Iterator[Document]:
 
 
 def _read_tsv(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
-    # Tab-separated values as IANA registers them: quotes are ordinary characters, so the csv module would do harm.
+    # Tab-separated values as IANA registers them: quotes are ordinary characters, so no csv module.
     rows = (line.rstrip("\r\n").split("\t") for line in _decoded_lines(source, stream))
     yield from _read_rows(source, enumerate(rows, 1), column)
 

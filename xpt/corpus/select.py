@@ -32,9 +32,9 @@ def split_codes(hashes: np.ndarray) -> np.ndarray:
 def drop_duplicates(hashes: np.ndarray, codes: np.ndarray) -> tuple[int, int]:
     """Keep each sentence once, in `codes` (changed in place; DROPPED for the others).
 
-    A sentence in several splits (possible where documents decide) stays in training, or else in validation, so
-    that nothing held out was seen before; inside a split the first occurrence stays. Returns how many were dropped
-    as repetitions, and how many from held-out splits because they also stand in an earlier split.
+    A sentence in several splits (possible where documents decide) stays in training, or else in validation,
+    so that nothing held out was seen before; inside a split the first occurrence stays. Returns how many were
+    dropped as repetitions, and how many from held-out splits because they also stand in an earlier split.
     """
     duplicates = leaked = 0
     upper = (hashes >> np.uint64(58)).astype(np.uint8)
@@ -54,8 +54,8 @@ def drop_duplicates(hashes: np.ndarray, codes: np.ndarray) -> tuple[int, int]:
 def keep_lowest(keys: np.ndarray, codes: np.ndarray, split: int, limit: int) -> None:
     """Drop all but the `limit` sentences of `split` with the lowest keys, in `codes` (changed in place).
 
-    Keys are sentence hashes, or each sentence's document hash: then documents are taken whole, in the order of
-    their hashes, and the last one up to the limit.
+    Keys are sentence hashes, or each sentence's document hash: then documents are taken whole, in the order
+    of their hashes, and the last one up to the limit.
     """
     members = codes == split
     if np.count_nonzero(members) <= limit:
@@ -67,7 +67,7 @@ def keep_lowest(keys: np.ndarray, codes: np.ndarray, split: int, limit: int) -> 
     del chosen
     codes[members & (keys > threshold)] = DROPPED
     at_threshold = np.flatnonzero(members & (keys == threshold))
-    codes[at_threshold[limit - below :]] = DROPPED
+    codes[at_threshold[: len(at_threshold) - limit + below]] = DROPPED
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Selection:
 def select(
     hashes: np.ndarray, document_keys: Callable[[], np.ndarray] | None, limits: dict[str, int | None]
 ) -> Selection:
-    """Decide for every sentence. `document_keys` gives the document's hash for each sentence, where documents decide."""
+    """Decide for every sentence; `document_keys` gives each one's document hash, where documents decide."""
     keys = hashes if document_keys is None else document_keys()
     codes = split_codes(keys)
     duplicates, leaked = drop_duplicates(hashes, codes)

@@ -1,4 +1,4 @@
-"""Clean lines become sentences: a splitter is a function from (line, language) to the pieces it is made of."""
+"""Clean lines become sentences: a splitter is a function from (line, language) to the pieces of the line."""
 
 import re
 from collections import Counter
@@ -6,38 +6,49 @@ from collections.abc import Callable
 
 import sentencex
 
-from xpt.corpus.clean import SentenceFilter, clean_text, clean_wiki_markup, is_wiki_junk
+from xpt.corpus.clean import (
+    SentenceFilter,
+    clean_text,
+    clean_wiki_markup,
+    is_korean,
+    is_wiki_junk,
+    repair_korean,
+)
 from xpt.corpus.readers import Document
 from xpt.corpus.settings import CorpusSettings
 from xpt.errors import XPTError
 
+_PAIRS = ("()", "[]", "“”", "‘’", "「」", "『』", "《》", "〈〉")
 _QUOTES = "\"'”’」』》〉"
-# sentencex knows terminators, quotes and brackets, but no Korean. Six rules, found on real text, mend that.
+# sentencex knows terminators, quotes and brackets, but no Korean. These rules, found on real text, mend that.
 # A new sentence does not begin with what binds to the words before it: a quotative or a closing bracket ...
 _BOUND = re.compile(
     r"(?:이?라(?:고|며|면서|는|던|도|든지|네|지)|이?란|하고|하며|하면서|하는|하니|하여|했|한다|고\b|는\b|며\b|라\b|면서\b|가\b|를\b|을\b|은\b"
-    r"|에\b|의\b|이\b|와\b|과\b|도\b|로\b)"
+    r"|에\b|의\b|와\b|과\b|도\b|로\b)"
 )
-_CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:]")
+_CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:]|(?:\^\^|[ㅠㅜㅋㅎ]+)\s*$")
 # ... and none ends with a number or an enumerator: "2020. 5. 3.", "1. ", "가. ", "No. ".
 _NUMBER_END = re.compile(r"(?:^|[\s(∼~\-–])(?:\d{1,4}|제?\d{1,4}[조항호])\.\s*$")
 _ENUMERATOR = re.compile(r"^\s*(?:[가-하]|[A-Za-z]|[IVXivx]{1,4}|[①-⑳]|\(?\d{1,3}\)?)\.\s*$")
 _ABBREVIATION_END = re.compile(r"(?:^|[\s(])(?:No|no|Vol|vol|pp|p|Op|op|Bd|Nr|vs|cf|St|Mt)\.\s*$")
 _OPEN_QUOTE_END = re.compile(r"\s(['\"“‘「『《〈(\[])$")
-# Writers leave out the space after a sentence: "생겼다.그는".
-_MISSING_SPACE = re.compile(
-    r"(?<=[가-힣][다요죠까음함임됨][.!?])(?=[가-힣0-9A-Z「『《〈“‘])|(?<=[다][.])(?=[(\[][가-힣])"
+# Ends that sentencex passes by: no space behind the full stop ("생겼다.그는"), a bracket between
+# ("없다.(2000년) 그는"), an ellipsis behind a verb ("떠났다… 나는").
+_MISSED_END = re.compile(
+    r"(?<=[가-힣][다요죠까함음][.!?])(?=[가-힣A-Z「『《〈“‘]|\d{2})"
+    r"|(?<=[가-힣][다요죠까함음]\.)\([^()]*\)\s+"
+    r"|(?<=[가-힣][다요죠까함음]…)\s+"
 )
 
 
 def split_with_sentencex(line: str, language: str) -> list[str]:
     """Pieces of a line, each with its trailing spaces; joined they are the line.
 
-    sentencex (Wikimedia) has rules for some 30 languages and fallbacks for 240; Korean gets English rules, so its
-    boundaries are corrected here.
+    sentencex (Wikimedia) has rules for some 30 languages and fallbacks for 240; Korean gets English rules, so
+    its boundaries are corrected here.
     """
     pieces = sentencex.segment(language, line)
-    return _correct_korean(pieces) if language.split("-")[0] == "ko" else pieces
+    return _correct_korean(pieces) if is_korean(language) else pieces
 
 
 def split_lines_only(line: str, language: str) -> list[str]:
@@ -58,9 +69,10 @@ def _correct_korean(pieces: list[str]) -> list[str]:
             merged[-1] += piece
             continue
         if merged and (quote := _OPEN_QUOTE_END.search(merged[-1])):
-            merged[-1], piece = merged[-1][: quote.start(1)], quote[1] + piece
+            merged[-1] = merged[-1][: quote.start(1)]
+            piece = quote[1] + piece
         merged.append(piece)
-    return [part for piece in merged for part in _split_missing_spaces(piece)]
+    return [part for piece in merged for part in _split_missed_ends(piece)]
 
 
 def _is_korean_boundary(before: str, after: str) -> bool:
@@ -76,8 +88,21 @@ def _is_korean_boundary(before: str, after: str) -> bool:
     return not (ends_quote and _BOUND.match(after))
 
 
-def _split_missing_spaces(piece: str) -> list[str]:
-    return [piece]
+def _split_missed_ends(piece: str) -> list[str]:
+    parts, start = [], 0
+    for match in _MISSED_END.finditer(piece):
+        cut = match.end()
+        if _is_inside_pair(piece[start:cut]) or _BOUND.match(piece, cut):
+            continue
+        parts.append(piece[start:cut])
+        start = cut
+    return [*parts, piece[start:]]
+
+
+def _is_inside_pair(text: str) -> bool:
+    """Whether a bracket or quote that opens in `text` is still open at its end."""
+    opened = any(text.count(pair[0]) > text.count(pair[1]) for pair in _PAIRS)
+    return opened or text.count('"') % 2 == 1
 
 
 class DocumentCleaner:
@@ -88,6 +113,7 @@ class DocumentCleaner:
             raise XPTError(f"splitter is {settings.splitter!r}: use one of {', '.join(SPLITTERS)}")
         self._split = SPLITTERS[settings.splitter]
         self._language = settings.language
+        self._is_korean = is_korean(settings.language)
         self._filter = SentenceFilter(
             settings.language, settings.min_characters, settings.max_characters, settings.min_script_share
         )
@@ -103,6 +129,8 @@ class DocumentCleaner:
                 line = clean_text(clean_wiki_markup(line))
             if not line:
                 continue
+            if self._is_korean:
+                line = repair_korean(line)
             self.lines += 1
             if document.is_wiki and is_wiki_junk(line, self._language):
                 self.dropped["heading"] += 1

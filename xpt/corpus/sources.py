@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -130,7 +130,7 @@ def _file_identity(path: Path) -> tuple[str, int, int]:
 
 @contextmanager
 def reading(source: FileSource) -> Iterator[None]:
-    """Turn what a damaged, unreadable or changing file raises inside the block into an XPTError that names it."""
+    """Turn what a damaged, unreadable or changing file raises in the block into an XPTError that names it."""
     try:
         yield
     except UnicodeDecodeError:
@@ -178,11 +178,12 @@ def open_bytes(path: Path, advance: Callable[[int], object]) -> Iterator[BinaryI
     Truncated archives raise. (Zstandard goes through Arrow for that: the zstandard package ends silently.)
     """
     with io.BufferedReader(_Counted(path, advance), 1 << 20) as raw:
+        stream: Any
         match path.suffix.lower():
             case ".gz":
                 stream = gzip.GzipFile(fileobj=raw)
             case ".xz":
-                stream = lzma.LZMAFile(raw)
+                stream = lzma.LZMAFile(raw)  # noqa: SIM115 - closed by the reader around it
             case ".bz2":
                 stream = bz2.BZ2File(raw)
             case ".zst":
@@ -190,5 +191,5 @@ def open_bytes(path: Path, advance: Callable[[int], object]) -> Iterator[BinaryI
             case _:
                 yield raw
                 return
-        with io.BufferedReader(stream, 1 << 20) as unpacked:  # type: ignore[arg-type]
+        with io.BufferedReader(stream, 1 << 20) as unpacked:
             yield unpacked

@@ -25,7 +25,7 @@ def offsets_file(folder: Path, split: str) -> Path:
 
 
 class Sentences(Sequence[str]):
-    """The sentences of one split. Nothing is held in memory; it can be pickled to other processes by its path."""
+    """The sentences of one split. Nothing is held in memory; pickled, it is its path."""
 
     def __init__(self, folder: Path, split: str):
         self._folder, self._split = folder, split
@@ -61,7 +61,7 @@ class Sentences(Sequence[str]):
 
 
 class Corpus:
-    """Three splits of clean sentences, the fingerprint of their content and the report of how they came about."""
+    """Three splits of clean sentences, their content's fingerprint and the report of how they came to be."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -70,7 +70,7 @@ class Corpus:
         self.report: dict[str, Any] = stored["report"]
 
     def split(self, name: str) -> Sentences:
-        """The sentences of "train", "validation" or "test", in corpus order. Raises XPTError for another name."""
+        """The sentences of "train", "validation" or "test", in corpus order. Raises XPTError otherwise."""
         if name not in SPLIT_NAMES:
             raise XPTError(f"a corpus has no split {name}: use {', '.join(SPLIT_NAMES)}")
         return Sentences(self.folder, name)

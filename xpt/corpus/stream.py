@@ -1,7 +1,7 @@
 """The two passes over the text: everything is streamed to disk, 12 bytes a sentence of numbers beside it.
 
-The first pass writes every clean sentence with its hash and length; the second copies those that stay into their
-splits.
+The first pass writes every clean sentence with its hash and length; the second copies those that stay into
+their splits.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from xpt.corpus.select import split_hash
 from xpt.corpus.settings import SPLIT_NAMES
 from xpt.corpus.store import offsets_file, text_file
 
-_BUFFERED = 1 << 16
+_BUFFERED = 1 << 12
 
 
 class RawFiles:
@@ -74,7 +74,7 @@ def write_raw(
     split_seed: int,
     raw: RawFiles,
 ) -> int:
-    """Stream the sentences of all documents to the raw files. Returns the count of documents with a sentence."""
+    """Stream the sentences of all documents to the raw files; the count of documents that have one."""
     count = 0
     with (
         open(raw.text, "wb") as text,
@@ -113,7 +113,7 @@ class WrittenSplit:
 
 
 def write_splits(codes: np.ndarray, raw: RawFiles, folder: Path, progress: bool) -> dict[str, WrittenSplit]:
-    """Copy each kept sentence into the text file of its split (`codes`, uint8), and write where each begins."""
+    """Copy each kept sentence into the text file of its split (`codes`, uint8); write where each begins."""
     digests = [hashlib.sha256() for _ in SPLIT_NAMES]
     characters = [0 for _ in SPLIT_NAMES]
     files: list[Any] = [open(text_file(folder, name), "wb") for name in SPLIT_NAMES]  # noqa: SIM115

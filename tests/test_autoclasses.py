@@ -1,0 +1,204 @@
+"""Any head's checkpoint through every Auto class, in a new process that has nothing but the folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from tiny_models import HEADS, SHAPE, make
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+from transformers.dynamic_module_utils import get_imports, get_relative_imports
+
+import configuration_xpt
+import modeling_xpt
+from configuration_xpt import AUTO_MAP
+
+AUTO_CLASSES = [name for name in AUTO_MAP if name != "AutoConfig"]
+LABELS = {number: f"label {number}" for number in range(7)}
+
+# Put before each script: the repository, installed for these tests, is made unfindable.
+WITHOUT_THE_PACKAGE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("modeling_xpt", "configuration_xpt", "xpt"):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+sys.meta_path.insert(0, Absent())
+"""
+
+LOAD_ALL = """
+import json, torch, transformers
+from pathlib import Path
+ids = torch.tensor([[0, 5, 6, 7, 2], [0, 8, 2, 1, 1]])
+keys = json.loads(sys.argv[2])
+report = {}
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    for name in sys.argv[3:]:
+        batch = ids[:, None].repeat(1, 3, 1) if "MultipleChoice" in name else ids
+        runs = []
+        for _ in range(2):
+            torch.manual_seed(7)
+            model = getattr(transformers, name).from_pretrained(str(folder), trust_remote_code=True)
+            assert type(model).__module__.startswith("transformers_modules."), type(model).__module__
+            with torch.no_grad():
+                runs.append((model(batch, attention_mask=batch.ne(1))[0], model.state_dict()))
+        (output, weights), (output_again, weights_again) = runs
+        assert output.isfinite().all() and torch.equal(output, output_again)
+        assert all(torch.equal(tensor, weights_again[key]) for key, tensor in weights.items())
+        assert max(tensor.abs().max() for tensor in weights.values()) < 6
+        backbone = getattr(model, "roberta", model)
+        assert backbone.embeddings.position_ids.tolist() == [list(range(40))]
+        assert not backbone.embeddings.token_type_ids.any()
+        loaded = [float(backbone.state_dict()[key].double().sum()) for key in keys]
+        line = [type(model).__name__, list(output.shape), loaded, model.config.num_labels]
+        report[f"{folder.name} {name}"] = line
+print(json.dumps(report))
+"""
+
+
+def run_alone(script, tmp_path, *arguments, seconds=300):
+    """What a script prints, as JSON: it runs in another folder, offline, with a module cache of its own."""
+    away = tmp_path / "elsewhere"
+    away.mkdir(exist_ok=True)
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HF_HOME")}
+    environment |= {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HOME": str(tmp_path / "home")}
+    environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    finished = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=away, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(finished.stdout), finished.stderr
+
+
+def save_all(folder):
+    """One checkpoint of each class, all different, in folders that hold nothing else."""
+    for name in HEADS:
+        model = make(getattr(modeling_xpt, name), id2label=LABELS, label2id={v: k for k, v in LABELS.items()})
+        for parameter in model.parameters():
+            parameter.data += 0.01 * (HEADS.index(name) + 1)
+        model.save_pretrained(folder / name)
+
+
+def test_every_checkpoint_through_every_auto_class(tmp_path):
+    save_all(tmp_path / "saved")
+    keys = [
+        "embeddings.word_embeddings.weight",
+        "itl_in.0.output.dense.weight",
+        "itl_out.0.output.dense.bias",
+    ]
+    script = WITHOUT_THE_PACKAGE + LOAD_ALL
+    report, _ = run_alone(script, tmp_path, tmp_path / "saved", json.dumps(keys), *AUTO_CLASSES)
+    shapes = {
+        "AutoModel": [2, 5, 32],
+        "AutoModelForMaskedLM": [2, 5, 60],
+        "AutoModelForSequenceClassification": [2, 7],
+        "AutoModelForTokenClassification": [2, 5, 7],
+        "AutoModelForQuestionAnswering": [2, 5],
+        "AutoModelForMultipleChoice": [2, 3],
+    }
+    assert len(report) == 36
+    for folder in HEADS:
+        original = getattr(modeling_xpt, folder).from_pretrained(tmp_path / "saved" / folder)
+        weights = getattr(original, "roberta", original).state_dict()
+        sums = [float(weights[key].double().sum()) for key in keys]
+        for name in AUTO_CLASSES:
+            wanted = [AUTO_MAP[name].split(".")[1], shapes[name], pytest.approx(sums), 7]
+            assert report[f"{folder} {name}"] == wanted, (folder, name)
+
+
+USE = """
+import json, torch, transformers
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, pipeline
+from pathlib import Path
+folder = sys.argv[1]
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+try:
+    AutoModel.from_pretrained(folder, trust_remote_code=False)
+    refused = False
+except ValueError as error:
+    refused = "trust_remote_code" in str(error)
+fill = pipeline("fill-mask", model=folder, trust_remote_code=True)
+fills = fill("w1 <mask> w2")
+model = AutoModelForMaskedLM.from_pretrained(folder, trust_remote_code=True)
+model.save_pretrained(folder + "-again")
+tokenizer.save_pretrained(folder + "-again")
+again = pipeline("fill-mask", model=folder + "-again", trust_remote_code=True)("w1 <mask> w2")
+files = sorted(file.name for file in Path(folder + "-again").glob("*.py"))
+print(json.dumps([refused, sorted(tokenizer("w1")), len(fills), fills == again, files]))
+"""
+
+
+def test_fill_mask_pipeline_tokenizer_and_saving_again(tmp_path):
+    words = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, **{f"w{n}": n for n in range(4, 59)}, "<mask>": 59}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    names = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_input_names=["input_ids", "attention_mask"],
+        **{f"{name}_token": token for name, token in names.items()},
+    )
+    make().save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    result, messages = run_alone(WITHOUT_THE_PACKAGE + USE, tmp_path, tmp_path / "model")
+    codes = ["configuration_xpt.py", "modeling_xpt.py"]
+    assert result == [True, ["attention_mask", "input_ids"], 5, True, codes]
+    assert "not supported for" not in messages
+
+
+BOTH = """
+import json, sys, transformers
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+folder, names = sys.argv[1], sys.argv[2:]
+def module(auto, **arguments):
+    return type(getattr(transformers, auto).from_pretrained(folder, **arguments)).__module__.split(".")[0]
+before = module("AutoModel", trust_remote_code=True)
+import modeling_xpt
+get_class_from_dynamic_module("modeling_xpt.XPTRobertaModel", folder)  # the checkpoint's copy, run once more
+for name in names:  # whose code is used here differs among versions of transformers
+    module(name, trust_remote_code=True)
+after = [module(name) for name in names]
+config = type(AutoConfig.from_pretrained(folder)).__module__
+print(json.dumps([before, sorted(set(after)), len(after), config]))
+"""
+
+
+def test_installed_package_needs_no_remote_code_and_keeps_its_place(tmp_path):
+    make().save_pretrained(tmp_path / "model")
+    root = Path(modeling_xpt.__file__).parent
+    script = f"import sys; sys.path.append({str(root)!r})\n" + BOTH
+    result, _ = run_alone(script, tmp_path, tmp_path / "model", *AUTO_CLASSES)
+    assert result == ["transformers_modules", ["modeling_xpt"], 6, "configuration_xpt"]
+
+
+def test_code_files_ask_for_nothing_but_each_other():
+    assert get_imports(modeling_xpt.__file__) == ["torch", "transformers", "typing"]
+    assert get_relative_imports(modeling_xpt.__file__) == ["configuration_xpt"]
+    assert get_imports(configuration_xpt.__file__) == ["transformers", "typing"]
+    assert get_relative_imports(configuration_xpt.__file__) == []
+
+
+def test_what_a_stock_checkpoint_lacks_is_drawn_from_the_seed(tmp_path):
+    RobertaModel(RobertaConfig(**SHAPE)).save_pretrained(tmp_path)
+    loaded = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        loaded.append(modeling_xpt.XPTRobertaForSequenceClassification.from_pretrained(tmp_path).state_dict())
+    for name, tensor in loaded[0].items():
+        assert torch.equal(tensor, loaded[1][name])
+        new = "itl_" in name or "classifier" in name
+        if name.endswith("bias") and new:
+            assert not tensor.any()
+        elif "LayerNorm.weight" in name and new:
+            assert torch.equal(tensor, torch.ones_like(tensor))
+        else:
+            assert torch.equal(tensor, loaded[2][name]) != (new and tensor.dim() == 2)
+            assert 0.1 < tensor.std() < 0.3 or tensor.dim() == 1
+    assert transformers.AutoModel.from_pretrained(tmp_path).__class__ is RobertaModel

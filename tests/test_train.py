@@ -1,0 +1,268 @@
+"""The whole way, as a user goes it: `train_xpt.py` on tiny sources and text, here and in a new process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import korean_sentences
+from safetensors.torch import load_file
+
+from train_xpt import main
+from xpt.phases import parameter_group
+from xpt.progress import PhaseProgress
+from xpt.run import Run
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def options(tiny_source, corpus_file, tmp_path_factory):
+    """Flags of a tiny run, without the output folder."""
+
+    def make(family: str = "roberta", head: bool = True, **changes) -> list[str]:
+        flags = {
+            "source_model_name_or_path": tiny_source(family, head),
+            "corpus": corpus_file,
+            "cache_dir": tmp_path_factory.getbasetemp() / "xpt-cache",
+            "vocab_size": 300,
+            "max_seq_length": 32,
+            "per_device_train_batch_size": 4,
+            "phase1_steps": 4,
+            "phase2_steps": 4,
+            "learning_rate": 1e-3,
+            "logging_steps": 2,
+            "save_steps": 2,
+            "bf16": "false",
+            **changes,
+        }
+        return [token for name, value in flags.items() for token in (f"--{name}", str(value))]
+
+    return make
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def run(arguments, folder) -> Path:
+    assert main([*arguments, "--output_dir", str(folder)]) == 0
+    return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Finished tiny runs by source, made once."""
+    made: dict[tuple, Path] = {}
+
+    def make(options, family, head=True):
+        if (family, head) not in made:
+            made[family, head] = run(
+                options(family, head), tmp_path_factory.mktemp("runs") / f"{family}-{head}"
+            )
+        return made[family, head]
+
+    return make
+
+
+@pytest.mark.parametrize(("family", "head"), [("roberta", True), ("bert", True), ("bert", False)])
+def test_phase_one_moves_what_is_new_only_and_phase_two_everything(options, finished, family, head):
+    folder = finished(options, family, head)
+    start = weights(folder / "checkpoints" / "initial")
+    first = weights(folder / "checkpoints" / "phase1" / "checkpoint-4")
+    second = weights(folder)
+    new = {"word_embeddings", "itl", "lm_head_bias"} | (set() if head else {"lm_head_transform"})
+    for name in start:
+        moves = parameter_group(name).split(".")[0] in new
+        if name.endswith("attention.self.key.bias"):
+            assert moves or torch.equal(start[name], first[name]), name
+            continue
+        assert torch.equal(start[name], first[name]) != moves, name
+        assert not torch.equal(first[name], second[name]), name
+
+
+def test_the_run_folder_explains_itself(options, finished):
+    folder = finished(options, "roberta")
+    names = {file.name for file in folder.iterdir()}
+    assert names >= {
+        "model.safetensors",
+        "config.json",
+        "modeling_xpt.py",
+        "configuration_xpt.py",
+        "README.md",
+    }
+    assert names >= {"tokenizer.json", "tokenizer_config.json", "results.json", "loss.png", "log.jsonl"}
+    results = json.loads((folder / "results.json").read_text())
+    assert results["command"].startswith("python train_xpt.py --source_model_name_or_path")
+    assert set(results) >= {
+        "command",
+        "seed",
+        "versions",
+        "hardware",
+        "source",
+        "corpus",
+        "parameters",
+        "phases",
+    }
+    assert [phase["name"] for phase in results["phases"]] == ["phase1", "phase2"]
+    for phase in results["phases"]:
+        assert phase["steps"] == 4 and 0 < phase["tokens"] <= 4 * 4 * 32 and phase["tokens_per_second"] > 0
+    assert results["test"]["masked_tokens"] > 20 and results["unigram_loss"] > 0
+    assert sum(results["parameters"].values()) == sum(tensor.numel() for tensor in weights(folder).values())
+    counts = results["corpus"]["splits"]
+    assert sum(counts[split]["sentences"] for split in ("train", "validation", "test")) == 1500
+    logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [(e["phase"], e["step"]) for e in logged] == [(p, s) for p in ("phase1", "phase2") for s in (2, 4)]
+    assert not [file for file in folder.rglob("*") if file.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+
+
+def test_the_card_holds_the_measured_numbers(options, finished):
+    folder = finished(options, "roberta")
+    card, results = (folder / "README.md").read_text(), json.loads((folder / "results.json").read_text())
+    assert f"{results['test']['loss']:.3f}" in card and f"{results['unigram_loss']:.3f}" in card
+    assert "pipeline_tag: fill-mask" in card and "{{" not in card
+
+
+def test_the_result_loads_in_a_process_without_the_package(options, finished, tmp_path):
+    folder = finished(options, "bert")
+    code = f"""
+from transformers import AutoModel, AutoTokenizer, pipeline
+tokenizer = AutoTokenizer.from_pretrained({str(folder)!r}, trust_remote_code=False)
+model = AutoModel.from_pretrained({str(folder)!r}, trust_remote_code=True)
+assert model(**tokenizer("국회는 오늘", return_tensors="pt")).last_hidden_state.isfinite().all()
+fill = pipeline("fill-mask", model={str(folder)!r}, trust_remote_code=True)
+print(len(fill("국회는 <mask> 읽었다.")))
+"""
+    environment = {"HF_MODULES_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.strip() == "5", done.stderr
+
+
+def test_a_finished_run_prints_its_result_and_changes_nothing(options, finished, capsys):
+    folder = finished(options, "roberta")
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    assert main([*options("roberta"), "--output_dir", str(folder), "--logging_steps", "1"]) == 0
+    assert "test loss" in capsys.readouterr().out
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("packing", ["true", "false"])
+@pytest.mark.parametrize("accumulation", ["1", "3"])
+def test_interrupted_five_times_the_run_ends_bit_equal(options, tmp_path, monkeypatch, packing, accumulation):
+    flags = options(packing=packing, gradient_accumulation_steps=accumulation)
+    whole = run(flags, tmp_path / "whole")
+    stopped = tmp_path / "stopped"
+    step_end, record = PhaseProgress.on_step_end, Run.record
+    seen = {"steps": 0}
+
+    def interrupt_after(steps):
+        def on_step_end(self, *args, **kwargs):
+            step_end(self, *args, **kwargs)
+            seen["steps"] += 1
+            if seen["steps"] == steps:
+                raise KeyboardInterrupt
+
+        return on_step_end
+
+    def interrupt_in_the_phase_change(self, stage, result):
+        if stage == "phase1":
+            raise KeyboardInterrupt
+        record(self, stage, result)
+
+    for steps in (1, 3, 2):
+        seen["steps"] = 0
+        monkeypatch.setattr(PhaseProgress, "on_step_end", interrupt_after(steps))
+        assert main([*flags, "--output_dir", str(stopped)]) == 130
+    monkeypatch.setattr(PhaseProgress, "on_step_end", step_end)
+    monkeypatch.setattr(Run, "record", interrupt_in_the_phase_change)
+    assert main([*flags, "--output_dir", str(stopped)]) == 130
+    assert not (stopped / "checkpoints" / "phase2").exists()
+    monkeypatch.setattr(Run, "record", record)
+    seen["steps"] = 0
+    monkeypatch.setattr(PhaseProgress, "on_step_end", interrupt_after(3))
+    assert main([*flags, "--output_dir", str(stopped)]) == 130
+    monkeypatch.setattr(PhaseProgress, "on_step_end", step_end)
+    run(flags, stopped)
+
+    assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(whole).items())
+    first, second = (json.loads((folder / "results.json").read_text()) for folder in (whole, stopped))
+    for results in (first, second):
+        for phase in results["phases"]:
+            del phase["tokens_per_second"]
+        for key in ("command", "seconds", "peak_memory_mib"):
+            del results[key]
+        del results["settings"]["output_dir"]
+    assert first == second
+    steps = [
+        [(e["phase"], e["step"], e["loss"]) for e in Run(folder).read_log()] for folder in (whole, stopped)
+    ]
+    assert steps[0] == steps[1]
+
+
+def test_changed_settings_are_refused_and_nothing_is_touched(options, finished, capsys):
+    folder = finished(options, "roberta")
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    assert main([*options("roberta", learning_rate=5e-4), "--output_dir", str(folder)]) == 2
+    assert "learning_rate (0.001 -> 0.0005)" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+def bad_inputs(tmp_path, tiny_source):
+    """(changed options, what the error says), by name."""
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "latin.txt").write_bytes("국회는 오늘 책을 읽었다.\n".encode("cp949"))
+    (tmp_path / "table.csv").write_text("title,body\n제목,국회는 오늘 책을 읽었다.\n", encoding="utf-8")
+    (tmp_path / "few.txt").write_text("\n".join(korean_sentences(40)), encoding="utf-8")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in tiny_source("roberta").iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    half = (broken / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(half[: len(half) // 2])
+    decoder = tmp_path / "decoder"
+    decoder.mkdir()
+    (decoder / "config.json").write_text('{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}')
+    return {
+        "no corpus file": ({"corpus": tmp_path / "missing.txt"}, "missing.txt"),
+        "empty corpus": ({"corpus": tmp_path / "empty.txt"}, "no usable sentence"),
+        "not UTF-8": ({"corpus": tmp_path / "latin.txt"}, "latin.txt"),
+        "missing column": ({"corpus": tmp_path / "table.csv", "corpus_column": "text"}, "title"),
+        "vocabulary too large": (
+            {"corpus": tmp_path / "few.txt", "vocab_size": 30000},
+            "more than the text allows",
+        ),
+        "decoder": ({"source_model_name_or_path": decoder}, "gpt2"),
+        "truncated source": ({"source_model_name_or_path": broken}, "broken"),
+        "missing source": ({"source_model_name_or_path": tmp_path / "nowhere"}, "nowhere"),
+        "missing tokenizer": ({"tokenizer_name_or_path": tmp_path / "notok"}, "notok"),
+        "too long": ({"max_seq_length": 4096}, "max_seq_length 4096"),
+        "too many layers": ({"source_num_layers": 9}, "9"),
+        "unknown group": ({"phases": '[{"name": "a", "train": "encoder.9", "steps": 1}]'}, "encoder.9"),
+    }
+
+
+BAD_INPUTS = (
+    *("no corpus file", "empty corpus", "not UTF-8", "missing column", "vocabulary too large", "decoder"),
+    *(
+        "truncated source",
+        "missing source",
+        "missing tokenizer",
+        "too long",
+        "too many layers",
+        "unknown group",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_input_is_one_line_and_nothing_is_written(options, tiny_source, tmp_path, capsys, name):
+    changes, message = bad_inputs(tmp_path, tiny_source)[name]
+    folder = tmp_path / "run"
+    code = main([*options(**changes), "--output_dir", str(folder)])
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 2 and error.startswith("error: ") and message in error, error
+    assert "Traceback" not in error and not folder.exists()
