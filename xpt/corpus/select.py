@@ -67,7 +67,7 @@ def keep_lowest(keys: np.ndarray, codes: np.ndarray, split: int, limit: int) -> 
     del chosen
     codes[members & (keys > threshold)] = DROPPED
     at_threshold = np.flatnonzero(members & (keys == threshold))
-    codes[at_threshold[: len(at_threshold) - limit + below]] = DROPPED
+    codes[at_threshold[limit - below :]] = DROPPED
 
 
 @dataclass

@@ -1,0 +1,98 @@
+"""New word embeddings: their statistics, their determinism, and what the distributional ones know."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext, cooccurrences, positive_pmi
+from xpt.encoding import EncodedSentences
+
+VOCAB = 80
+
+
+def context(sentences=None, seed=0, hidden=24) -> EmbeddingContext:
+    random = np.random.default_rng(0)
+    sentences = sentences or [random.integers(4, 70, 12).tolist() for _ in range(400)]
+    encoded = EncodedSentences.from_lists(sentences)
+    source = torch.randn(500, hidden, generator=torch.Generator().manual_seed(1)) * 0.05 + 0.3
+    return EmbeddingContext(source, VOCAB, 1, encoded.ids, encoded.offsets, seed, 0.02)
+
+
+@pytest.mark.parametrize("method", EMBEDDING_INITS)
+def test_tables_are_deterministic_fit_and_leave_padding_zero(method):
+    torch.manual_seed(0)
+    first = EMBEDDING_INITS[method](context())
+    torch.manual_seed(1)
+    assert torch.equal(first, EMBEDDING_INITS[method](context()))
+    assert not torch.equal(first, EMBEDDING_INITS[method](context(seed=1)))
+    assert first.shape == (VOCAB, 24) and first.dtype == torch.float32 and first.isfinite().all()
+    assert not first[1].any() and first[2].any()
+
+
+def test_random_has_the_papers_scale_and_matched_the_sources_statistics():
+    wide = context(hidden=400)
+    table = EMBEDDING_INITS["random"](wide)
+    assert table[2:].std().item() == pytest.approx(0.02, rel=0.05) and abs(table.mean().item()) < 1e-3
+    table, source = EMBEDDING_INITS["matched"](wide)[2:], wide.source_embeddings
+    assert table.mean().item() == pytest.approx(source.mean().item(), rel=0.02)
+    assert table.std(0).mean().item() == pytest.approx(source.std(0).mean().item(), rel=0.1)
+
+
+def test_static_rows_have_the_sources_norm_and_mean():
+    ids = context()
+    table = EMBEDDING_INITS["static"](ids)
+    seen = torch.from_numpy(np.unique(ids.ids).astype(int))
+    mean = ids.source_embeddings.mean(0)
+    norms = (table[seen] - mean).norm(dim=1)
+    assert norms.std() < 1e-4 * norms.mean()
+    assert norms.mean().item() == pytest.approx(
+        (ids.source_embeddings - mean).norm(dim=1).mean().item(), rel=1e-4
+    )
+
+
+def test_static_puts_pieces_of_like_use_together():
+    """Ids 10..19 stand only beside 30..39, and 20..29 only beside 40..49."""
+    random = np.random.default_rng(0)
+    sentences = []
+    for _ in range(2000):
+        first, second = ((10, 30), (20, 40))[random.integers(2)]
+        words, others = random.integers(first, first + 10, 6), random.integers(second, second + 10, 6)
+        sentences.append(np.stack([words, others], 1).ravel().tolist())
+    table = EMBEDDING_INITS["static"](context(sentences))
+    rows = torch.nn.functional.normalize(table - table[10:50].mean(0), dim=1)
+    likeness = rows @ rows.T
+    within = (likeness[10:20, 10:20].sum() - 10) / 90
+    assert within > likeness[10:20, 20:30].mean() + 0.3
+
+
+@given(st.lists(st.lists(st.integers(4, 12), min_size=1, max_size=12), min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_counts_equal_a_plain_loop(sentences):
+    encoded = EncodedSentences.from_lists(sentences)
+    expected = np.zeros((13, 13))
+    for sentence in sentences:
+        for i, first in enumerate(sentence):
+            for j, second in enumerate(sentence):
+                if 0 < abs(i - j) <= 5:
+                    expected[first, second] += 1 / abs(i - j)
+    assert cooccurrences(encoded.ids, encoded.offsets, 13).toarray() == pytest.approx(expected, rel=1e-5)
+
+
+def test_chunks_change_no_count(monkeypatch):
+    ids = context()
+    whole = cooccurrences(ids.ids, ids.offsets, VOCAB).toarray()
+    monkeypatch.setattr("xpt.embeddings.CHUNK", 100)
+    assert cooccurrences(ids.ids, ids.offsets, VOCAB).toarray() == pytest.approx(whole, rel=1e-5)
+
+
+def test_information_is_that_of_the_definition():
+    counts = cooccurrences(context().ids, context().offsets, VOCAB)
+    dense = counts.toarray().astype(np.float64)
+    rows = dense.sum(1)
+    smooth = rows**0.75 / (rows**0.75).sum()
+    with np.errstate(all="ignore"):
+        expected = np.log(dense / rows[:, None] / smooth[None, :])
+    expected = np.where(np.isfinite(expected) & (expected > 0), expected, 0)
+    assert positive_pmi(counts).toarray() == pytest.approx(expected, abs=1e-5)
