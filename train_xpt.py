@@ -29,7 +29,7 @@ def post_train(recipe: Recipe, command: str) -> str:
 
     Raises `XPTError` for anything the user can mend, before anything is written.
     """
-    run = Run(Path(recipe.training.output_dir), writes=recipe.training.should_save)
+    run = Run(Path(str(recipe.training.output_dir)), writes=recipe.training.should_save)
     run.check_settings(recipe.settings())
     if run.finished:
         return summarize(run)

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xpt.batching import SpecialIds
 from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext, cooccurrences, positive_pmi
 from xpt.encoding import EncodedSentences
 
@@ -17,7 +18,10 @@ def context(sentences=None, seed=0, hidden=24) -> EmbeddingContext:
     sentences = sentences or [random.integers(4, 70, 12).tolist() for _ in range(400)]
     encoded = EncodedSentences.from_lists(sentences)
     source = torch.randn(500, hidden, generator=torch.Generator().manual_seed(1)) * 0.05 + 0.3
-    return EmbeddingContext(source, VOCAB, 1, encoded.ids, encoded.offsets, seed, 0.02)
+    special = SpecialIds(
+        bos=0, pad=1, eos=2, mask=VOCAB - 1, vocab_size=VOCAB, reserved=(0, 1, 2, 3, VOCAB - 1)
+    )
+    return EmbeddingContext(source, VOCAB, special, encoded.ids, encoded.offsets, seed, 0.02)
 
 
 @pytest.mark.parametrize("method", EMBEDDING_INITS)
@@ -83,7 +87,7 @@ def test_counts_equal_a_plain_loop(sentences):
 def test_chunks_change_no_count(monkeypatch):
     ids = context()
     whole = cooccurrences(ids.ids, ids.offsets, VOCAB).toarray()
-    monkeypatch.setattr("xpt.embeddings.CHUNK", 100)
+    monkeypatch.setattr("xpt.embeddings.CHUNK_TOKENS", 100)
     assert cooccurrences(ids.ids, ids.offsets, VOCAB).toarray() == pytest.approx(whole, rel=1e-5)
 
 

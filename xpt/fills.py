@@ -72,7 +72,9 @@ def fill(
 
 
 def _shown(piece: str) -> str:
-    """A piece that continues the word before it is shown with `##`."""
+    """A piece as a reader sees it; one that continues the word before it is shown with `##`."""
+    if piece == WORD_MARK:
+        return "(space)"
     return piece.removeprefix(WORD_MARK) if piece.startswith(WORD_MARK) else f"##{piece}"
 
 

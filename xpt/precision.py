@@ -10,7 +10,7 @@ def has_fast_bf16(use_cpu: bool = False) -> bool:
     if torch.cuda.is_available() and not use_cpu:
         return torch.cuda.is_bf16_supported()
     # Older releases of torch do not tell; float32 is right everywhere.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 

@@ -143,7 +143,7 @@ def prepare_model(
     context = EmbeddingContext(
         source_embeddings=source.word_embeddings,
         vocab_size=vocab_size,
-        pad=text.special.pad,
+        special=text.special,
         ids=text.ids["train"].ids,
         offsets=text.ids["train"].offsets,
         seed=seed,

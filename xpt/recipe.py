@@ -142,7 +142,7 @@ class XPTTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
-        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()
+        self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
         self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
         super().__post_init__()
 
@@ -198,7 +198,7 @@ class Recipe:
         """
         arguments, training = self.phases, self.training
         scheduler = getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)
-        shared = {"warmup_steps": training.warmup_steps, "lr_scheduler_type": scheduler}
+        shared: dict[str, Any] = {"warmup_steps": training.warmup_steps, "lr_scheduler_type": scheduler}
         if self.phase_list is not None:
             defaults = {**shared, "learning_rate": training.learning_rate}
             planned = [Phase.from_dict(values, defaults) for values in self.phase_list]
@@ -206,7 +206,9 @@ class Recipe:
             if not planned or len(set(names)) < len(names):
                 raise XPTError(f"phases: give each of at least one phase a name of its own; found {names}")
             return planned
-        new = (*NEW_GROUPS, "lm_head_transform") if lm_head_transform_is_new else NEW_GROUPS
+        new: tuple[str, ...] = NEW_GROUPS
+        if lm_head_transform_is_new:
+            new = (*new, "lm_head_transform")
         if self.source.num_itl_in + self.source.num_itl_out == 0:
             new = tuple(group for group in new if group != "itl")
         planned = []

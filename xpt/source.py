@@ -5,144 +5,21 @@ embeddings, ITLs and the output bias are new. Every new tensor is drawn from a g
 (seed, name), so that it depends on nothing else that happens in the process.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.embeddings import seeded_generator
 from xpt.errors import XPTError
+from xpt.families import SHARED_FIELDS
 from xpt.phases import GROUPS, parameter_group
+from xpt.source_checkpoint import Source, open_source
 
-
-@dataclass(frozen=True)
-class Family:
-    """Where a model family keeps what the transplant reads."""
-
-    head: dict[str, str]  # our LM-head names -> its names
-    offset_positions: bool  # whether its used position rows start behind the padding id
-
-
-_ROBERTA = Family({"dense": "lm_head.dense", "layer_norm": "lm_head.layer_norm"}, offset_positions=True)
-_BERT = Family(
-    {"dense": "cls.predictions.transform.dense", "layer_norm": "cls.predictions.transform.LayerNorm"},
-    offset_positions=False,
-)
-FAMILIES = {"roberta": _ROBERTA, "camembert": _ROBERTA, "xlm-roberta": _ROBERTA, "bert": _BERT}
-
-
-@dataclass(frozen=True)
-class Source:
-    """An opened, verified English checkpoint.
-
-    `body` holds embeddings and layers under RoBERTa's names without prefix; `head` the LM-head transform
-    under `dense.*` and `layer_norm.*`, or None. `sha256` covers names and bytes of all of them.
-    """
-
-    name: str
-    config: PreTrainedConfig
-    body: dict[str, torch.Tensor]
-    head: dict[str, torch.Tensor] | None
-    sha256: str
-
-    @property
-    def family(self) -> str:
-        """transformers' `model_type`."""
-        return self.config.model_type
-
-    @property
-    def word_embeddings(self) -> torch.Tensor:
-        """(source vocabulary, hidden)."""
-        return self.body["embeddings.word_embeddings.weight"]
-
-    @property
-    def used_positions(self) -> torch.Tensor:
-        """The rows that the source's tokens use, first position first: (positions, hidden)."""
-        table = self.body["embeddings.position_embeddings.weight"]
-        return table[self.config.pad_token_id + 1 :] if FAMILIES[self.family].offset_positions else table
-
-    def describe(self) -> dict[str, Any]:
-        """For records. A folder is named by its last part: the path is the machine's own."""
-        return {
-            "name": self.name,
-            "family": self.family,
-            "revision": getattr(self.config, "_commit_hash", None),
-            "sha256": self.sha256,
-            "layers": self.config.num_hidden_layers,
-            "hidden_size": self.config.hidden_size,
-            "has_lm_head": self.head is not None,
-        }
-
-
-def open_source(name_or_path: str | None, revision: str | None = None) -> Source:
-    """Load and check an English encoder. Raises `XPTError` naming what was found and what is supported."""
-    if not name_or_path:
-        raise XPTError("no source: give --source_model_name_or_path with a Hub id or a folder")
-    name, supported = str(name_or_path), ", ".join(FAMILIES)
-    try:
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise XPTError(f"source {name}: no readable config.json ({_first_line(error)})") from error
-    if config.model_type not in FAMILIES:
-        raise XPTError(f"source {name} is a {config.model_type} model; supported are {supported}")
-    if config.is_decoder or config.add_cross_attention:
-        raise XPTError(f"source {name} is a decoder; supported are encoders: {supported}")
-    if getattr(config, "position_embedding_type", "absolute") not in (None, "absolute"):
-        raise XPTError(
-            f"source {name} has {config.position_embedding_type} positions; supported are absolute ones"
-        )
-    try:
-        model, loading = AutoModelForMaskedLM.from_pretrained(
-            name,
-            revision=revision,
-            config=config,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise XPTError(
-            f"source {name}: weights not readable as safetensors ({_first_line(error)})"
-        ) from error
-    return _verified(name, config, model, loading)
-
-
-def _verified(name: str, config: PreTrainedConfig, model: nn.Module, loading: dict[str, Any]) -> Source:
-    prefix = f"{model.base_model_prefix}."
-    missing = sorted(loading["missing_keys"])
-    lost = [key for key in (*missing, *map(str, loading["mismatched_keys"])) if key.startswith(prefix)]
-    lost = [key for key in lost if ".pooler." not in key]
-    if lost:
-        raise XPTError(
-            f"source {name} lacks {len(lost)} tensors of its {config.model_type} body, such as {lost[0]}"
-        )
-    state = model.state_dict()
-    body = {
-        key.removeprefix(prefix): tensor.clone()
-        for key, tensor in state.items()
-        if key.startswith((f"{prefix}embeddings.", f"{prefix}encoder."))
-    }
-    names = FAMILIES[config.model_type].head
-    head = {
-        f"{ours}.{kind}": state[f"{theirs}.{kind}"].clone()
-        for ours, theirs in names.items()
-        for kind in ("weight", "bias")
-    }
-    has_head = not any(key.startswith(tuple(names.values())) for key in missing)
-    digest = hashlib.sha256()
-    for key, tensor in sorted({**body, **(head if has_head else {})}.items()):
-        digest.update(key.encode() + tensor.numpy().tobytes())
-    return Source(name, config, body, head if has_head else None, digest.hexdigest())
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+__all__ = ["Source", "TransplantSettings", "format_report", "open_source", "transplant"]
 
 
 @dataclass(frozen=True)
@@ -210,10 +87,6 @@ def transplant(
 
 
 def _config(source: Source, settings: TransplantSettings, special: Any, vocab_size: int, layers: int) -> Any:
-    carried = (
-        *("hidden_size", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps"),
-        *("type_vocab_size", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"),
-    )
     return XPTRobertaConfig(
         vocab_size=vocab_size,
         num_hidden_layers=layers,
@@ -223,7 +96,7 @@ def _config(source: Source, settings: TransplantSettings, special: Any, vocab_si
         bos_token_id=special.bos,
         pad_token_id=special.pad,
         eos_token_id=special.eos,
-        **{field: getattr(source.config, field) for field in carried},
+        **{name: getattr(source.config, name) for name in SHARED_FIELDS},
     )
 
 
@@ -252,15 +125,9 @@ def _copies(source: Source, settings: TransplantSettings, layers: int) -> dict[s
 def draw_new(tensor: torch.Tensor, name: str, seed: int, std: float) -> None:
     """Start a new tensor as RoBERTa does: matrices N(0, std), biases 0, LayerNorm weights 1."""
     if tensor.dim() > 1:
-        tensor.normal_(0.0, std, generator=named_generator(seed, name))
+        tensor.normal_(0.0, std, generator=seeded_generator(seed, name))
     else:
         tensor.fill_(0.0 if name.endswith("bias") else 1.0)
-
-
-def named_generator(seed: int, name: str) -> torch.Generator:
-    """A generator of its own for each (seed, tensor name)."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def _report(source: Source, model: nn.Module, origin: dict[str, str], layers: int) -> dict[str, Any]:
@@ -268,8 +135,8 @@ def _report(source: Source, model: nn.Module, origin: dict[str, str], layers: in
     for name, tensor in model.named_parameters():
         groups[parameter_group(name).split(".")[0]][origin[name]] += tensor.numel()
     notes = []
-    if origin["lm_head.dense.weight"] == "copied" and source.config.hidden_act != "gelu":
-        notes.append(f"the LM head computes gelu; in the source it was {source.config.hidden_act}")
+    if origin["lm_head.dense.weight"] == "copied" and source.lm_head_activation != "gelu":
+        notes.append(f"the LM head computes gelu; in the source it was {source.lm_head_activation}")
     return {
         "layers": layers,
         "groups": groups,

@@ -47,7 +47,7 @@ class XPTTrainer(Trainer):
             f"{metric_key_prefix}_perplexity": scored.perplexity,
         }
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     # ---- checkpoints -------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def _is_whole(folder: Path) -> bool:
     """Whether a finished corpus stands there with every file at its recorded size."""
     try:
         sizes = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))["bytes"]
-        return all((folder / name).exists() for name, size in sizes.items())
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, KeyError):
         return False
 
@@ -76,7 +76,7 @@ def _first_absent(folder: Path) -> Path | None:
 
 
 def _remove_empty(folder: Path, absent: Path | None) -> None:
-    """Remove `folder` and the folders above it, up to `absent`, as far as nobody else has put something there."""
+    """Remove `folder` and those above it up to `absent`, as far as nobody else put something there."""
     with suppress(OSError):
         while absent is not None and folder.is_relative_to(absent):
             folder.rmdir()
