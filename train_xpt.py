@@ -9,6 +9,7 @@ Started again with the same options, a run goes on where it stopped; finished, i
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,15 +35,17 @@ def post_train(recipe: Recipe, command: str) -> str:
     if run.finished:
         return summarize(run)
 
+    start = time.perf_counter()
     with recipe.training.main_process_first(desc="preparing the text"):
         source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
         text = prepare_text(recipe)
         model, report = load_initial(run) or prepare_model(recipe, source, text)
+    preparation_seconds = time.perf_counter() - start
     phases = recipe.planned_phases(report["lm_head_transform_is_new"])
     training = PostTraining(recipe, run, model, report, text, phases)
 
     run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
-    training.start()
+    training.start(preparation_seconds)
     for index in range(len(phases)):
         training.run_phase(index)
     training.finish(source.describe(), command)

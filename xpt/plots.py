@@ -29,12 +29,23 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
         starts = _phase_starts(curve.results["phases"])
         steps = [starts[entry["phase"]] + entry["step"] for entry in curve.log if "loss" in entry]
         losses = [entry["loss"] for entry in curve.log if "loss" in entry]
-        axis.plot(steps, losses, color=color, linewidth=1.2, alpha=0.75, label=f"{curve.name}: training")
+        axis.plot(
+            steps,
+            losses,
+            color=color,
+            linewidth=1.2,
+            alpha=0.75,
+            label=f"{curve.name}: training{_masked(curve)}",
+        )
         evaluated = [(0, curve.results["before"]["eval_loss"])]
         evaluated += [(starts[p["name"]] + p["steps"], p["eval_loss"]) for p in curve.results["phases"]]
         evaluated = [(step, loss) for step, loss in evaluated if loss is not None]
         axis.plot(
-            *zip(*evaluated, strict=True), "o--", color=color, markersize=6, label=f"{curve.name}: validation"
+            *zip(*evaluated, strict=True),
+            "o",
+            color=color,
+            markersize=7,
+            label=f"{curve.name}: validation, 15 % masked",
         )
     _draw_references(axis, curves[0].results)
     axis.set(
@@ -44,6 +55,11 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
     axis.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _masked(curve: Curve) -> str:
+    shares = sorted({phase["mlm_probability"] for phase in curve.results["phases"]})
+    return f", {' to '.join(f'{100 * share:.0f}' for share in shares)} % masked"
 
 
 def _phase_starts(phases: Sequence[dict[str, Any]]) -> dict[str, int]:

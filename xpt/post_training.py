@@ -68,8 +68,9 @@ class PostTraining:
 
     # ---- stages ------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, preparation_seconds: float) -> None:
         """Keep the model at step 0 and measure it."""
+        self.run.record("seconds", {"prepare": round(preparation_seconds, 2), **self._seconds()})
         if not self.run.initial.exists() and self.run.writes:
             with write_folder_atomically(self.run.initial) as staging:
                 save_model(self.model, self.text.tokenizer, staging)
@@ -153,9 +154,12 @@ class PostTraining:
     def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        seconds = self.run.progress().get("seconds", {})
+        seconds = self._seconds()
         seconds[stage] = round(seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
         self.run.record("seconds", seconds)
+
+    def _seconds(self) -> dict[str, float]:
+        return self.run.progress().get("seconds", {})
 
     def _say(self, stage: str, scored: MLMEvaluation) -> None:
         if self.run.writes:
