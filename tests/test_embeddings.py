@@ -1,5 +1,7 @@
 """New word embeddings: their statistics, their determinism, and what the distributional ones know."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,3 +102,44 @@ def test_information_is_that_of_the_definition():
         expected = np.log(dense / rows[:, None] / smooth[None, :])
     expected = np.where(np.isfinite(expected) & (expected > 0), expected, 0)
     assert positive_pmi(counts).toarray() == pytest.approx(expected, abs=1e-5)
+
+
+def test_pieces_that_the_text_does_not_show_start_as_matched():
+    table, matched = (EMBEDDING_INITS[method](context()) for method in ("static", "matched"))
+    unseen = [0, 2, 3, *range(70, VOCAB)]
+    assert torch.equal(table[unseen], matched[unseen])
+    assert not torch.isclose(table[4:70], matched[4:70]).all(dim=1).any()
+
+
+def test_static_fits_where_the_vocabulary_is_smaller_than_the_width_and_without_any_pair():
+    assert EMBEDDING_INITS["static"](context(hidden=3 * VOCAB)).isfinite().all()
+    lonely = context(sentences=[[5], [6], [7]])
+    assert torch.equal(EMBEDDING_INITS["static"](lonely), EMBEDDING_INITS["matched"](lonely))
+
+
+def test_static_gives_the_same_bytes_on_one_thread_and_on_two():
+    threads = torch.get_num_threads()
+    try:
+        tables = []
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            tables.append(EMBEDDING_INITS["static"](context(hidden=64)))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*tables)
+
+
+def test_of_a_long_text_evenly_chosen_examples_count(monkeypatch):
+    sentences = [[number % 60 + 4, number % 50 + 10] for number in range(900)]
+    ids, every_third = context(sentences), context(sentences[::3])
+    monkeypatch.setattr("xpt.embeddings.MAX_TOKENS", 600)
+    monkeypatch.setattr("xpt.embeddings.CHUNK_TOKENS", 100)
+    counted = cooccurrences(ids.ids, ids.offsets, VOCAB).toarray()
+    monkeypatch.undo()
+    assert (counted == cooccurrences(every_third.ids, every_third.offsets, VOCAB).toarray()).all()
+
+
+def test_static_without_text_says_what_it_needs():
+    with pytest.raises(ValueError, match="need the token ids of the training split"):
+        EMBEDDING_INITS["static"](replace(context(), ids=None))

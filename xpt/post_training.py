@@ -20,10 +20,12 @@ from xpt.files import write_folder_atomically, write_text_atomically
 from xpt.fills import choose_prompts, fill, fills_record, print_fills
 from xpt.phases import Phase, frozen_dropout_off, group_sizes, set_trainable
 from xpt.plots import Curve, plot_loss
-from xpt.preparation import PreparedText, describe_text
+from xpt.precision import precision
+from xpt.preparation import SPLITS, PreparedText, describe_text
 from xpt.progress import PhaseProgress
 from xpt.recipe import Recipe
 from xpt.run import Run
+from xpt.source import format_report
 from xpt.trainer import autocast_dtype, phase_arguments, save_model, train_phase
 
 
@@ -75,6 +77,7 @@ class PostTraining:
             with write_folder_atomically(self.run.initial) as staging:
                 save_model(self.model, self.text.tokenizer, staging)
         self.run.record("transplant", self.report)
+        self._announce()
         if "before" not in self.run.progress():
             self.model.to(self.recipe.training.device)
             scored = self._evaluate("validation", "Evaluating step 0")
@@ -161,6 +164,21 @@ class PostTraining:
     def _seconds(self) -> dict[str, float]:
         return self.run.progress().get("seconds", {})
 
+    def _announce(self) -> None:
+        """Say what is about to be trained, on what, and in which precision."""
+        if not self.run.writes:
+            return
+        text, training = self.text, self.recipe.training
+        sentences = ", ".join(f"{len(text.corpus.split(split)):,} {split}" for split in SPLITS)
+        print(f"text: {sentences} sentences; {text.counts.sum():,} training tokens")
+        print(format_report(self.report))
+        for phase in self.phases:
+            tokens = phase.steps * self.rows_per_step * self.recipe.phases.max_seq_length
+            print(
+                f"{phase.name}: {phase.steps:,} steps, up to {tokens:,} tokens; trains {', '.join(phase.train)}"
+            )
+        print(f"precision: {precision(training)} on {training.device}", flush=True)
+
     def _say(self, stage: str, scored: MLMEvaluation) -> None:
         if self.run.writes:
             print(
@@ -179,11 +197,7 @@ class PostTraining:
             "seed": self.recipe.training.seed,
             "versions": describe_versions(),
             "hardware": describe_hardware(),
-            "precision": "bf16"
-            if self.recipe.training.bf16
-            else "fp16"
-            if self.recipe.training.fp16
-            else "fp32",
+            "precision": precision(self.recipe.training),
             "source": source,
             "transplant": self.report,
             **describe_text(self.recipe, self.text),

@@ -1,5 +1,7 @@
 """Which numbers a run computes in: bfloat16 where the hardware multiplies it fast, float32 elsewhere."""
 
+from typing import Any
+
 import torch
 
 from xpt.errors import XPTError
@@ -20,3 +22,10 @@ def resolve_bf16(wanted: bool | None, use_cpu: bool = False) -> bool:
     if wanted and not available:
         raise XPTError("--bf16 true, but this hardware has no bfloat16 arithmetic; give --bf16 false")
     return available if wanted is None else wanted
+
+
+def precision(arguments: Any) -> str:
+    """The name of a run's precision."""
+    if arguments.bf16:
+        return "bf16"
+    return "fp16" if arguments.fp16 else "fp32"

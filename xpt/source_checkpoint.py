@@ -160,7 +160,7 @@ def _read_tensors(paths: list[Path], config: PreTrainedConfig, name: str) -> dic
                 raise XPTError(f"source {name!r} holds {key} twice; get the checkpoint again")
             if tensor.dtype not in FLOATS:
                 raise XPTError(
-                    f"source {name!r}: {stored_name} is {tensor.dtype}; give an unquantized source"
+                    f"source {name!r}: {stored_name} is {tensor.dtype}; give one that is not quantized"
                 )
             tensors[key] = tensor.to(torch.float32, copy=True)  # not the file's memory, which may yet change
     return tensors
@@ -184,13 +184,11 @@ def _check_tensors(
         )
     for key, tensor in tensors.items():
         if key not in shapes:
-            raise XPTError(
-                f"source {name!r} holds {key}, which is no part of the model its {CONFIG} describes"
-            )
+            raise XPTError(f"source {name!r} holds {key}, which its {CONFIG} does not describe; {SUPPORTED}")
         if tensor.shape != shapes[key]:
             raise XPTError(
                 f"source {name!r}: {key} has the shape {tuple(tensor.shape)}, "
-                f"but its {CONFIG} describes {tuple(shapes[key])}"
+                f"but its {CONFIG} describes {tuple(shapes[key])}; get the checkpoint again"
             )
         if not torch.isfinite(tensor).all():
             raise XPTError(f"source {name!r}: {key} holds values that are not finite; get it again")

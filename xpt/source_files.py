@@ -99,7 +99,7 @@ class SourceFiles:
             ) from error
         except RepositoryNotFoundError as error:
             raise XPTError(
-                f"source {self.name!r} is neither a folder nor a model on the Hub; if private, `hf auth login`"
+                f"source {self.name!r} is no folder, and no model on the Hub (a private one: `hf auth login`)"
             ) from error
         except Exception as error:  # the client lets errors of several libraries through
             first_line = str(error).strip().partition("\n")[0]
