@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
@@ -26,7 +27,7 @@ from xpt.progress import PhaseProgress
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import format_report
-from xpt.trainer import autocast_dtype, phase_arguments, save_model, train_phase
+from xpt.trainer import autocast_dtype, load_weights, phase_arguments, save_model, train_phase
 
 
 def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
@@ -34,7 +35,9 @@ def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
     report = run.progress().get("transplant")
     if report is None or not run.initial.exists():
         return None
-    return XPTRobertaForMaskedLM.from_pretrained(run.initial, dtype="float32"), report
+    model = XPTRobertaForMaskedLM(XPTRobertaConfig.from_pretrained(run.initial))
+    load_weights(model, run.initial)
+    return model, report
 
 
 class PostTraining:
@@ -174,9 +177,8 @@ class PostTraining:
         print(format_report(self.report))
         for phase in self.phases:
             tokens = phase.steps * self.rows_per_step * self.recipe.phases.max_seq_length
-            print(
-                f"{phase.name}: {phase.steps:,} steps, up to {tokens:,} tokens; trains {', '.join(phase.train)}"
-            )
+            groups = ", ".join(phase.train)
+            print(f"{phase.name}: {phase.steps:,} steps, up to {tokens:,} tokens; trains {groups}")
         print(f"precision: {precision(training)} on {training.device}", flush=True)
 
     def _say(self, stage: str, scored: MLMEvaluation) -> None:

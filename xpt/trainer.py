@@ -30,6 +30,9 @@ class XPTTrainer(Trainer):
     def __init__(self, *, tokenizer: PreTrainedTokenizerFast, validation: Examples | None, **kwargs: Any):
         super().__init__(**kwargs)
         self.tokenizer, self.validation = tokenizer, validation
+        # Losses are divided by the tokens of all accumulated batches; in transformers 5.4, accelerate
+        # would divide once more by their number.
+        self.accelerator.gradient_accumulation_steps = 1
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         # The rows are shuffled already, as a function of seed and epoch.
@@ -130,7 +133,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folde
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Read a checkpoint's `model.safetensors` into `model`, in place; every tensor must be there."""
+    """Read a checkpoint's `model.safetensors` into `model`, in place; every tensor must be there.
+
+    Not `from_pretrained`: a model that transformers 5.4 loaded is saved again under other tensor names.
+    """
     missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     tied = set(getattr(model, "all_tied_weights_keys", None) or model._tied_weights_keys)
     if unexpected or set(missing) - tied:
