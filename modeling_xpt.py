@@ -149,10 +149,7 @@ class XPTRobertaModel(XPTRobertaPreTrainedModel, stock.RobertaModel):
                 f"or (batch, 1, length, length) = {(batch, 1, length, length)}"
             )
         kind = self.config._attn_implementation
-        if kind not in (
-            "eager",
-            "sdpa",
-        ):  # with such a tensor, flex attention's CPU kernel writes out of bounds
+        if kind not in ("eager", "sdpa"):  # flex attention's CPU kernel writes out of bounds with one
             raise ValueError(f"{kind} takes no attention_mask tensor of four dimensions: use sdpa or eager")
         if mask.is_floating_point():
             return mask.to(hidden.dtype)

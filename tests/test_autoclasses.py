@@ -61,7 +61,7 @@ print(json.dumps(report))
 """
 
 
-def run_alone(script, tmp_path, *arguments, seconds=300):
+def run_alone(script, tmp_path, *arguments, seconds=600):
     """What a script prints, as JSON: it runs in another folder, offline, with a module cache of its own."""
     away = tmp_path / "elsewhere"
     away.mkdir(exist_ok=True)
@@ -157,11 +157,12 @@ import json, sys, transformers
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 folder, names = sys.argv[1], sys.argv[2:]
-def module(auto, **arguments):
+def module(auto, folder=folder, **arguments):
     return type(getattr(transformers, auto).from_pretrained(folder, **arguments)).__module__.split(".")[0]
 before = module("AutoModel", trust_remote_code=True)
 import modeling_xpt
-get_class_from_dynamic_module("modeling_xpt.XPTRobertaModel", folder)  # the checkpoint's copy, run once more
+# Another checkpoint's copy of the code, which runs after the package's own.
+get_class_from_dynamic_module("modeling_xpt.XPTRobertaModel", folder + "-other")
 for name in names:  # whose code is used here differs among versions of transformers
     module(name, trust_remote_code=True)
 after = [module(name) for name in names]
@@ -172,6 +173,7 @@ print(json.dumps([before, sorted(set(after)), len(after), config]))
 
 def test_installed_package_needs_no_remote_code_and_keeps_its_place(tmp_path):
     make().save_pretrained(tmp_path / "model")
+    make().save_pretrained(tmp_path / "model-other")
     root = Path(modeling_xpt.__file__).parent
     script = f"import sys; sys.path.append({str(root)!r})\n" + BOTH
     result, _ = run_alone(script, tmp_path, tmp_path / "model", *AUTO_CLASSES)

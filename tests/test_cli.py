@@ -75,6 +75,7 @@ def test_presets_are_recipes_of_the_method(preset):
         (["typo.yaml"], "typo.yaml: unknown option 'corpsu'; did you mean 'corpus'"),
         (["--phases", "[1]"], "phases: give a list of phases"),
         (["--phases", "{"], "--phases is not JSON"),
+        (["--report_to", "papyrus"], "--report_to: papyrus is not supported"),
         (["--fp16", "true", "--use_cpu", "true", "--bf16", "maybe"], "Truthy value expected"),
     ],
 )

@@ -127,6 +127,11 @@ BAD_INPUTS = {
         write_bytes("a.parquet", as_parquet(["x"]).replace(b"text", b"bod2")),
         "one of id, bod2",
     ),
+    "utf-8 parquet": (
+        write_bytes("a.parquet", as_parquet(["abcdefg" * 9]).replace(b"gabc", b"g\xffbc")),
+        "not UTF-8 from its byte 8 on",
+    ),
+    "deep json": (write_bytes("a.jsonl", b"[" * 200_000), "line 1 is not JSON"),
     "numbers": (write_bytes("a.jsonl", b'{"text": 7}\n'), "line 1 holds int, not text"),
     "not json": (write_bytes("a.jsonl", GOOD + b"{oops\n"), r"a\.jsonl line 51 is not JSON"),
     "not an object": (write_bytes("a.jsonl", b"[1]\n"), "line 1 is not a JSON object"),

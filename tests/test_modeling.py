@@ -54,7 +54,7 @@ def test_config_refuses_what_is_no_number_of_layers(field, value, tmp_path):
 def test_config_takes_over_a_stock_one_and_refuses_a_decoder():
     config = XPTRobertaConfig(**RobertaConfig(**SHAPE).to_dict(), num_itl_in=0)
     assert (config.model_type, config.hidden_size, config.num_itl_in) == ("xpt-roberta", 32, 0)
-    assert config.auto_map == AUTO_MAP
+    assert config.auto_map == AUTO_MAP and not XPTRobertaConfig().use_cache
     with pytest.raises(ValueError, match="sparse_prediction"):
         XPTRobertaConfig(sparse_prediction="yes")
     with pytest.raises(ValueError, match="encoder"):

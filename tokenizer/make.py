@@ -12,7 +12,6 @@ import hashlib
 import json
 import sys
 import tarfile
-from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -113,18 +112,15 @@ def _describe(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> dict[str, A
     words = sum(len(sentence.split()) for sentence in held_out)
     characters = sum(map(len, held_out))
     return {
+        "corpus_fingerprint": corpus.fingerprint,
         "train_sentences": len(corpus.split("train")),
-        "train_characters": sum(map(len, _stream(corpus))),
+        "train_characters": sum(map(len, iter(corpus.split("train")))),
         "held_out_sentences": len(held_out),
         "tokens_per_word": round(len(tokens) / words, 4),
         "characters_per_token": round(characters / len(tokens), 4),
         "unknown_share": round(tokens.count(tokenizer.unk_token_id) / len(tokens), 6),
         "pieces_used": len(set(tokens)),
     }
-
-
-def _stream(corpus: Corpus) -> Iterator[str]:
-    return iter(corpus.split("train"))
 
 
 SOURCES = {

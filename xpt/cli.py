@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 from transformers import HfArgumentParser
+from transformers.integrations import get_reporting_integration_callbacks
 
 from xpt.errors import XPTError
 from xpt.recipe import (
@@ -83,6 +84,7 @@ def read_recipe(arguments: Sequence[str]) -> Recipe:
     if rest:
         raise parser.unknown(rest[0])
     source, corpus, tokenizer, phases, training = parts
+    _check_trackers(training)
     return Recipe(source, corpus, tokenizer, phases, training, _phase_list(phases.phases))
 
 
@@ -146,6 +148,15 @@ def _refuse(tokens: Sequence[str]) -> None:
     for token in tokens:
         if _name(token) in REFUSED:
             raise XPTError(f"--{_name(token)} contradicts the phases; use {REFUSED[_name(token)]}")
+
+
+def _check_trackers(training: XPTTrainingArguments) -> None:
+    """Find a missing tracker before the first step, not after the text is prepared."""
+    try:
+        for callback in get_reporting_integration_callbacks(training.report_to):
+            callback()
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise XPTError(f"--report_to: {' '.join(str(error).split())}") from error
 
 
 def _phase_list(text: str | None) -> list[dict[str, Any]] | None:

@@ -135,7 +135,7 @@ def _read_jsonl(source: FileSource, stream: BinaryIO, column: str | None) -> Ite
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise XPTError(f"{source.path} line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise XPTError(f"{source.path} line {number} is not a JSON object: give one object a line")

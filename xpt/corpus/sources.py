@@ -133,8 +133,10 @@ def reading(source: FileSource) -> Iterator[None]:
     """Turn what a damaged, unreadable or changing file raises in the block into an XPTError that names it."""
     try:
         yield
-    except UnicodeDecodeError:
-        raise
+    except UnicodeDecodeError as error:  # inside a Parquet column; text files are decoded line by line
+        raise XPTError(
+            f"{source.path} holds a text that is not UTF-8 from its byte {error.start + 1} on: write it anew"
+        ) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise XPTError(f"{source.path} cannot be read ({reason}): it may be damaged or cut off") from error
