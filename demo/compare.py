@@ -14,8 +14,8 @@ def main() -> None:
     curves = [Curve(name, run.read_log(), run.results()) for name, run in zip(names, runs, strict=True)]
     plot_loss(curves, picture, "What the English layers give")
     for curve in curves:
-        below = curve.results["unigram_loss"] - curve.results["test"]["loss"]
-        print(f"{curve.name}: test loss {curve.results['test']['loss']:.3f}, {below:.2f} below unigram frequencies")
+        loss, unigram = curve.results["test"]["loss"], curve.results["unigram_loss"]
+        print(f"{curve.name}: test loss {loss:.3f}, {unigram - loss:.2f} below unigram frequencies")
     print(f"picture: {picture}")
 
 

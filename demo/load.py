@@ -1,4 +1,4 @@
-"""Load a run the way somebody else would, through the Auto classes in a new process: `python demo/load.py RUN`."""
+"""Load a run as somebody else would, by the Auto classes in a new process: `python demo/load.py RUN`."""
 
 import sys
 
