@@ -58,7 +58,7 @@ def as_tsv(rows: list[str]) -> bytes:
     return "".join(["id\ttext\n", *(f"{index}\t{row}\n" for index, row in enumerate(rows))]).encode()
 
 
-def as_parquet(rows: list[str]) -> bytes:
+def as_parquet(rows: list[str] | pa.Array) -> bytes:
     out = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(len(rows))), "text": rows}), out, row_group_size=100)
     return out.getvalue()

@@ -39,6 +39,8 @@ def test_config_is_complete_in_every_folder(tmp_path):
         assert {file.name for file in (tmp_path / name).iterdir()} == {
             "config.json", "model.safetensors", "configuration_xpt.py", "modeling_xpt.py",
         }  # fmt: skip
+    make().config.save_pretrained(tmp_path / "config alone")
+    assert (tmp_path / "config alone" / "configuration_xpt.py").exists()
 
 
 @pytest.mark.parametrize("field", ["num_itl_in", "num_itl_out"])

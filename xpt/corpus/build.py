@@ -24,7 +24,7 @@ from xpt.errors import XPTError
 from xpt.files import write_folder_atomically
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 2
+BUILD_VERSION = 3
 
 
 def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = True) -> Corpus:
