@@ -23,6 +23,7 @@ downloads/.ready: demo/fetch.py demo/requirements.txt | $(READY)
 	touch $@
 
 demo: $(READY) downloads/.ready
+	@echo "Post-training an English encoder on Korean text: under ten minutes on two CPU cores."
 	$(BIN)/python train_xpt.py configs/demo.yaml
 	$(BIN)/python demo/load.py output/demo
 

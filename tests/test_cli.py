@@ -88,6 +88,16 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, arguments, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("available", [True, False])
+def test_bf16_is_used_where_the_hardware_has_it_and_refused_where_not(monkeypatch, available):
+    monkeypatch.setattr("xpt.precision.has_fast_bf16", lambda use_cpu: available)
+    assert read_recipe([]).training.bf16 is available
+    assert read_recipe(["--bf16", "false"]).training.bf16 is False
+    if not available:
+        with pytest.raises(XPTError, match="--bf16 true, but this hardware has no bfloat16"):
+            read_recipe(["--bf16", "true"])
+
+
 def test_nothing_to_train_is_an_error():
     with pytest.raises(XPTError, match="nothing to train"):
         read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases(False)

@@ -35,6 +35,17 @@ def test_changed_settings_are_refused_by_name_and_nothing_is_written(run):
     assert {file: file.read_bytes() for file in run.folder.rglob("*")} == before
 
 
+def test_a_run_in_bf16_is_refused_where_the_hardware_has_none(tmp_path, monkeypatch):
+    made = Run(tmp_path / "run")
+    made.start({**SETTINGS, "bf16": True}, PRINTS)
+    monkeypatch.setattr("xpt.run.has_fast_bf16", lambda use_cpu: True)
+    made.check_settings({**SETTINGS, "bf16": True})
+    monkeypatch.setattr("xpt.run.has_fast_bf16", lambda use_cpu: False)
+    for now in (True, False):
+        with pytest.raises(XPTError, match="a run in bf16, and this hardware has no bfloat16"):
+            made.check_settings({**SETTINGS, "bf16": now})
+
+
 @pytest.mark.parametrize("what", PRINTS)
 def test_changed_text_tokenizer_or_source_is_refused(run, what):
     with pytest.raises(XPTError, match=what):

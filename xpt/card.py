@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-TEMPLATE = Path(__file__).parent.parent / "model_card.md"
+TEMPLATE = Path(__file__).with_name("model_card.md")  # a link to the file at the top level
 
 
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:

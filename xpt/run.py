@@ -18,6 +18,7 @@ from xpt import checkpoint as store
 from xpt.errors import XPTError
 from xpt.files import write_json_atomically
 from xpt.phases import Phase
+from xpt.precision import has_fast_bf16
 
 # Settings that cannot change the weights or the results; all others must stay the same in one run folder.
 FREE_SETTINGS = (
@@ -65,6 +66,11 @@ class Run:
             if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
                 raise XPTError(f"{self.folder} is not empty and holds no run; give another --output_dir")
             return
+        if stored["settings"].get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
+            raise XPTError(
+                f"{self.folder} holds a run in bf16, and this hardware has no bfloat16 arithmetic; go on where "
+                "there is, or give another --output_dir"
+            )
         _refuse_changes(self.folder, stored["settings"], _result_settings(settings))
 
     def start(self, settings: dict[str, Any], fingerprints: dict[str, str]) -> None:
