@@ -68,8 +68,8 @@ class Run:
             return
         if stored["settings"].get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
             raise XPTError(
-                f"{self.folder} holds a run in bf16, and this hardware has no bfloat16 arithmetic; go on where "
-                "there is, or give another --output_dir"
+                f"{self.folder} holds a run in bf16, and this hardware has no bfloat16 arithmetic; "
+                "go on where there is, or give another --output_dir"
             )
         _refuse_changes(self.folder, stored["settings"], _result_settings(settings))
 
