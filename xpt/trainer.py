@@ -30,7 +30,7 @@ class XPTTrainer(Trainer):
     def __init__(self, *, tokenizer: PreTrainedTokenizerFast, validation: Examples | None, **kwargs: Any):
         super().__init__(**kwargs)
         self.tokenizer, self.validation = tokenizer, validation
-        # Losses are divided by the tokens of all accumulated batches; in transformers 5.4, accelerate
+        # Losses are divided by the tokens of all accumulated batches; in transformers 5.4 and 5.5, accelerate
         # would divide once more by their number.
         self.accelerator.gradient_accumulation_steps = 1
 
