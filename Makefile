@@ -48,4 +48,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from accelerate.utils import wait_for_everyone
 from transformers.utils.logging import disable_progress_bar
 
 from xpt.cli import read_recipe
@@ -33,8 +34,9 @@ def post_train(recipe: Recipe, command: str) -> str:
     run = Run(Path(str(recipe.training.output_dir)), writes=recipe.training.should_save)
     run.check_settings(recipe.settings())
     if run.finished:
-        return summarize(run)
+        return summarize(run) if run.writes else ""
 
+    recipe.planned_phases(lm_head_transform_is_new=False)  # a wrong phase is found before the text is read
     start = time.perf_counter()
     with recipe.training.main_process_first(desc="preparing the text"):
         source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
@@ -49,7 +51,8 @@ def post_train(recipe: Recipe, command: str) -> str:
     for index in range(len(phases)):
         training.run_phase(index)
     training.finish(source.describe(), command)
-    return summarize(run)
+    wait_for_everyone()  # a process that ends early takes the others down
+    return summarize(run) if run.writes else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

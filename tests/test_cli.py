@@ -25,6 +25,12 @@ def test_flags_win_over_recipes_and_recipes_over_the_preset(tmp_path):
     assert recipe.training.output_dir == "output/second"
 
 
+def test_null_takes_an_earlier_value_back(tmp_path):
+    (tmp_path / "small.yaml").write_text("preset: xpt2022_re\ntrain_sentences: null\n")
+    recipe = read_recipe(["small.yaml"])
+    assert recipe.corpus.train_sentences is None and recipe.corpus.test_sentences == 88_000
+
+
 def test_phases_of_a_recipe_replace_the_two(tmp_path):
     (tmp_path / "gradual.yaml").write_text(
         """
@@ -74,6 +80,16 @@ def test_presets_are_recipes_of_the_method(preset):
         (["list.yaml"], "list.yaml: a recipe is a list of `name: value`"),
         (["typo.yaml"], "typo.yaml: unknown option 'corpsu'; did you mean 'corpus'"),
         (["--phases", "[1]"], "phases: give a list of phases"),
+        (["--phases", "[{}]", "--phase1_steps", "3"], "--phase1_steps has no effect beside `phases:`"),
+        (["--seed", "1", "fine.yaml"], "fine.yaml stands behind the options; name recipes first"),
+        (
+            ["--hub_token", "hf_secret"],
+            "--hub_token is refused: a token on the command line is seen by others",
+        ),
+        (
+            ["--ignore_data_skip", "true"],
+            "--ignore_data_skip is refused: a resumed run would read other rows",
+        ),
         (["--phases", "{"], "--phases is not JSON"),
         (["--report_to", "papyrus"], "--report_to: papyrus is not supported"),
         (["--fp16", "true", "--use_cpu", "true", "--bf16", "maybe"], "Truthy value expected"),

@@ -76,6 +76,8 @@ def test_a_group_that_the_model_lacks_is_refused():
         ({"name": "a", "train": "all", "steps": 0}, "steps is 0"),
         ({"name": "a", "train": "all", "steps": "x"}, "invalid literal"),
         ({"name": "a b", "train": "all", "steps": 5}, "name is made of"),
+        ({"name": "before", "train": "all", "steps": 5}, "the name is taken"),
+        ({"name": "a", "train": [], "steps": 5}, "train is empty"),
         ({"name": "a", "train": "all", "steps": 5, "mlm_probability": 1.5}, "mlm_probability is 1.5"),
         ({"name": "a", "train": "all", "steps": 5, "learning_rate": -1}, "learning_rate is -1"),
         ({"name": "a", "train": "all", "steps": 5, "lr_scheduler_type": "liner"}, "liner is not a valid"),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from xpt.environment import describe_command
 from xpt.errors import XPTError
 from xpt.phases import Phase
 from xpt.run import Run
@@ -62,6 +63,27 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         Run(tmp_path / "file").check_settings(SETTINGS)
 
 
+def test_what_a_killed_first_start_leaves_is_no_obstacle_and_goes(tmp_path):
+    (tmp_path / ".run.json.staging-17").write_text("{")
+    leftover = Run(tmp_path)
+    leftover.check_settings(SETTINGS)
+    leftover.start(SETTINGS, PRINTS)
+    leftover.start(SETTINGS, PRINTS)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_finished_run_is_shown_on_any_hardware_and_an_unfinished_one_not_continued(tmp_path):
+    made, here = Run(tmp_path / "run"), {**SETTINGS, "world_size": 1, "use_cpu": True}
+    made.start(here, PRINTS)
+    with pytest.raises(XPTError, match=r"world_size \(1 -> 2\)"):
+        made.check_settings({**here, "world_size": 2})
+    (made.folder / "checkpoints").mkdir()
+    made.finish({"test": {}})
+    made.check_settings({**here, "world_size": 2, "use_cpu": False})
+    with pytest.raises(XPTError, match=r"seed \(1 -> 2\)"):
+        made.check_settings({**here, "seed": 2})
+
+
 def test_a_damaged_record_is_named(run):
     (run.folder / "run.json").write_text("{")
     with pytest.raises(XPTError, match=r"run\.json is damaged"):
@@ -110,3 +132,9 @@ def test_progress_adds_up(run):
         "learning_rate": 1e-4,
         "corpus": ["a.txt"],
     }
+
+
+@pytest.mark.parametrize("shown", ["--hub_token hf_secret --seed 1", "--seed 1 --hub_token=hf_secret"])
+def test_a_token_never_reaches_the_record(shown):
+    command = describe_command("/somewhere/train_xpt.py", shown.split())
+    assert "hf_secret" not in command and "--seed 1" in command and command.startswith("python train_xpt.py ")

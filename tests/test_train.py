@@ -38,7 +38,9 @@ def options(tiny_source, corpus_file, tmp_path_factory):
             "bf16": "false",
             **changes,
         }
-        return [token for name, value in flags.items() for token in (f"--{name}", str(value))]
+        return [
+            token for name, value in flags.items() if value is not None for token in (f"--{name}", str(value))
+        ]
 
     return make
 
@@ -95,6 +97,7 @@ def test_the_run_folder_explains_itself(options, finished):
     }
     assert names >= {"tokenizer.json", "tokenizer_config.json", "results.json", "loss.png", "log.jsonl"}
     results = json.loads((folder / "results.json").read_text())
+    assert "3 of 3 layers kept" in (folder / "README.md").read_text()
     assert results["command"].startswith("python train_xpt.py --source_model_name_or_path")
     assert set(results) >= {
         "command",
@@ -203,6 +206,17 @@ def test_interrupted_five_times_the_run_ends_bit_equal(options, tmp_path, monkey
     assert steps[0] == steps[1]
 
 
+def test_evaluation_during_training_works_and_changes_no_weight(options, finished, tmp_path):
+    flags = options("roberta", eval_strategy="steps", eval_steps=2)
+    folder = run(flags, tmp_path / "evaluated")
+    plain = finished(options, "roberta")
+    assert all(torch.equal(tensor, weights(folder)[name]) for name, tensor in weights(plain).items())
+    evaluated = [e for e in Run(folder).read_log() if "eval_loss" in e]
+    assert [(e["phase"], e["step"]) for e in evaluated] == [
+        (p, s) for p in ("phase1", "phase2") for s in (2, 4)
+    ]
+
+
 def test_changed_settings_are_refused_and_nothing_is_touched(options, finished, capsys):
     folder = finished(options, "roberta")
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
@@ -241,7 +255,14 @@ def bad_inputs(tmp_path, tiny_source):
         "missing tokenizer": ({"tokenizer_name_or_path": tmp_path / "notok"}, "notok"),
         "too long": ({"max_seq_length": 4096}, "max_seq_length 4096"),
         "too many layers": ({"source_num_layers": 9}, "9"),
-        "unknown group": ({"phases": '[{"name": "a", "train": "encoder.9", "steps": 1}]'}, "encoder.9"),
+        "unknown group": (
+            {
+                "phases": '[{"name": "a", "train": "encoder.9", "steps": 1}]',
+                "phase1_steps": None,
+                "phase2_steps": None,
+            },
+            "encoder.9",
+        ),
     }
 
 

@@ -24,14 +24,20 @@ from xpt.recipe import (
     XPTTrainingArguments,
 )
 
+# Options of TrainingArguments that cannot be meant here, and why or what instead.
 REFUSED = {
-    "max_steps": "--phase1_steps and --phase2_steps",
-    "num_train_epochs": "--phase1_steps and --phase2_steps",
-    "resume_from_checkpoint": "nothing: a run goes on from its --output_dir by itself",
-    "load_best_model_at_end": "nothing: the phases end with their last step",
-    "auto_find_batch_size": "--per_device_train_batch_size and --gradient_accumulation_steps",
-    "train_sampling_strategy": "nothing: rows are shuffled by seed and epoch",
-    "label_smoothing_factor": "nothing: losses would not compare with the baselines",
+    "max_steps": "contradicts the phases; use --phase1_steps and --phase2_steps",
+    "num_train_epochs": "contradicts the phases; use --phase1_steps and --phase2_steps",
+    "resume_from_checkpoint": "is not needed: a run goes on from its --output_dir by itself",
+    "load_best_model_at_end": "contradicts the phases, which end with their last step",
+    "auto_find_batch_size": "would change what a step reads; use --per_device_train_batch_size",
+    "train_sampling_strategy": "is not used: rows are shuffled by seed and epoch",
+    "label_smoothing_factor": "is refused: losses would not compare with the baselines",
+    "ignore_data_skip": "is refused: a resumed run would read other rows",
+    "hub_token": "is refused: a token on the command line is seen by others; use `hf auth login`",
+    "push_to_hub": "is not supported yet; upload the finished folder with `hf upload`",
+    "fsdp": "is not supported yet; use torchrun without it",
+    "deepspeed": "is not supported yet; use torchrun without it",
 }
 
 
@@ -68,21 +74,32 @@ def read_recipe(arguments: Sequence[str]) -> Recipe:
     from_files = [(path, _load_yaml(Path(path))) for path in files]
     flags = list(arguments[len(files) :])
     preset = _preset(flags, from_files)
-    tokens = _as_flags(PRESETS[preset], f"preset {preset}", parser) if preset else []
+    options: dict[str, list[str]] = {}
+    if preset:
+        _take(PRESETS[preset], f"preset {preset}", options, parser)
+    given = set(map(_name, flags))
     for path, entries in from_files:
-        tokens += _as_flags(entries, path, parser)
-    tokens += flags
+        _take(entries, path, options, parser)
+        given |= {str(name) for name, value in entries.items() if value is not None}
+    tokens = [token for option in options.values() for token in option] + flags
+    idle = sorted(name for name in given if name.startswith(("phase1_", "phase2_")))
+    if "phases" in given and idle:
+        raise XPTError(
+            f"--{idle[0]} has no effect beside `phases:`, which replaces the usual two; give one of them"
+        )
     _refuse(tokens)
     if "output_dir" not in {_name(token) for token in tokens}:
         tokens += ["--output_dir", f"output/{Path(files[-1]).stem if files else 'xpt'}"]
     try:
-        *parts, _, rest = parser.parse_args_into_dataclasses(
+        *parts, misplaced, rest = parser.parse_args_into_dataclasses(
             args=tokens, look_for_args_file=False, return_remaining_strings=True
         )
     except (ValueError, ImportError) as error:
         raise XPTError(" ".join(str(error).split())) from error
     if rest:
         raise parser.unknown(rest[0])
+    if misplaced.recipe:
+        raise XPTError(f"{misplaced.recipe[0]} stands behind the options; name recipes first")
     source, corpus, tokenizer, phases, training = parts
     _check_trackers(training)
     return Recipe(source, corpus, tokenizer, phases, training, _phase_list(phases.phases))
@@ -109,25 +126,22 @@ def _load_yaml(path: Path) -> dict[str, Any]:
     return entries
 
 
-def _as_flags(entries: dict[str, Any], origin: str, parser: RecipeParser) -> list[str]:
+def _take(entries: dict[str, Any], origin: str, options: dict[str, list[str]], parser: RecipeParser) -> None:
+    """Write `entries` into `options` as flags; a later entry replaces an earlier one, null takes it back."""
     known = {action.dest for action in parser._actions}
-    tokens: list[str] = []
     for name, value in entries.items():
         if name not in known:
             near = difflib.get_close_matches(str(name), sorted(known), n=1)
             raise XPTError(
                 f"{origin}: unknown option {name!r}{f'; did you mean {near[0]!r}?' if near else ''}"
             )
-        if value is None:
-            continue
-        tokens.append(f"--{name}")
-        if isinstance(value, dict) or name == "phases":
-            tokens.append(json.dumps(value))
+        options.pop(name, None)
+        if isinstance(value, dict) or (name == "phases" and value is not None):
+            options[name] = [f"--{name}", json.dumps(value)]
         elif isinstance(value, list):
-            tokens += [str(item) for item in value]
-        else:
-            tokens.append(str(value))
-    return tokens
+            options[name] = [f"--{name}", *map(str, value)]
+        elif value is not None:
+            options[name] = [f"--{name}", str(value)]
 
 
 def _name(token: str) -> str:
@@ -147,7 +161,7 @@ def _preset(flags: list[str], from_files: list[tuple[str, dict[str, Any]]]) -> s
 def _refuse(tokens: Sequence[str]) -> None:
     for token in tokens:
         if _name(token) in REFUSED:
-            raise XPTError(f"--{_name(token)} contradicts the phases; use {REFUSED[_name(token)]}")
+            raise XPTError(f"--{_name(token)} {REFUSED[_name(token)]}")
 
 
 def _check_trackers(training: XPTTrainingArguments) -> None:

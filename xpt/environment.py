@@ -1,6 +1,7 @@
 """What a result needs to be repeated: command, versions, hardware, peak memory."""
 
 import platform
+import re
 import resource
 import shlex
 import sys
@@ -15,8 +16,9 @@ PACKAGES = ("xpt", "torch", "transformers", "tokenizers", "sentencepiece", "acce
 
 
 def describe_command(script: str, arguments: Sequence[str]) -> str:
-    """The command line, as a person would type it again; the interpreter's own path is left out."""
-    return shlex.join(["python", Path(script).name, *arguments])
+    """The command line, as a person would type it again; the interpreter's path and secrets are left out."""
+    shown = re.sub(r"(--\w*token)([= ])\S+", r"\1\2***", shlex.join(arguments))
+    return f"python {Path(script).name} {shown}".rstrip()
 
 
 def describe_versions() -> dict[str, str]:

@@ -95,9 +95,8 @@ def _summed_loss(
         # The head is applied to the masked positions alone: the same numbers, without the full logits.
         hidden = model.roberta(**inputs).last_hidden_state[labels != IGNORE_INDEX]  # (masked, hidden)
         logits = model.lm_head(hidden)  # (masked, vocab_size)
-    return float(
-        F.cross_entropy(logits.float(), labels[labels != IGNORE_INDEX], reduction="none").double().sum()
-    )
+    losses = F.cross_entropy(logits.float(), labels[labels != IGNORE_INDEX], reduction="none")
+    return float(losses.cpu().double().sum())  # on the CPU: not every device has float64
 
 
 def _batches(examples: Examples, description: str) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,19 +25,21 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
 
     A `folder` that another process finished meanwhile is kept: both hold the same content.
     """
-    staging = folder.with_name(f".{folder.name}.staging-{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.staging-", dir=folder.parent))
+    staging.chmod(0o755)  # a folder like any other, not one for its maker alone
     try:
         yield staging
         for file in staging.rglob("*"):
             fsync_path(file)
         fsync_path(staging)
-        if folder.exists():
-            shutil.rmtree(staging)
-        else:
+        try:
             os.rename(staging, folder)
-            fsync_path(folder.parent)
+        except OSError:
+            if not folder.exists():
+                raise
+            shutil.rmtree(staging)
+        fsync_path(folder.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

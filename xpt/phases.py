@@ -27,6 +27,7 @@ GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
 )
 GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
+RESERVED_NAMES = ("initial", "before", "seconds", "transplant")
 # How each entry of a phase is read; YAML gives 1e-4 as text.
 PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
     "name": str,
@@ -73,6 +74,10 @@ class Phase:
         where = f"phase {self.name!r}"
         if not re.fullmatch(r"[\w-]+", self.name):
             raise XPTError(f"{where}: a phase's name is made of letters, digits, '-' and '_'")
+        if self.name in RESERVED_NAMES:
+            raise XPTError(f"{where}: the name is taken by another part of a run; give another")
+        if not self.train:
+            raise XPTError(f"{where}: train is empty; name at least one parameter group")
         if self.steps < 1:
             raise XPTError(f"{where}: steps is {self.steps}; give at least 1, or leave the phase out")
         if not 0 < self.mlm_probability < 1:

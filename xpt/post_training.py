@@ -81,8 +81,8 @@ class PostTraining:
                 save_model(self.model, self.text.tokenizer, staging)
         self.run.record("transplant", self.report)
         self._announce()
+        self.model.to(self.recipe.training.device)
         if "before" not in self.run.progress():
-            self.model.to(self.recipe.training.device)
             scored = self._evaluate("validation", "Evaluating step 0")
             fills = fill(self.model, self.text.tokenizer, self.prompts)
             self.run.record("before", {**_metrics(scored), "fills": fills})
@@ -133,9 +133,9 @@ class PostTraining:
         """Measure the test split and write the run folder: model, card, picture and, last, the results."""
         scored = self._evaluate("test", "Evaluating the test split")
         after = fill(self.model, self.text.tokenizer, self.prompts)
-        results = self._results(source, command, scored, after)
         if not self.run.writes:
             return
+        results = self._results(source, command, scored, after)
         save_model(self.model, self.text.tokenizer, self.run.folder)
         curve = Curve("XPT", self.run.read_log(), results)
         plot_loss([curve], self.run.folder / "loss.png", f"Post-training of {source['name']}")

@@ -10,7 +10,7 @@ from xpt.errors import XPTError
 def has_fast_bf16(use_cpu: bool = False) -> bool:
     """Whether this machine has bfloat16 arithmetic: a GPU's, or AVX512-BF16 or AMX on the CPU."""
     if torch.cuda.is_available() and not use_cpu:
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     # Older releases of torch do not tell; float32 is right everywhere.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

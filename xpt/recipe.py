@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from transformers import TrainingArguments
 
+from xpt.embeddings import EMBEDDING_INITS
 from xpt.errors import XPTError
 from xpt.phases import NEW_GROUPS, Phase
 from xpt.precision import resolve_bf16
@@ -40,10 +41,11 @@ class SourceArguments:
     lm_head_init: Literal["auto", "copy", "random"] = option(
         "auto", "LM-head transform: copied where the source has one (auto), always, or never (RE22)."
     )
-    embedding_init: Literal["random", "matched", "static"] = option(
+    embedding_init: str = option(
         "random",
         "New word embeddings: random (P21), random with the source's statistics, or distributional vectors "
         "of the target text (learns most where compute is short).",
+        choices=list(EMBEDDING_INITS),
     )
     output_bias_init: Literal["unigram", "zero"] = option(
         "unigram", "Output bias: log unigram frequencies of the training split, or zero (P21)."
@@ -114,9 +116,7 @@ class PhaseArguments:
         "warmup_steps, lr_scheduler_type, mlm_probability. Replaces the two.",
     )
     frozen_dropout: bool = option(True, "Dropout stays on in frozen layers (not published; stock behavior).")
-    max_seq_length: int = option(
-        128, "Tokens of a row, `<s>` and `</s>` included; longer sentences are cut in two."
-    )
+    max_seq_length: int = option(128, "Tokens of a row, `<s>` and `</s>` included; longer sentences are cut.")
     packing: bool = option(
         True, "Several sentences share a row without seeing each other: no padding to compute."
     )
@@ -139,6 +139,7 @@ class XPTTrainingArguments(TrainingArguments):
     logging_steps: float = option(50, "Steps between log lines.")
     save_steps: float = option(500, "Steps between checkpoints.")
     save_total_limit: int | None = option(2, "Checkpoints kept in each phase.")
+    ddp_timeout: int = option(86_400, "Seconds that processes wait while the first one prepares the text.")
 
     def __post_init__(self) -> None:
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
@@ -233,4 +234,6 @@ class Recipe:
         training = self.training.to_dict()
         found |= {name: value for name, value in training.items() if not name.endswith("_token")}
         found["phases"] = self.phase_list
+        # Which rows a step reads depends on how many processes share it.
+        found |= {"world_size": self.training.world_size, "n_gpu": self.training.n_gpu}
         return found

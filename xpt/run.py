@@ -29,6 +29,8 @@ FREE_SETTINGS = (
     *("push_to_hub", "hub_*", "ddp_backend", "ddp_timeout", "local_rank", "do_*", "eval_*", "debug"),
     *("per_device_eval_batch_size", "prediction_loss_only", "include_*", "preset", "attribution"),
 )
+# What follows from the machine; a finished run is shown on any.
+HARDWARE_SETTINGS = ("bf16", "use_cpu", "world_size", "n_gpu")
 
 
 @dataclass
@@ -63,15 +65,22 @@ class Run:
         """Refuse a folder that holds something else, or this run with other settings. Writes nothing."""
         stored = self._stored()
         if stored is None:
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            if self.folder.exists() and (not self.folder.is_dir() or self._holds_something()):
                 raise XPTError(f"{self.folder} is not empty and holds no run; give another --output_dir")
             return
-        if stored["settings"].get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
+        hardware = {name: settings.get(name) for name in HARDWARE_SETTINGS} if self.finished else {}
+        if hardware:  # only to be shown: it does not matter on what
+            settings = {**settings, **{name: stored["settings"].get(name) for name in hardware}}
+        elif stored["settings"].get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
             raise XPTError(
                 f"{self.folder} holds a run in bf16, and this hardware has no bfloat16 arithmetic; "
                 "go on where there is, or give another --output_dir"
             )
         _refuse_changes(self.folder, stored["settings"], _result_settings(settings))
+
+    def _holds_something(self) -> bool:
+        """Whether there is more than what a first start killed while writing leaves."""
+        return any(".staging" not in path.name for path in self.folder.iterdir())
 
     def start(self, settings: dict[str, Any], fingerprints: dict[str, str]) -> None:
         """Write down what this run is, or check that source, text and tokenizer are still the same."""
@@ -82,8 +91,11 @@ class Run:
             record = {"settings": _result_settings(settings), "fingerprints": fingerprints}
             write_json_atomically(self.folder / "run.json", record)
         if self.writes:
-            for leftover in (self.folder / "checkpoints").glob("**/.*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            for leftover in self.folder.glob("**/.*"):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                elif ".staging" in leftover.name:
+                    leftover.unlink()
 
     def _stored(self) -> dict[str, Any] | None:
         file = self.folder / "run.json"
@@ -147,13 +159,13 @@ class Run:
         """Write the results, which ends the run, and keep only the models of its checkpoints."""
         if not self.writes:
             return
-        write_json_atomically(self.results_file, results)
         for phase in (self.folder / "checkpoints").iterdir():
             found = store.checkpoints(phase)
             for old in found[:-1]:
                 shutil.rmtree(old)
-            for last in found[-1:]:
+            for last in found[-1:]:  # a phase that is done needs its weights alone
                 store.remove_training_state(last)
+        write_json_atomically(self.results_file, results)
 
 
 def _result_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ class XPTTrainer(Trainer):
     """Trains one phase. `validation` is what `eval_strategy` scores, by `evaluate_mlm`."""
 
     def __init__(self, *, tokenizer: PreTrainedTokenizerFast, validation: Examples | None, **kwargs: Any):
-        super().__init__(**kwargs)
+        # The stock class insists on data for `eval_strategy`; ours reads `validation`.
+        super().__init__(eval_dataset=validation, **kwargs)
         self.tokenizer, self.validation = tokenizer, validation
         # Losses are divided by the tokens of all accumulated batches; in transformers 5.4 and 5.5, accelerate
         # would divide once more by their number.
@@ -89,7 +90,7 @@ class XPTTrainer(Trainer):
 
     def _rotate(self, folder: Path) -> None:
         limit = self.args.save_total_limit
-        for old in store.checkpoints(folder)[:-limit] if limit else []:
+        for old in store.checkpoints(folder)[:-limit] if limit and limit > 0 else []:
             shutil.rmtree(old)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
