@@ -20,7 +20,7 @@ from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import XPTError
 from xpt.post_training import PostTraining, load_initial, summarize
-from xpt.preparation import prepare_model, prepare_text
+from xpt.preparation import check_source, prepare_model, prepare_text
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
@@ -40,6 +40,7 @@ def post_train(recipe: Recipe, command: str) -> str:
     start = time.perf_counter()
     with recipe.training.main_process_first(desc="preparing the text"):
         source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
+        check_source(recipe, source)
         text = prepare_text(recipe)
         model, report = load_initial(run) or prepare_model(recipe, source, text)
     preparation_seconds = time.perf_counter() - start

@@ -3,10 +3,13 @@
 import sys
 
 from transformers import AutoModel, AutoTokenizer, pipeline
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 
 def main() -> None:
     folder = sys.argv[1]
+    disable_progress_bar()
+    set_verbosity_error()  # the report of loading: the LM head goes unused, a pooler was never trained
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     model = AutoModel.from_pretrained(folder, trust_remote_code=True)
     hidden = model(**tokenizer("국회는 국민의 대표 기관이다.", return_tensors="pt")).last_hidden_state

@@ -126,6 +126,7 @@ def test_the_card_holds_the_measured_numbers(options, finished):
     card, results = (folder / "README.md").read_text(), json.loads((folder / "results.json").read_text())
     assert f"{results['test']['loss']:.3f}" in card and f"{results['unigram_loss']:.3f}" in card
     assert "pipeline_tag: fill-mask" in card and "{{" not in card
+    assert "| Text | `korean.txt` |" in card
 
 
 def test_the_result_loads_in_a_process_without_the_package(options, finished, tmp_path):

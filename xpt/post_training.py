@@ -15,7 +15,6 @@ from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
-from xpt.errors import XPTError
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.files import write_folder_atomically, write_text_atomically
 from xpt.fills import choose_prompts, fill, fills_record, print_fills
@@ -66,10 +65,6 @@ class PostTraining:
         self.prompts = choose_prompts(
             text.corpus.split("test"), text.tokenizer, arguments.num_fills, arguments.max_seq_length
         )
-        if arguments.max_seq_length > (room := model.config.max_position_embeddings - text.special.pad - 1):
-            raise XPTError(
-                f"--max_seq_length {arguments.max_seq_length} exceeds the source's {room} positions"
-            )
 
     # ---- stages ------------------------------------------------------------------------------------------
 

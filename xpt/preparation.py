@@ -23,7 +23,7 @@ from xpt.errors import XPTError
 from xpt.evaluation import unigram_log_probs
 from xpt.files import write_folder_atomically
 from xpt.recipe import Recipe
-from xpt.source import Source, TransplantSettings, transplant
+from xpt.source import Source, TransplantSettings, check_transplant, transplant
 from xpt.tokenizer import (
     HANGUL_LETTERS,
     load_tokenizer,
@@ -134,6 +134,27 @@ def _key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
+def transplant_settings(recipe: Recipe) -> TransplantSettings:
+    """The recipe's words for the transplant."""
+    arguments = recipe.source
+    return TransplantSettings(
+        source_num_layers=arguments.source_num_layers,
+        num_itl_in=arguments.num_itl_in,
+        num_itl_out=arguments.num_itl_out,
+        itl_init=arguments.itl_init,
+        lm_head_init=arguments.lm_head_init,
+        seed=recipe.training.seed,
+    )
+
+
+def check_source(recipe: Recipe, source: Source) -> None:
+    """Find what the source cannot serve before the text is read. Raises `XPTError`."""
+    check_transplant(source, transplant_settings(recipe))
+    wanted, room = recipe.phases.max_seq_length, len(source.used_positions)
+    if wanted > room:
+        raise XPTError(f"--max_seq_length {wanted} exceeds the source's {room} positions")
+
+
 def prepare_model(
     recipe: Recipe, source: Source, text: PreparedText
 ) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
@@ -149,17 +170,9 @@ def prepare_model(
         seed=seed,
         initializer_range=source.config.initializer_range,
     )
-    settings = TransplantSettings(
-        source_num_layers=arguments.source_num_layers,
-        num_itl_in=arguments.num_itl_in,
-        num_itl_out=arguments.num_itl_out,
-        itl_init=arguments.itl_init,
-        lm_head_init=arguments.lm_head_init,
-        seed=seed,
-    )
     return transplant(
         source,
-        settings,
+        transplant_settings(recipe),
         text.special,
         word_embeddings=EMBEDDING_INITS[arguments.embedding_init](context),
         unigram_log_probs=text.log_probs if arguments.output_bias_init == "unigram" else None,
@@ -170,7 +183,6 @@ def describe_text(recipe: Recipe, text: PreparedText) -> dict[str, Any]:
     """Counts, hashes and tokenizer, for `results.json`."""
     return {
         "corpus": {
-            "inputs": recipe.corpus.corpus,
             "fingerprint": text.corpus.fingerprint,
             **text.corpus.report,
         },

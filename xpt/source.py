@@ -19,7 +19,7 @@ from xpt.families import SHARED_FIELDS
 from xpt.phases import GROUPS, parameter_group
 from xpt.source_checkpoint import Source, open_source
 
-__all__ = ["Source", "TransplantSettings", "format_report", "open_source", "transplant"]
+__all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,7 @@ def transplant(
     `unigram_log_probs`, (vocab_size,), starts the output bias, which is 0 without. Gives back the model and a
     report of what was copied and what is new. Raises `XPTError` for settings the source cannot serve.
     """
-    layers = (
-        source.config.num_hidden_layers if settings.source_num_layers is None else settings.source_num_layers
-    )
-    if not 1 <= layers <= source.config.num_hidden_layers:
-        have = source.config.num_hidden_layers
-        raise XPTError(f"--source_num_layers is {layers}; source {source.name} has 1 to {have}")
-    if settings.lm_head_init == "copy" and source.head is None:
-        raise XPTError(f"--lm_head_init copy, but source {source.name} has no LM head; give auto or random")
+    layers = check_transplant(source, settings)
     with torch.random.fork_rng(devices=[]):
         model = XPTRobertaForMaskedLM(_config(source, settings, special, len(word_embeddings), layers))
     copies = _copies(source, settings, layers)
@@ -84,6 +77,17 @@ def transplant(
                     tensor.mul_(NEAR_IDENTITY_SCALE)
                 origin[name] = "new"
     return model, _report(source, model, origin, layers)
+
+
+def check_transplant(source: Source, settings: TransplantSettings) -> int:
+    """How many layers are kept. Raises `XPTError` for settings the source cannot serve."""
+    have = source.config.num_hidden_layers
+    layers = have if settings.source_num_layers is None else settings.source_num_layers
+    if not 1 <= layers <= have:
+        raise XPTError(f"--source_num_layers is {layers}; source {source.name} has 1 to {have}")
+    if settings.lm_head_init == "copy" and source.head is None:
+        raise XPTError(f"--lm_head_init copy, but source {source.name} has no LM head; give auto or random")
+    return layers
 
 
 def _config(source: Source, settings: TransplantSettings, special: Any, vocab_size: int, layers: int) -> Any:
