@@ -40,7 +40,7 @@ def column(results: dict[str, Any] | None) -> list[str]:
         f"{test['loss']:.2f}",
         f"{results['unigram_loss'] - test['loss']:.2f}",
         f"{results['shuffled_context_loss'] - test['loss']:.2f}",
-        *(f"{results['unigram_loss'] - phase['eval_loss']:.2f}" for phase in phases[:1]),
+        *(f"{phase['eval_unigram_loss'] - phase['eval_loss']:.2f}" for phase in phases[:1]),
         f"{sum(phase['tokens'] for phase in phases) / 1e6:.2f} M",
         f"{seconds / 60:.1f} minutes",
         f"{results['peak_memory_mib']['cpu'] / 1024:.1f} GiB",
