@@ -39,11 +39,9 @@ def draw_stage(axis, left: float, title: str, stage: str) -> None:
     for row, (label, kind) in enumerate(LAYERS):
         if stage == "before" and label.startswith("ITL"):
             continue
-        shown = (
-            label
-            if stage != "before"
-            else label.replace("(target language)", "(English)").split(" (learns")[0]
-        )
+        shown = label if stage == "phase1" else label.split(" (learns")[0]
+        if stage == "before":
+            shown = shown.replace("(target language)", "(English)")
         fill = color(kind, stage)
         dashed = "--" if kind == "head" and stage == "phase1" else "-"
         axis.add_patch(

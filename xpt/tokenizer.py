@@ -116,7 +116,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> No
         "name_or_path",
         "local_files_only",
         "backend",
-    ):  # of this session, not of the file
+    ):  # of this load, not of the file
         config.pop(passing, None)
     path.write_text(json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     model = getattr(tokenizer, _MODEL_ATTRIBUTE, None)
