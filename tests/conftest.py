@@ -2,14 +2,19 @@
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np
 import pytest
+import tokenizer_texts
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
+
+from xpt.encoding import EncodedSentences
 
 WHO = "국회는 정부는 위원회는 학생은 선생님은 회사는 시민은 아이들은 연구자는 기자는".split()
 WHEN = "오늘 어제 지난해 올해 매일 아침에 저녁에 봄에 겨울에 가끔".split()
@@ -30,6 +35,12 @@ def korean_sentences(count: int, seed: int = 0) -> list[str]:
             words.append(f"{chooser.randint(2, 99)}번")
         found[" ".join([*words, chooser.choice(HOW), chooser.choice(DID)])] = None
     return list(found)
+
+
+def encoded(sentences: Sequence[Sequence[int]]) -> EncodedSentences:
+    """Token ids of sentences, as encoding lays them on disk."""
+    offsets = np.cumsum([0, *(len(ids) for ids in sentences)], dtype=np.int64)
+    return EncodedSentences(np.concatenate([np.asarray(ids, dtype=np.uint32) for ids in sentences]), offsets)
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +103,27 @@ def tiny_source(tmp_path_factory):
         return made[family, head]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[str]:
+    """Synthetic Korean for tokenizers, hard cases included."""
+    return tokenizer_texts.synthetic_sentences()
+
+
+@pytest.fixture(scope="session")
+def trained(sentences) -> dict:
+    """A tokenizer of each kind, trained once a run."""
+    from xpt.tokenizer import train_tokenizer
+
+    return {
+        kind: train_tokenizer(iter(sentences), **options) for kind, options in tokenizer_texts.KINDS.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The ready Korean tokenizer of this repository."""
+    from xpt.tokenizer import load_tokenizer
+
+    return load_tokenizer(tokenizer_texts.SHIPPED)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import encoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -25,9 +26,7 @@ SPECIAL = SpecialIds(bos=0, pad=1, eos=2, mask=499, vocab_size=500, reserved=(0,
 
 def random_sentences(count: int, seed: int = 0, mean: int = 20) -> EncodedSentences:
     random = np.random.default_rng(seed)
-    return EncodedSentences.from_lists(
-        [random.integers(4, 499, 1 + random.poisson(mean)).tolist() for _ in range(count)]
-    )
+    return encoded([random.integers(4, 499, 1 + random.poisson(mean)).tolist() for _ in range(count)])
 
 
 def make_examples(count: int = 300, max_seq_length: int = 64, mean: int = 20) -> Examples:
@@ -39,7 +38,7 @@ def make_examples(count: int = 300, max_seq_length: int = 64, mean: int = 20) ->
     st.integers(3, 30),
 )
 def test_long_sentences_are_cut_and_nothing_is_lost(sentences, max_seq_length):
-    examples = Examples(EncodedSentences.from_lists(sentences), SPECIAL, max_seq_length)
+    examples = Examples(encoded(sentences), SPECIAL, max_seq_length)
     rows = [examples[i] for i in range(len(examples))]
     assert all(len(row) <= max_seq_length and row[0] == 0 and row[-1] == 2 for row in rows)
     assert [len(row) for row in rows] == examples.lengths.tolist()

@@ -114,6 +114,10 @@ def test_bf16_is_used_where_the_hardware_has_it_and_refused_where_not(monkeypatc
             read_recipe(["--bf16", "true"])
 
 
+def test_how_many_processes_share_a_step_is_a_setting():
+    assert read_recipe([]).settings()["world_size"] == 1 and "n_gpu" in read_recipe([]).settings()
+
+
 def test_nothing_to_train_is_an_error():
     with pytest.raises(XPTError, match="nothing to train"):
         read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases(False)

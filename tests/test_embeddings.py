@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpt.batching import SpecialIds
 from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext, cooccurrences, positive_pmi
-from xpt.encoding import EncodedSentences
 
 VOCAB = 80
 
@@ -18,12 +18,12 @@ VOCAB = 80
 def context(sentences=None, seed=0, hidden=24) -> EmbeddingContext:
     random = np.random.default_rng(0)
     sentences = sentences or [random.integers(4, 70, 12).tolist() for _ in range(400)]
-    encoded = EncodedSentences.from_lists(sentences)
+    flat = encoded(sentences)
     source = torch.randn(500, hidden, generator=torch.Generator().manual_seed(1)) * 0.05 + 0.3
     special = SpecialIds(
         bos=0, pad=1, eos=2, mask=VOCAB - 1, vocab_size=VOCAB, reserved=(0, 1, 2, 3, VOCAB - 1)
     )
-    return EmbeddingContext(source, VOCAB, special, encoded.ids, encoded.offsets, seed, 0.02)
+    return EmbeddingContext(source, VOCAB, special, flat.ids, flat.offsets, seed, 0.02)
 
 
 @pytest.mark.parametrize("method", EMBEDDING_INITS)
@@ -76,14 +76,14 @@ def test_static_puts_pieces_of_like_use_together():
 @given(st.lists(st.lists(st.integers(4, 12), min_size=1, max_size=12), min_size=1, max_size=12))
 @settings(max_examples=40, deadline=None)
 def test_counts_equal_a_plain_loop(sentences):
-    encoded = EncodedSentences.from_lists(sentences)
+    flat = encoded(sentences)
     expected = np.zeros((13, 13))
     for sentence in sentences:
         for i, first in enumerate(sentence):
             for j, second in enumerate(sentence):
                 if 0 < abs(i - j) <= 5:
                     expected[first, second] += 1 / abs(i - j)
-    assert cooccurrences(encoded.ids, encoded.offsets, 13).toarray() == pytest.approx(expected, rel=1e-5)
+    assert cooccurrences(flat.ids, flat.offsets, 13).toarray() == pytest.approx(expected, rel=1e-5)
 
 
 def test_chunks_change_no_count(monkeypatch):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from test_batching import SPECIAL, make_examples
@@ -89,9 +90,8 @@ def test_other_context_keeps_masks_and_labels_and_takes_visible_ids_of_another_s
 def test_a_model_that_reads_its_context_loses_by_the_exchange():
     """A model that copies a token repeated all over its sentence needs its own sentence."""
     from xpt.batching import Examples
-    from xpt.encoding import EncodedSentences
 
-    sentences = EncodedSentences.from_lists([[4 + i] * 20 for i in range(40)])
+    sentences = encoded([[4 + i] * 20 for i in range(40)])
     examples = Examples(sentences, SPECIAL, 64)
 
     class Copier(torch.nn.Module):

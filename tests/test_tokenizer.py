@@ -6,11 +6,10 @@ import unicodedata
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tokenizer_texts import FAMILY, FLAG, HEART, KINDS, SHIPPED, synthetic_sentences
+from tokenizer_texts import FAMILY, FLAG, HEART, KINDS, synthetic_sentences
 
 from xpt.tokenizer import (
     HANGUL_LETTERS,
-    load_tokenizer,
     sentencepiece_processor,
     surface_spans,
     train_tokenizer,
@@ -19,21 +18,6 @@ from xpt.tokenizer import (
 PAIRED = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-@pytest.fixture(scope="module")
-def sentences():
-    return synthetic_sentences()
-
-
-@pytest.fixture(scope="module")
-def trained(sentences):
-    return {kind: train_tokenizer(iter(sentences), **options) for kind, options in KINDS.items()}
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    return load_tokenizer(SHIPPED)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import unicodedata
 
 import pytest
 import sentencepiece
-from tokenizer_texts import KINDS, SHIPPED, synthetic_sentences
+from tokenizer_texts import SHIPPED, synthetic_sentences
 
 from xpt.errors import XPTError
 from xpt.tokenizer import (
@@ -22,21 +22,6 @@ from xpt.tokenizer import (
     tokenizer_fingerprint,
     train_tokenizer,
 )
-
-
-@pytest.fixture(scope="module")
-def sentences():
-    return synthetic_sentences()
-
-
-@pytest.fixture(scope="module")
-def trained(sentences):
-    return {kind: train_tokenizer(iter(sentences), **options) for kind, options in KINDS.items()}
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    return load_tokenizer(SHIPPED)
 
 
 def test_training_is_deterministic_streams_and_is_quiet(sentences, tmp_path, capfd):

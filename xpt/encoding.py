@@ -3,7 +3,6 @@
 Ids are stored without `<s>` and `</s>`: batching adds them. So one file serves every `--max_seq_length`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -48,13 +47,6 @@ class EncodedSentences:
         for start in range(0, len(self.ids), 1 << 24):
             total += np.bincount(self.ids[start : start + (1 << 24)], minlength=vocab_size)
         return total
-
-    @classmethod
-    def from_lists(cls, sentences: Sequence[Sequence[int]]) -> "EncodedSentences":
-        """The same, from ids in memory."""
-        offsets = np.cumsum([0, *(len(ids) for ids in sentences)], dtype=np.int64)
-        flat = np.concatenate([np.asarray(ids, dtype=np.uint32) for ids in sentences])
-        return cls(flat, offsets)
 
     @classmethod
     def load(cls, folder: Path) -> "EncodedSentences":

@@ -68,15 +68,15 @@ class Run:
             if self.folder.exists() and (not self.folder.is_dir() or self._holds_something()):
                 raise XPTError(f"{self.folder} is not empty and holds no run; give another --output_dir")
             return
-        hardware = {name: settings.get(name) for name in HARDWARE_SETTINGS} if self.finished else {}
-        if hardware:  # only to be shown: it does not matter on what
-            settings = {**settings, **{name: stored["settings"].get(name) for name in hardware}}
-        elif stored["settings"].get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
+        before, now = stored["settings"], _result_settings(settings)
+        if self.finished:
+            now = {name: value for name, value in now.items() if name not in HARDWARE_SETTINGS}
+        elif before.get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
             raise XPTError(
                 f"{self.folder} holds a run in bf16, and this hardware has no bfloat16 arithmetic; "
                 "go on where there is, or give another --output_dir"
             )
-        _refuse_changes(self.folder, stored["settings"], _result_settings(settings))
+        _refuse_changes(self.folder, before, now)
 
     def _holds_something(self) -> bool:
         """Whether there is more than what a first start killed while writing leaves."""

@@ -35,7 +35,7 @@ class TransplantSettings:
 
 
 NEAR_IDENTITY_SCALE = 0.1  # of both output projections: the layer then changes its input little
-OUTPUT_PROJECTIONS = ("attention.output.dense.weight", "output.dense.weight")
+OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
 
 
 def transplant(
@@ -73,7 +73,7 @@ def transplant(
                 origin[name] = "copied"
             else:
                 draw_new(tensor, name, settings.seed, source.config.initializer_range)
-                if settings.itl_init == "near_identity" and name.endswith(OUTPUT_PROJECTIONS):
+                if settings.itl_init == "near_identity" and name.endswith(OUTPUT_PROJECTION):
                     tensor.mul_(NEAR_IDENTITY_SCALE)
                 origin[name] = "new"
     return model, _report(source, model, origin, layers)
