@@ -11,6 +11,7 @@ Started again with the same options, a run goes on where it stopped; finished, i
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from accelerate.utils import wait_for_everyone
@@ -19,6 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import XPTError
+from xpt.interrupts import Interrupted, StopRequest
 from xpt.post_training import PostTraining, load_initial, summarize
 from xpt.preparation import check_source, prepare_model, prepare_text
 from xpt.recipe import Recipe
@@ -26,49 +28,53 @@ from xpt.run import Run
 from xpt.source import open_source
 
 
-def post_train(recipe: Recipe, command: str) -> str:
+def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
     """The method, from recipe to run folder; gives back the summary that is printed.
 
     Raises `XPTError` for anything the user can mend, before anything is written.
     """
-    run = Run(Path(str(recipe.training.output_dir)), writes=recipe.training.should_save)
-    run.check_settings(recipe.settings())
-    if run.finished:
+    with closing(Run(Path(str(recipe.training.output_dir)), writes=recipe.training.should_save)) as run:
+        run.check_settings(recipe.settings())
+        if run.finished:
+            run.tidy()
+            return summarize(run) if run.writes else ""
+
+        recipe.planned_phases(
+            lm_head_transform_is_new=False
+        )  # a wrong phase is found before the text is read
+        start = time.perf_counter()
+        with recipe.training.main_process_first(desc="preparing the text"):
+            source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
+            check_source(recipe, source)
+            text = prepare_text(recipe)
+            model, report = load_initial(run) or prepare_model(recipe, source, text)
+        preparation_seconds = time.perf_counter() - start
+        phases = recipe.planned_phases(report["lm_head_transform_is_new"])
+        training = PostTraining(recipe, run, model, report, text, phases, stop)
+
+        run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
+        training.start(preparation_seconds)
+        for index in range(len(phases)):
+            training.run_phase(index)
+        training.finish(source.describe(), command)
+        wait_for_everyone()  # a process that ends early takes the others down
         return summarize(run) if run.writes else ""
-
-    recipe.planned_phases(lm_head_transform_is_new=False)  # a wrong phase is found before the text is read
-    start = time.perf_counter()
-    with recipe.training.main_process_first(desc="preparing the text"):
-        source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
-        check_source(recipe, source)
-        text = prepare_text(recipe)
-        model, report = load_initial(run) or prepare_model(recipe, source, text)
-    preparation_seconds = time.perf_counter() - start
-    phases = recipe.planned_phases(report["lm_head_transform_is_new"])
-    training = PostTraining(recipe, run, model, report, text, phases)
-
-    run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
-    training.start(preparation_seconds)
-    for index in range(len(phases)):
-        training.run_phase(index)
-    training.finish(source.describe(), command)
-    wait_for_everyone()  # a process that ends early takes the others down
-    return summarize(run) if run.writes else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code (2: something the user can mend)."""
+    """Run the command line; gives back the exit code: 2 for what a user can mend, 130 or 143 if stopped."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     disable_progress_bar()  # of reading and writing weights: ours shows the training
     try:
-        print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments)))
+        with StopRequest().installed() as stop:
+            print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop))
         return 0
-    except XPTError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (XPTError, OSError) as error:  # of the system: a full disk, a folder that may not be written
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        print(f"{interrupt or 'stopped'}; the same command goes on", file=sys.stderr)
+        return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
 
 
 if __name__ == "__main__":

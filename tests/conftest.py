@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tokenizer_texts
 import torch
+from tiny_runs import flags
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
 
 from xpt.encoding import EncodedSentences
@@ -101,6 +102,30 @@ def tiny_source(tmp_path_factory):
             model.save_pretrained(folder)
             made[family, head] = folder
         return made[family, head]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def options(tiny_source, corpus_file, tmp_path_factory):
+    """Give `options(family, head, **changes)` the flags of a tiny run, without the output folder."""
+
+    def make(family: str = "roberta", head: bool = True, **changes) -> list[str]:
+        settings = {
+            "source_model_name_or_path": tiny_source(family, head),
+            "corpus": corpus_file,
+            "cache_dir": tmp_path_factory.getbasetemp() / "xpt-cache",
+            "vocab_size": 300,
+            "max_seq_length": 32,
+            "per_device_train_batch_size": 4,
+            "phase1_steps": 4,
+            "phase2_steps": 4,
+            "learning_rate": 1e-3,
+            "logging_steps": 2,
+            "save_steps": 2,
+            "bf16": "false",
+        }
+        return flags({**settings, **changes})
 
     return make
 

@@ -6,6 +6,7 @@ import pytest
 
 from xpt.environment import describe_command
 from xpt.errors import XPTError
+from xpt.manifest import verify
 from xpt.phases import Phase
 from xpt.run import Run
 
@@ -69,7 +70,7 @@ def test_what_a_killed_first_start_leaves_is_no_obstacle_and_goes(tmp_path):
     leftover.check_settings(SETTINGS)
     leftover.start(SETTINGS, PRINTS)
     leftover.start(SETTINGS, PRINTS)
-    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+    assert {file.name for file in tmp_path.iterdir()} == {".lock", "run.json"}
 
 
 def test_a_finished_run_is_shown_on_any_hardware_and_an_unfinished_one_not_continued(tmp_path):
@@ -77,7 +78,6 @@ def test_a_finished_run_is_shown_on_any_hardware_and_an_unfinished_one_not_conti
     made.start(here, PRINTS)
     with pytest.raises(XPTError, match=r"world_size \(1 -> 2\)"):
         made.check_settings({**here, "world_size": 2})
-    (made.folder / "checkpoints").mkdir()
     made.finish({"test": {}})
     made.check_settings({**here, "world_size": 2, "use_cpu": False})
     with pytest.raises(XPTError, match=r"seed \(1 -> 2\)"):
@@ -101,17 +101,47 @@ def test_the_log_is_rewound_to_the_step_that_training_goes_on_from(run):
     assert kept == [("phase0", 2), ("phase1", 2), ("phase0", 4), ("phase1", 4), ("phase0", 6)]
 
 
-def test_finished_means_results_and_checkpoints_without_optimizer(run):
-    for step in (5, 10):
-        folder = run.phase_folder(PHASE) / f"checkpoint-{step}"
-        folder.mkdir(parents=True)
+def save_checkpoint(run, step):
+    def write(folder):
         for name in ("model.safetensors", "optimizer.safetensors", "optimizer.json", "rng-0.json"):
             (folder / name).write_text("x")
+
+    run.checkpoints.save(PHASE.name, step, write, keep=2, expected_bytes=1)
+
+
+def test_finished_means_results_and_checkpoints_without_optimizer(run):
+    for step in (5, 10):
+        save_checkpoint(run, step)
     assert not run.finished
     run.finish({"test": {"loss": 1.0}})
     assert run.finished and run.results() == {"test": {"loss": 1.0}}
     left = sorted(str(file.relative_to(run.folder)) for file in run.folder.rglob("*") if file.is_file())
-    assert left == ["checkpoints/phase1/checkpoint-10/model.safetensors", "results.json", "run.json"]
+    kept = [f"checkpoints/phase1/checkpoint-10/{name}" for name in ("manifest.json", "model.safetensors")]
+    assert left == [".lock", *kept, "results.json", "run.json"]
+    verify(run.folder / "checkpoints" / "phase1" / "checkpoint-10")
+
+
+@pytest.mark.parametrize(
+    "place", ["xpt.run.Run.tidy", "xpt.checkpoints.remove_training_state", "xpt.checkpoints.write_manifest"]
+)
+def test_killed_while_tidying_a_finished_run_is_tidied_by_the_next_start(run, monkeypatch, place):
+    class Killed(BaseException):
+        pass
+
+    def die(*args):
+        raise Killed
+
+    for step in (5, 10):
+        save_checkpoint(run, step)
+    monkeypatch.setattr(place, die)
+    with pytest.raises(Killed):
+        run.finish({"test": {}})
+    monkeypatch.undo()
+    run.close()
+    again = Run(run.folder)
+    again.tidy()
+    assert again.finished and not again.checkpoints.pointer.exists()
+    assert not list(run.folder.rglob("optimizer.*"))
 
 
 def test_a_rank_that_does_not_write_writes_nothing(tmp_path):
@@ -127,7 +157,7 @@ def test_progress_adds_up(run):
     run.record("before", {"eval_loss": 2.0})
     run.record("phase1", {"eval_loss": 1.0})
     assert run.progress() == {"before": {"eval_loss": 2.0}, "phase1": {"eval_loss": 1.0}}
-    assert json.loads((run.folder / "run.json").read_text())["settings"] == {
+    assert json.loads((run.folder / "run.json").read_text())["content"]["settings"] == {
         "seed": 1,
         "learning_rate": 1e-4,
         "corpus": ["a.txt"],

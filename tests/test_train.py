@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import korean_sentences
-from safetensors.torch import load_file
+from tiny_runs import comparable_results, losses, run, weights
 
 from train_xpt import main
 from xpt.phases import parameter_group
@@ -17,42 +17,6 @@ from xpt.progress import PhaseProgress
 from xpt.run import Run
 
 REPO = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def options(tiny_source, corpus_file, tmp_path_factory):
-    """Flags of a tiny run, without the output folder."""
-
-    def make(family: str = "roberta", head: bool = True, **changes) -> list[str]:
-        flags = {
-            "source_model_name_or_path": tiny_source(family, head),
-            "corpus": corpus_file,
-            "cache_dir": tmp_path_factory.getbasetemp() / "xpt-cache",
-            "vocab_size": 300,
-            "max_seq_length": 32,
-            "per_device_train_batch_size": 4,
-            "phase1_steps": 4,
-            "phase2_steps": 4,
-            "learning_rate": 1e-3,
-            "logging_steps": 2,
-            "save_steps": 2,
-            "bf16": "false",
-            **changes,
-        }
-        return [
-            token for name, value in flags.items() if value is not None for token in (f"--{name}", str(value))
-        ]
-
-    return make
-
-
-def weights(folder) -> dict[str, torch.Tensor]:
-    return load_file(Path(folder) / "model.safetensors")
-
-
-def run(arguments, folder) -> Path:
-    assert main([*arguments, "--output_dir", str(folder)]) == 0
-    return Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -190,18 +154,8 @@ def test_interrupted_at_five_random_points_the_run_ends_bit_equal(
     assert codes == [130] * 5 + [0]
 
     assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(whole).items())
-    first, second = (json.loads((folder / "results.json").read_text()) for folder in (whole, stopped))
-    for results in (first, second):
-        for phase in results["phases"]:
-            del phase["tokens_per_second"]
-        for key in ("command", "seconds", "peak_memory_mib"):
-            del results[key]
-        del results["settings"]["output_dir"]
-    assert first == second
-    steps = [
-        [(e["phase"], e["step"], e["loss"]) for e in Run(folder).read_log()] for folder in (whole, stopped)
-    ]
-    assert steps[0] == steps[1]
+    assert comparable_results(whole) == comparable_results(stopped)
+    assert losses(whole) == losses(stopped)
 
 
 def test_evaluation_during_training_works_and_changes_no_weight(options, finished, tmp_path):

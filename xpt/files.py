@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written beside their place, flushed, renamed into it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from xpt.errors import XPTError
+
+# In the name of everything that is not finished yet, or about to be deleted; a later start removes it.
+STAGING = ".staging-"
 
 
 def fsync_path(path: Path) -> None:
@@ -26,9 +32,9 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
     A `folder` that another process finished meanwhile is kept: both hold the same content.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.staging-", dir=folder.parent))
-    staging.chmod(0o755)  # a folder like any other, not one for its maker alone
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}{STAGING}", dir=folder.parent))
     try:
+        staging.chmod(0o755)  # a folder like any other, not one for its maker alone
         yield staging
         for file in staging.rglob("*"):
             fsync_path(file)
@@ -48,14 +54,79 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
 def write_text_atomically(path: Path, text: str) -> None:
     """Replace the file at `path` by `text` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.staging-{os.getpid()}")
-    with open(staging, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(staging, path)
+    staging = path.with_name(f".{path.name}{STAGING}{os.getpid()}")
+    try:
+        with open(staging, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staging, path)
+        fsync_path(path.parent)
+    except BaseException:
+        staging.unlink(missing_ok=True)
+        raise
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
     """Replace the JSON file at `path` by `value` in one step."""
     write_text_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_record(path: Path, content: Any) -> None:
+    """Replace the JSON file at `path` by `content` and its hash, so that damage shows when it is read."""
+    content = json.loads(json.dumps(content))
+    write_json_atomically(path, {"sha256": _content_hash(content), "content": content})
+
+
+def read_record(path: Path) -> Any:
+    """The content that `write_record` wrote. Raises `ValueError` for any other file, `OSError` for none."""
+    record = json.loads(path.read_bytes().decode("utf-8"))
+    if not isinstance(record, dict) or set(record) != {"sha256", "content"}:
+        raise ValueError("it is no record")
+    if record["sha256"] != _content_hash(record["content"]):
+        raise ValueError("its content is not what was written")
+    return record["content"]
+
+
+def _content_hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder, if it is there; interrupted, no half of it is left under its own name."""
+    if not folder.exists():
+        return
+    doomed = folder.with_name(f".{folder.name}{STAGING}removed-{os.getpid()}")
+    os.rename(folder, doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes left unfinished, at any depth of `folder`."""
+    for leftover in list(folder.glob(f"**/.*{STAGING}*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Raise `XPTError` where nothing can be written in `folder`, or it cannot be made; leaves no trace."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise XPTError(
+            f"{option} {folder}: {existing} cannot be written ({error.strerror or error}); "
+            "give a folder of your own"
+        ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Room left on the disk of `folder`, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -3,9 +3,10 @@
 Started again, a run finds the recorded stages and goes on from the newest checkpoint of the next one.
 """
 
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -18,21 +19,30 @@ from xpt.environment import describe_hardware, describe_versions, peak_memory_mi
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.files import write_folder_atomically, write_text_atomically
 from xpt.fills import choose_prompts, fill, fills_record, print_fills
+from xpt.interrupts import StopRequest
+from xpt.manifest import DamagedError, set_aside_damaged, verify, write_manifest
 from xpt.phases import Phase, frozen_dropout_off, group_sizes, set_trainable
 from xpt.plots import Curve, plot_loss
 from xpt.precision import precision
 from xpt.preparation import SPLITS, PreparedText, describe_text
+from xpt.processes import told_by_first
 from xpt.progress import PhaseProgress
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import format_report
-from xpt.trainer import autocast_dtype, load_weights, phase_arguments, save_model, train_phase
+from xpt.trainer import PhaseData, autocast_dtype, load_weights, phase_arguments, save_model, train_phase
 
 
 def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
-    """The model at step 0 and its transplant report, where an earlier start has left them."""
+    """The model at step 0 and its transplant report, where an earlier start has left them undamaged."""
     report = run.progress().get("transplant")
     if report is None or not run.initial.exists():
+        return None
+    try:
+        verify(run.initial)
+    except DamagedError as damage:
+        if run.writes:
+            print(f"{run.initial} is damaged: {damage}; making it anew", file=sys.stderr)
         return None
     model = XPTRobertaForMaskedLM(XPTRobertaConfig.from_pretrained(run.initial))
     load_weights(model, run.initial)
@@ -50,8 +60,9 @@ class PostTraining:
         report: dict[str, Any],
         text: PreparedText,
         phases: list[Phase],
+        stop: StopRequest,
     ):
-        self.recipe, self.run, self.model, self.report = recipe, run, model, report
+        self.recipe, self.run, self.model, self.report, self.stop = recipe, run, model, report, stop
         model.config.sparse_prediction = True
         self.text, self.phases = text, phases
         for phase in phases:
@@ -71,9 +82,12 @@ class PostTraining:
     def start(self, preparation_seconds: float) -> None:
         """Keep the model at step 0 and measure it."""
         self.run.record("seconds", {"prepare": round(preparation_seconds, 2), **self._seconds()})
-        if not self.run.initial.exists() and self.run.writes:
-            with write_folder_atomically(self.run.initial) as staging:
-                save_model(self.model, self.text.tokenizer, staging)
+        if self.run.writes:
+            set_aside_damaged(self.run.initial)
+            if not self.run.initial.exists():
+                with write_folder_atomically(self.run.initial) as staging:
+                    save_model(self.model, self.text.tokenizer, staging)
+                    write_manifest(staging, {"step": 0})
         self.run.record("transplant", self.report)
         self._announce()
         self.model.to(self.recipe.training.device)
@@ -84,28 +98,38 @@ class PostTraining:
             self._say("step 0", scored)
 
     def run_phase(self, index: int) -> None:
-        """Train one phase and measure it; a phase that an earlier start finished is only loaded."""
+        """Train one phase and measure it; of what an earlier start finished only the weights are loaded."""
         phase = self.phases[index]
+        if self._is_passed(index):
+            return
         trained = set_trainable(self.model, phase.train)
         first_row = sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step
         progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step)
         arguments = self.recipe.phases
-        collator = MLMCollator(
-            self.text.examples["train"], phase.mlm_probability, self.recipe.training.seed, arguments.packing
+        data = PhaseData(
+            self.stream,
+            first_row,
+            MLMCollator(
+                self.text.examples["train"],
+                phase.mlm_probability,
+                self.recipe.training.seed,
+                arguments.packing,
+            ),
+            self.text.tokenizer,
+            self.text.examples["validation"],
         )
         with (
             nullcontext() if arguments.frozen_dropout else frozen_dropout_off(self.model),
             self._timed(phase.name),
+            closing(progress),
         ):
             train_phase(
                 self.model,
                 phase,
                 phase_arguments(self.recipe.training, phase, index, self.run.phase_folder(phase)),
-                self.stream,
-                first_row,
-                collator,
-                self.text.tokenizer,
-                self.text.examples["validation"],
+                data,
+                self.run.checkpoints,
+                self.stop,
                 [progress],
             )
         if phase.name in self.run.progress():
@@ -123,6 +147,16 @@ class PostTraining:
         }
         self.run.record(phase.name, result)
         self._say(phase.name, scored)
+
+    def _is_passed(self, index: int) -> bool:
+        """Whether a phase is measured and a later one has a checkpoint that verifies."""
+        if not self.run.writes:
+            return bool(told_by_first(0, self.recipe.training.device))
+        later = (phase.name for phase in self.phases[index + 1 :])
+        passed = self.phases[index].name in self.run.progress() and any(
+            map(self.run.checkpoints.newest, later)
+        )
+        return bool(told_by_first(int(passed), self.recipe.training.device))
 
     def finish(self, source: dict[str, Any], command: str) -> None:
         """Measure the test split and write the run folder: model, card, picture and, last, the results."""

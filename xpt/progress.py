@@ -18,6 +18,7 @@ class PhaseProgress(TrainerCallback):
         self.run, self.phase = run, phase
         self.stream, self.first_row, self.rows_per_step = stream, first_row, rows_per_step
         self.seconds, self.tokens, self.steps_done = 0.0, 0, 0
+        self.bar: tqdm | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -56,8 +57,10 @@ class PhaseProgress(TrainerCallback):
         self.run.log({**entry, "tokens_per_second": speed})
         self.bar.write(self._line(entry, speed))
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        """Take the bar away, however training ended."""
+        if self.bar is not None:
+            self.bar.close()
 
     def _line(self, entry: dict[str, Any], speed: float | None) -> str:
         shown = [f"{self.phase.name:10} step {entry['step']:>6}/{self.phase.steps}"]

@@ -5,18 +5,33 @@ progress.json   results of each finished stage
 log.jsonl       every logged step
 checkpoints/    `initial` (step 0) and each phase's
 results.json    everything; written last, so its presence means that the run is finished
+
+run.json and progress.json carry a hash of their content: a damaged one is refused or measured again, and
+never believed.
 """
 
 import fnmatch
+import hashlib
 import json
-import shutil
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xpt import checkpoint as store
+from xpt.checkpoints import Checkpoints
+from xpt.environment import describe_versions
 from xpt.errors import XPTError
-from xpt.files import write_json_atomically
+from xpt.files import (
+    STAGING,
+    check_writable,
+    read_record,
+    remove_leftovers,
+    write_json_atomically,
+    write_record,
+    write_text_atomically,
+)
+from xpt.lock import LOCK_FILE, FolderLock
 from xpt.phases import Phase
 from xpt.precision import has_fast_bf16
 
@@ -35,10 +50,18 @@ HARDWARE_SETTINGS = ("bf16", "use_cpu", "world_size", "n_gpu")
 
 @dataclass
 class Run:
-    """One run folder. Only the main process writes (`writes`)."""
+    """One run folder. Only the main process writes (`writes`), one run at a time: `close` frees it."""
 
     folder: Path
     writes: bool = True
+    _lock: FolderLock = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._lock = FolderLock(self.folder)
+
+    def close(self) -> None:
+        """Let other processes use the folder."""
+        self._lock.release()
 
     # ---- its files ---------------------------------------------------------------------------------------
 
@@ -59,14 +82,31 @@ class Run:
         """Where the checkpoints of one phase stand."""
         return self.folder / "checkpoints" / phase.name
 
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Its checkpoints. Other processes than the writing one may come before the record and do without."""
+        stored = self._stored() or {"settings": None, "fingerprints": None}
+        text = json.dumps(stored["settings"], sort_keys=True)
+        facts = {
+            "settings": hashlib.sha256(text.encode()).hexdigest(),
+            "fingerprints": stored["fingerprints"],
+            "versions": describe_versions(),
+        }
+        return Checkpoints(self.folder / "checkpoints", facts)
+
     # ---- starting ----------------------------------------------------------------------------------------
 
     def check_settings(self, settings: dict[str, Any]) -> None:
-        """Refuse a folder that holds something else, or this run with other settings. Writes nothing."""
+        """Refuse a folder that holds something else, another run, or this run with other settings.
+
+        Writes nothing but, in the folder of an unfinished run, the lock.
+        """
         stored = self._stored()
         if stored is None:
             if self.folder.exists() and (not self.folder.is_dir() or self._holds_something()):
                 raise XPTError(f"{self.folder} is not empty and holds no run; give another --output_dir")
+            if self.writes:
+                check_writable(self.folder, "--output_dir")
             return
         before, now = stored["settings"], _result_settings(settings)
         if self.finished:
@@ -77,33 +117,34 @@ class Run:
                 "go on where there is, or give another --output_dir"
             )
         _refuse_changes(self.folder, before, now)
+        if self.writes and not self.finished:
+            check_writable(self.folder, "--output_dir")
+            self._lock.acquire()
 
     def _holds_something(self) -> bool:
         """Whether there is more than what a first start killed while writing leaves."""
-        return any(".staging" not in path.name for path in self.folder.iterdir())
+        return any(STAGING not in path.name and path.name != LOCK_FILE for path in self.folder.iterdir())
 
     def start(self, settings: dict[str, Any], fingerprints: dict[str, str]) -> None:
         """Write down what this run is, or check that source, text and tokenizer are still the same."""
+        if self.writes:
+            self._lock.acquire()
         stored = self._stored()
         if stored is not None:
             _refuse_changes(self.folder, stored["fingerprints"], fingerprints)
         elif self.writes:
             record = {"settings": _result_settings(settings), "fingerprints": fingerprints}
-            write_json_atomically(self.folder / "run.json", record)
+            write_record(self.folder / "run.json", record)
         if self.writes:
-            for leftover in self.folder.glob("**/.*"):
-                if leftover.is_dir():
-                    shutil.rmtree(leftover)
-                elif ".staging" in leftover.name:
-                    leftover.unlink()
+            remove_leftovers(self.folder)
 
     def _stored(self) -> dict[str, Any] | None:
         file = self.folder / "run.json"
-        if not file.exists():
-            return None
         try:
-            return store.read_json(file)
-        except json.JSONDecodeError as error:
+            return read_record(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError as error:
             raise XPTError(f"{file} is damaged ({error}); give another --output_dir") from error
 
     @property
@@ -111,20 +152,34 @@ class Run:
         return self.results_file.exists()
 
     def results(self) -> dict[str, Any]:
-        """The results of a finished run."""
-        return store.read_json(self.results_file)
+        """The results of a finished run. Raises `XPTError` where they cannot be read."""
+        try:
+            results = json.loads(self.results_file.read_bytes().decode("utf-8"))
+            if not isinstance(results, dict):
+                raise ValueError("it holds no results")
+            return results
+        except ValueError as error:
+            raise XPTError(
+                f"{self.results_file} is damaged ({error}); delete it, and the same command measures again"
+            ) from error
 
     # ---- what was reached --------------------------------------------------------------------------------
 
     def progress(self) -> dict[str, Any]:
-        """Results of the stages that are finished, by name."""
+        """Results of the stages that are finished, by name; none where the record is damaged."""
         file = self.folder / "progress.json"
-        return store.read_json(file) if file.exists() else {}
+        try:
+            return read_record(file)
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            print(f"{file} is damaged ({error}); its stages are measured again", file=sys.stderr)
+            return {}
 
     def record(self, stage: str, result: dict[str, Any]) -> None:
         """Keep the result of a finished stage."""
         if self.writes:
-            write_json_atomically(self.folder / "progress.json", {**self.progress(), stage: result})
+            write_record(self.folder / "progress.json", {**self.progress(), stage: result})
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append one logged step."""
@@ -133,13 +188,16 @@ class Run:
                 file.write(json.dumps(entry) + "\n")
 
     def read_log(self) -> list[dict[str, Any]]:
-        """All logged steps. A line cut short by a crash is left out."""
+        """All logged steps. A line that a crash cut short, or that is none of ours, is left out."""
         entries = []
-        for line in self.log_file.read_text(encoding="utf-8").splitlines() if self.log_file.exists() else ():
+        lines = self.log_file.read_bytes().splitlines() if self.log_file.exists() else ()
+        for line in lines:
             try:
-                entries.append(json.loads(line))
-            except json.JSONDecodeError:
+                entry = json.loads(line.decode("utf-8"))
+            except ValueError:
                 continue
+            if _is_log_entry(entry):
+                entries.append(entry)
         return entries
 
     def rewind_log(self, phase: Phase, step: int) -> None:
@@ -151,21 +209,30 @@ class Run:
             if entry["phase"] == phase.name and entry["step"] > step:
                 continue
             kept.append(json.dumps(entry) + "\n")
-        staging = self.log_file.with_suffix(".staging")
-        staging.write_text("".join(kept), encoding="utf-8")
-        staging.replace(self.log_file)
+        write_text_atomically(self.log_file, "".join(kept))
 
     def finish(self, results: dict[str, Any]) -> None:
         """Write the results, which ends the run, and keep only the models of its checkpoints."""
-        if not self.writes:
-            return
-        for phase in (self.folder / "checkpoints").iterdir():
-            found = store.checkpoints(phase)
-            for old in found[:-1]:
-                shutil.rmtree(old)
-            for last in found[-1:]:  # a phase that is done needs its weights alone
-                store.remove_training_state(last)
-        write_json_atomically(self.results_file, results)
+        if self.writes:
+            write_json_atomically(self.results_file, results)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Leave of a finished run's checkpoints the weights; again where a start was killed in doing so."""
+        if self.writes and self.checkpoints.pointer.exists():
+            self._lock.acquire()
+            self.checkpoints.tidy()
+
+
+def _is_log_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("phase"), str)
+        and isinstance(entry.get("step"), int)
+        and all(
+            value is None or isinstance(value, int | float) for key, value in entry.items() if key != "phase"
+        )
+    )
 
 
 def _result_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,16 @@
-"""transformers' Trainer for one phase: stateless batches, pickle-free checkpoints, our evaluation.
+"""transformers' Trainer for one phase: stateless batches, verified pickle-free checkpoints, our evaluation.
 
 What the stock Trainer leaves open and this one closes: the order of rows and their masks do not depend on
 how often the run was interrupted; a checkpoint appears whole or not at all and holds no pickle; optimizer
-state is matched by parameter name; the logged loss after a resume counts the steps before it.
+state is matched by parameter name; the logged loss after a resume counts the steps before it; a signal ends
+the step, saves and stops.
 """
 
 import copy
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import torch
@@ -16,21 +19,38 @@ from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from xpt import checkpoint as store
+from xpt import training_state
 from xpt.batching import Examples, MLMCollator, PhaseRows, RowStream
+from xpt.checkpoints import Checkpoints
 from xpt.evaluation import evaluate_mlm
-from xpt.files import write_folder_atomically
+from xpt.files import STAGING
+from xpt.interrupts import Interrupted, StopRequest
 from xpt.phases import Phase
+from xpt.processes import any_process, told_by_first
 from xpt.tokenizer import save_tokenizer
 
 
-class XPTTrainer(Trainer):
-    """Trains one phase. `validation` is what `eval_strategy` scores, by `evaluate_mlm`."""
+@dataclass(frozen=True)
+class PhaseData:
+    """What a phase reads: rows of `stream` from `first_row` on, and what `eval_strategy` scores."""
 
-    def __init__(self, *, tokenizer: PreTrainedTokenizerFast, validation: Examples | None, **kwargs: Any):
-        # The stock class insists on data for `eval_strategy`; ours reads `validation`.
-        super().__init__(eval_dataset=validation, **kwargs)
-        self.tokenizer, self.validation = tokenizer, validation
+    stream: RowStream
+    first_row: int
+    collator: MLMCollator
+    tokenizer: PreTrainedTokenizerFast
+    validation: Examples | None = None
+
+
+class XPTTrainer(Trainer):
+    """Trains one phase of `data` and keeps its state in `checkpoints`; `stop` may end it early."""
+
+    def __init__(
+        self, *, phase: Phase, data: PhaseData, checkpoints: Checkpoints, stop: StopRequest, **kwargs: Any
+    ):
+        # The stock class insists on data for `eval_strategy`; ours reads `data.validation`.
+        super().__init__(eval_dataset=data.validation, **kwargs)
+        self.phase, self.data, self.checkpoints, self.stop = phase, data, checkpoints, stop
+        self.evaluation_is_due = False
         # Losses are divided by the tokens of all accumulated batches; in transformers 5.4 and 5.5, accelerate
         # would divide once more by their number.
         self.accelerator.gradient_accumulation_steps = 1
@@ -42,10 +62,23 @@ class XPTTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """`eval_loss` and `eval_perplexity` of the validation split, logged like the stock metrics."""
-        if self.validation is None:
+        """`eval_loss` and `eval_perplexity` of the validation split, logged like the stock metrics.
+
+        A signal saves the step that was about to be evaluated, and `Interrupted` is raised.
+        """
+        if self.data.validation is None:
             return {}
-        scored = evaluate_mlm(self.model, self.validation, autocast_dtype=autocast_dtype(self.args))
+        try:
+            # Several processes would leave at different sentences, and after the last step no step is left to
+            # evaluate before: those finish.
+            with self.stop.put_off(self.args.world_size > 1 or self.state.global_step == self.phase.steps):
+                scored = evaluate_mlm(
+                    self.model, self.data.validation, autocast_dtype=autocast_dtype(self.args)
+                )
+        except Interrupted as interrupted:
+            self.evaluation_is_due = True
+            self._save_checkpoint(self.model)
+            raise self.interrupted(interrupted.number) from None
         metrics = {
             f"{metric_key_prefix}_loss": scored.loss,
             f"{metric_key_prefix}_perplexity": scored.perplexity,
@@ -54,50 +87,60 @@ class XPTTrainer(Trainer):
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def interrupted(self, number: int) -> Interrupted:
+        """What to raise after a signal, once the state is saved."""
+        step = self.state.global_step
+        path = self.checkpoints.path(self.phase.name, step)
+        return Interrupted(number, f" after step {step} of {self.phase.name}, saved in {path}")
+
     # ---- checkpoints -------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any = None) -> None:
-        run = Path(self.args.output_dir)
-        target = run / f"checkpoint-{self.state.global_step}"
+        step = self.state.global_step
         self.store_flos()
-        # Every rank's generators go into the same folder, so all ranks hold it open before it is renamed.
-        shared = run / f".rng-{self.state.global_step}"
-        shared.mkdir(parents=True, exist_ok=True)
-        store.save_rng_state(shared, self.args.process_index)
+        # Every rank's generators go into the same folder, so all ranks write before the first one gathers.
+        shared = Path(self.args.output_dir) / f".rng-{step}{STAGING}ranks"
+        with self.checkpoints.reporting(shared):
+            shared.mkdir(parents=True, exist_ok=True)
+            training_state.save_rng_state(shared, self.args.process_index)
         self.accelerator.wait_for_everyone()
-        if self.args.should_save and not target.exists():
-            with write_folder_atomically(target) as staging:
-                self._save(str(staging))
-                store.save_optimizer(self.optimizer, self.model, staging)
-                store.write_json(staging / "scheduler.json", self.lr_scheduler.state_dict())
-                if self.accelerator.scaler is not None:
-                    store.write_json(staging / "scaler.json", self.accelerator.scaler.state_dict())
-                store.write_json(staging / "progress.json", self._loss_progress())
-                for file in shared.iterdir():
-                    shutil.move(file, staging / file.name)
-                self.state.save_to_json(str(staging / "trainer_state.json"))
-            self._rotate(run)
         if self.args.should_save:
+            self.checkpoints.save(
+                self.phase.name,
+                step,
+                lambda folder: self._write_checkpoint(folder, shared),
+                self.args.save_total_limit,
+                training_state.estimated_bytes(self.model),
+            )
             shutil.rmtree(shared)
+            if step < self.phase.steps:
+                self.checkpoints.require_space(self.checkpoints.size(self.phase.name, step), 1)
         self.accelerator.wait_for_everyone()
 
-    def _loss_progress(self) -> dict[str, float]:
+    def _write_checkpoint(self, folder: Path, shared: Path) -> None:
+        self._save(str(folder))
+        training_state.save_optimizer(self.optimizer, self.model, folder)
+        training_state.write_json(folder / "scheduler.json", self.lr_scheduler.state_dict())
+        if self.accelerator.scaler is not None:
+            training_state.write_json(folder / "scaler.json", self.accelerator.scaler.state_dict())
+        training_state.write_json(folder / "progress.json", self._progress())
+        for file in shared.iterdir():
+            shutil.move(file, folder / file.name)
+        self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _progress(self) -> dict[str, Any]:
         return {
             "loss_since_log": float(self._tr_loss),
             "loss_logged": float(self._total_loss_scalar),
             "last_logged_step": self._globalstep_last_logged,
+            "evaluation_is_due": self.evaluation_is_due,
         }
-
-    def _rotate(self, folder: Path) -> None:
-        limit = self.args.save_total_limit
-        for old in store.checkpoints(folder)[:-limit] if limit and limit > 0 else []:
-            shutil.rmtree(old)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # The stock method also pickles the training arguments.
         save_model(
             self.accelerator.unwrap_model(self.model, keep_torch_compile=False),
-            self.tokenizer,
+            self.data.tokenizer,
             Path(output_dir or self.args.output_dir),
         )
 
@@ -108,21 +151,25 @@ class XPTTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            store.load_optimizer(self.optimizer, self.model, Path(checkpoint))
-            self.lr_scheduler.load_state_dict(store.read_json(Path(checkpoint) / "scheduler.json"))
+            training_state.load_optimizer(self.optimizer, self.model, Path(checkpoint))
+            self.lr_scheduler.load_state_dict(training_state.read_json(Path(checkpoint) / "scheduler.json"))
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         if checkpoint is not None and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(store.read_json(Path(checkpoint) / "scaler.json"))
+            self.accelerator.scaler.load_state_dict(
+                training_state.read_json(Path(checkpoint) / "scaler.json")
+            )
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         # Called right before the first resumed step, after the stock loop has set its loss sums to zero.
         if checkpoint is not None:
-            store.load_rng_state(Path(checkpoint), self.args.process_index)
-            progress = store.read_json(Path(checkpoint) / "progress.json")
+            training_state.load_rng_state(Path(checkpoint), self.args.process_index)
+            progress = training_state.read_json(Path(checkpoint) / "progress.json")
             self._tr_loss = torch.tensor(progress["loss_since_log"], device=self.args.device)
             self._total_loss_scalar = progress["loss_logged"]
             self._globalstep_last_logged = progress["last_logged_step"]
+            if progress["evaluation_is_due"]:
+                self.evaluate()
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -167,40 +214,54 @@ def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     return narrowed
 
 
+class StopAtSignal(TrainerCallback):
+    """Ends training after the step in which a signal reached any process; the state is saved."""
+
+    def __init__(self, stop: StopRequest):
+        self.stop = stop
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if any_process(self.stop.number is not None, args.device):
+            control.should_save = control.should_training_stop = True
+
+
 def train_phase(
     model: PreTrainedModel,
     phase: Phase,
     args: Any,
-    stream: RowStream,
-    first_row: int,
-    collator: MLMCollator,
-    tokenizer: PreTrainedTokenizerFast,
-    validation: Examples | None,
+    data: PhaseData,
+    checkpoints: Checkpoints,
+    stop: StopRequest,
     callbacks: list[TrainerCallback],
-) -> Path:
-    """Train `phase` in `args.output_dir`, from its newest checkpoint where there is one.
+) -> None:
+    """Train `phase` from its newest checkpoint that verifies, or its start; `model` ends with its weights.
 
-    `model` ends with the phase's weights; gives back the phase's last checkpoint.
+    Raises `Interrupted` where a signal ended it, with everything saved.
     """
-    folder = Path(args.output_dir)
+    found = told_by_first((checkpoints.newest(phase.name) or 0) if args.should_save else 0, args.device)
+    path = checkpoints.path(phase.name, found)
+    if found == phase.steps:
+        load_weights(model, path)
+        return
     rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * max(args.world_size, 1)
-    final = folder / f"checkpoint-{phase.steps}"
-    if final.exists():
-        load_weights(model, final)
-        return final
     trainer = XPTTrainer(
         model=model,
         args=args,
-        train_dataset=PhaseRows(stream, first_row, phase.steps * rows_per_step),
-        data_collator=collator,
-        tokenizer=tokenizer,
-        validation=validation,
-        callbacks=callbacks,
+        phase=phase,
+        data=data,
+        checkpoints=checkpoints,
+        stop=stop,
+        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * rows_per_step),
+        data_collator=data.collator,
+        callbacks=[*callbacks, StopAtSignal(stop)],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
-    found = store.checkpoints(folder)
+    if args.should_save:
+        checkpoints.require_space(training_state.estimated_bytes(model), 2)
     set_seed(args.seed)
-    trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
-    trainer._save_checkpoint(trainer.model)
-    return final
+    with stop.put_off():
+        trainer.train(resume_from_checkpoint=str(path) if found else None)
+        trainer._save_checkpoint(trainer.model)
+    if any_process(stop.number is not None, args.device):
+        raise trainer.interrupted(stop.number or SIGTERM)

@@ -1,16 +1,14 @@
 """Training state on disk without pickle: tensors in safetensors, everything else in JSON.
 
-A checkpoint is a folder that appears whole or not at all: the model as `save_pretrained` writes it, and
-    optimizer.safetensors, optimizer.json   moments by parameter *name*, hyper-parameters of each group
-    scheduler.json                          learning-rate schedule
-    rng-<rank>.safetensors, rng-<rank>.json Python, NumPy, torch and CUDA generators of one process
-    trainer_state.json                      step, logged history (transformers' own format)
-    progress.json                           loss summed since the last log line
+optimizer.safetensors, optimizer.json   moments by parameter *name*, hyper-parameters of each group
+scheduler.json                          learning-rate schedule
+rng-<rank>.safetensors, rng-<rank>.json Python, NumPy, torch and CUDA generators of one process
+trainer_state.json                      step, logged history (transformers' own format)
+progress.json                           loss summed since the last log line
 """
 
 import json
 import random
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,8 @@ from torch import nn
 
 from xpt.errors import XPTError
 
-CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)$")
 TRAINING_FILES = ("optimizer.*", "scheduler.json", "scaler.json", "rng-*", "progress.json")
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a phase, oldest first; unfinished ones have another name and are not among them."""
-    found = [path for path in folder.glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(path.name)]
-    return sorted(found, key=checkpoint_step)
-
-
-def checkpoint_step(checkpoint: Path) -> int:
-    """The optimizer step after which it was written."""
-    match = CHECKPOINT_NAME.fullmatch(checkpoint.name)
-    if match is None:
-        raise ValueError(f"{checkpoint} is not a checkpoint folder")
-    return int(match.group(1))
+SMALL_FILES_BYTES = 4 << 20  # tokenizer, code, generators: what a checkpoint holds beside its tensors
 
 
 def remove_training_state(checkpoint: Path) -> None:
@@ -44,6 +28,13 @@ def remove_training_state(checkpoint: Path) -> None:
     for pattern in TRAINING_FILES:
         for file in checkpoint.glob(pattern):
             file.unlink()
+
+
+def estimated_bytes(model: nn.Module) -> int:
+    """About how large a checkpoint of `model` is: its weights, and two moments of what is trained now."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
+    moments = sum(8 * tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
+    return weights + moments + SMALL_FILES_BYTES
 
 
 def save_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:

@@ -1,0 +1,53 @@
+"""Whole tiny runs of `train_xpt.py`, and what two of them must have in common to count as equal."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from train_xpt import main
+from xpt.run import Run
+
+
+def flags(settings: dict) -> list[str]:
+    """Settings as a command line; None leaves one out."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    return [token for name, value in given.items() for token in (f"--{name}", str(value))]
+
+
+def run(arguments: list[str], folder: Path) -> Path:
+    """A run that must end well."""
+    assert main([*arguments, "--output_dir", str(folder)]) == 0
+    return Path(folder)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def comparable_results(folder: Path) -> dict:
+    """results.json without what depends on the clock, the machine and the folder's name."""
+    results = json.loads((folder / "results.json").read_text())
+    for phase in results["phases"]:
+        del phase["tokens_per_second"]
+    for key in ("command", "seconds", "peak_memory_mib"):
+        del results[key]
+    del results["settings"]["output_dir"]
+    return results
+
+
+def losses(folder: Path) -> list[tuple]:
+    """Every logged loss, with where it was logged."""
+    kept = ("phase", "step", "loss", "eval_loss")
+    return [tuple(entry.get(key) for key in kept) for entry in Run(folder).read_log()]
+
+
+def assert_equal_runs(first: Path, second: Path) -> None:
+    """Weights to the bit, results and logged losses."""
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys() and all(
+        torch.equal(tensor, other[name]) for name, tensor in one.items()
+    )
+    assert comparable_results(first) == comparable_results(second)
+    assert losses(first) == losses(second)
