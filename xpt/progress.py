@@ -18,7 +18,7 @@ class PhaseProgress(TrainerCallback):
         self.run, self.phase = run, phase
         self.stream, self.first_row, self.rows_per_step = stream, first_row, rows_per_step
         self.seconds, self.tokens, self.steps_done = 0.0, 0, 0
-        self.bar: tqdm | None = None
+        self.bar: Any = None
 
     @property
     def tokens_per_second(self) -> float | None:
