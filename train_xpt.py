@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from xpt.cli import read_recipe
 from xpt.environment import describe_command
-from xpt.errors import XPTError
+from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
 from xpt.post_training import PostTraining, load_initial, summarize
 from xpt.preparation import check_source, prepare_model, prepare_text
@@ -69,8 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with StopRequest().installed() as stop:
             print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop))
         return 0
-    except (XPTError, OSError) as error:  # of the system: a full disk, a folder that may not be written
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"{interrupt or 'stopped'}; the same command goes on", file=sys.stderr)

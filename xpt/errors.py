@@ -1,5 +1,19 @@
 """The one error a user can mend: scripts print its text on one line and exit with code 2."""
 
+import torch
+
 
 class XPTError(Exception):
     """Something the user gave cannot be used; the message names the thing and the way out."""
+
+
+def user_message(error: Exception) -> str | None:
+    """One line for what a user can mend, the system's own errors included; None for the program's faults."""
+    if isinstance(error, XPTError | OSError):  # OSError: a full disk, a folder that may not be written
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):
+        return (
+            "out of memory; give a smaller --per_device_train_batch_size with more "
+            "--gradient_accumulation_steps (the same rows a step), or a smaller --max_seq_length"
+        )
+    return None

@@ -31,6 +31,7 @@ from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import format_report
 from xpt.trainer import PhaseData, autocast_dtype, load_weights, phase_arguments, save_model, train_phase
+from xpt.training_state import estimated_bytes
 
 
 def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
@@ -85,6 +86,10 @@ class PostTraining:
         if self.run.writes:
             set_aside_damaged(self.run.initial)
             if not self.run.initial.exists():
+                models = 2 * sum(
+                    tensor.nbytes for tensor in self.model.parameters()
+                )  # step 0, and the result
+                self.run.checkpoints.require_space(estimated_bytes(self.model), 2, others=models)
                 with write_folder_atomically(self.run.initial) as staging:
                     save_model(self.model, self.text.tokenizer, staging)
                     write_manifest(staging, {"step": 0})

@@ -21,7 +21,7 @@ from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext
 from xpt.encoding import EncodedSentences, encode_sentences
 from xpt.errors import XPTError
 from xpt.evaluation import unigram_log_probs
-from xpt.files import write_folder_atomically
+from xpt.files import check_writable, write_folder_atomically
 from xpt.recipe import Recipe
 from xpt.source import Source, TransplantSettings, check_transplant, transplant
 from xpt.tokenizer import (
@@ -71,6 +71,7 @@ def prepare_text(recipe: Recipe) -> PreparedText:
     if recipe.phases.max_seq_length < 8:
         raise XPTError(f"--max_seq_length is {recipe.phases.max_seq_length}; give at least 8 tokens")
     cache = cache_folder(recipe)
+    check_writable(cache, "--cache_dir")
     corpus = build_corpus(corpus_settings(recipe), cache / "corpus")
     tokenizer = _tokenizer(recipe, corpus, cache)
     special = SpecialIds.of(tokenizer)
