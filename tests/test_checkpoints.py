@@ -205,8 +205,9 @@ def test_what_is_not_listed_does_not_count(tmp_path):
     store.pointer.write_bytes(pointer)  # killed between renaming the folder and replacing the pointer
     again = Checkpoints(tmp_path, FACTS)
     assert again.newest("a") == 1
-    save(again, "a", 2)
-    assert again.newest("a") == 2 and standing(tmp_path) == ["a/checkpoint-1", "a/checkpoint-2"]
+    again.save("a", 2, lambda folder: (folder / "other").touch(), 2, expected_bytes=1)
+    assert Checkpoints(tmp_path, FACTS).newest("a") == 2 and (again.path("a", 2) / "other").exists()
+    assert standing(tmp_path) == ["a/checkpoint-1", "a/checkpoint-2"]
 
 
 @pytest.mark.parametrize("fact", ["settings", "fingerprints"])

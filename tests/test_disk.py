@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import korean_sentences
+from safetensors import SafetensorError
 from tiny_runs import assert_equal_runs, run
 
 from train_xpt import main
@@ -104,6 +105,7 @@ def test_a_folder_appears_whole_or_not_at_all_and_leftovers_go(tmp_path):
         (MemoryError(), "out of memory; give a smaller --per_device_train_batch_size"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried\nto"), "out of memory; give a smaller"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), "out of memory; give a smaller"),
+        (SafetensorError("I/O error: No space left on device"), "I/O error: No space left on device"),
         (XPTError("two\nlines"), "two lines"),
     ],
 )

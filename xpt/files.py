@@ -51,6 +51,21 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def replace_files(folder: Path) -> Iterator[Path]:
+    """Yield a staging folder; on leaving without an error its files replace those of `folder`, one by one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".files{STAGING}", dir=folder))
+    try:
+        yield staging
+        for file in staging.iterdir():
+            fsync_path(file)
+            os.replace(file, folder / file.name)
+        fsync_path(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
 def write_text_atomically(path: Path, text: str) -> None:
     """Replace the file at `path` by `text` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
-from xpt.files import write_folder_atomically, write_text_atomically
+from xpt.files import replace_files, write_folder_atomically
 from xpt.fills import choose_prompts, fill, fills_record, print_fills
 from xpt.interrupts import StopRequest
 from xpt.manifest import DamagedError, set_aside_damaged, verify, write_manifest
@@ -170,11 +170,12 @@ class PostTraining:
         if not self.run.writes:
             return
         results = self._results(source, command, scored, after)
-        save_model(self.model, self.text.tokenizer, self.run.folder)
         curve = Curve("XPT", self.run.read_log(), results)
-        plot_loss([curve], self.run.folder / "loss.png", f"Post-training of {source['name']}")
         card = render_card(results, self.run.folder.name, self.recipe.corpus.attribution)
-        write_text_atomically(self.run.folder / "README.md", card)
+        with replace_files(self.run.folder) as staging:
+            save_model(self.model, self.text.tokenizer, staging)
+            plot_loss([curve], staging / "loss.png", f"Post-training of {source['name']}")
+            (staging / "README.md").write_text(card, encoding="utf-8")
         self.run.finish(results)
 
     # ---- measuring ---------------------------------------------------------------------------------------

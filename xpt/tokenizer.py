@@ -104,7 +104,10 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> No
     # The last call's truncation and padding are part of the backend's state, and would be saved with it.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
-    tokenizer.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # the Rust library knows no other kind, whatever the system said
+        raise error if isinstance(error, OSError) else OSError(str(error)) from error
     path = folder / _CONFIG_FILE
     config = json.loads(path.read_text(encoding="utf-8"))
     config["tokenizer_class"] = "PreTrainedTokenizerFast"

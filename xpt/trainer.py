@@ -175,8 +175,10 @@ class XPTTrainer(Trainer):
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Model, its code and its tokenizer, as another machine loads them."""
     sparse, model.config.sparse_prediction = model.config.sparse_prediction, False
-    model.save_pretrained(folder)
-    model.config.sparse_prediction = sparse
+    try:
+        model.save_pretrained(folder)
+    finally:
+        model.config.sparse_prediction = sparse
     save_tokenizer(tokenizer, folder)
 
 
