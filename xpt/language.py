@@ -1,7 +1,7 @@
 """What a language code tells: its name, its scripts, how long its sentences are.
 
-Codes, names and likely scripts come from the Unicode CLDR and IANA tables of `langcodes`, names of scripts from
-`fontTools`; what no table has stands here with its reason.
+Codes, names and likely scripts come from the Unicode CLDR and IANA tables of `langcodes`, scripts of
+characters from `fontTools`; what no table has stands here with its reason.
 """
 
 from dataclasses import dataclass

@@ -62,22 +62,22 @@ class CorpusArguments:
     )
     corpus_weights: list[float] | None = option(
         None,
-        "One number for each entry of --corpus (a file, folder, glob or Hub data set): its share of the training "
-        "sentences; any sum. Nothing is repeated: with --train_sentences an entry that has less than its share "
-        "gives all it has, and a warning says so; without, training is the largest mixture in which all shares "
-        "hold. Held-out text is the same for all weights. Default: each gives all it has.",
+        "One number for each entry of --corpus (a file, folder, glob or Hub data set), of any sum: its share "
+        "of the training sentences. None is repeated: with --train_sentences an entry that has less than its "
+        "share gives all it has, and a warning says so; without, training is the largest mixture in which "
+        "all shares hold. Held-out text is the same for all weights. Default: each gives all it has.",
     )
     corpus_column: str | None = option(None, "Text column of jsonl, parquet, csv, tsv and Hub data.")
     language: str = option(
         "ko",
-        "ISO 639 or BCP 47 code (ko, uk, yue, sr-Latn; und for none). Sentence splitter, length limits, script "
-        "check and the tokenizer's character coverage follow it.",
+        "ISO 639 or BCP 47 code (ko, uk, yue, sr-Latn; und for none). Sentence splitter, length limits, "
+        "script check and the tokenizer's character coverage follow it.",
     )
     splitter: Literal["sentencex", "phrases", "lines"] | None = option(
         None,
-        "sentencex (best of five, experiments/splitters), phrases (at spaces, about 80 characters each) or lines "
-        "(text of one sentence a line). Default: phrases for Thai, Lao, Khmer and Tibetan script, which mark no "
-        "end of a sentence or one that sentencex does not know; else sentencex.",
+        "sentencex (best of five, experiments/splitters), phrases (at spaces, about 80 characters each) or "
+        "lines (text of one sentence a line). Default: phrases for Thai, Lao, Khmer and Tibetan script, "
+        "whose sentences end without a mark or with one unknown to sentencex; else sentencex.",
     )
     min_characters: int | None = option(
         None,
@@ -86,13 +86,13 @@ class CorpusArguments:
     )
     max_characters: int | None = option(
         None,
-        "Longer sentences are dropped: lists, tables. Default: 1000 in Korean and Japanese, 700 in Chinese, 1800 "
-        "in alphabets, by the same measure.",
+        "Longer sentences are dropped: lists, tables. Default: 1000 in Korean and Japanese, 700 in Chinese, "
+        "1800 in alphabets, by the same measure.",
     )
     min_script_share: float = option(
         0.25,
-        "Least share of letters of the language's script among a sentence's characters; 0 keeps all. A quarter "
-        "keeps Korean that quotes English names.",
+        "Least share of letters of the language's script among a sentence's characters; 0 keeps all. A "
+        "quarter keeps Korean that quotes English names.",
     )
     split_by: Literal["sentence", "document"] = option(
         "sentence", "What is held out: sentences (RE22) or, for text full of boilerplate, documents."

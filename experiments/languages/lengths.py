@@ -1,7 +1,7 @@
 """How many characters scripts need for the same words: the translations of Django's interface, per language.
 
     pip download --no-deps Django==5.2.19
-    python experiments/languages/lengths.py Django-5.2.19-py3-none-any.whl > experiments/languages/lengths.json
+    python experiments/languages/lengths.py django-5.2.19-py3-none-any.whl > lengths.json
 
 For each language the characters of all its translated messages over those of their English originals.
 """

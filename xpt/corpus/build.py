@@ -60,8 +60,8 @@ def _find_inputs(settings: CorpusSettings) -> list[list[Source]]:
         found = [source for source in find_sources((name,)) if source.identity not in seen]
         if not found and settings.corpus_weights is not None and settings.corpus_weights[index]:
             raise XPTError(
-                f"corpus {name} has a weight, but all its files also stand in the entries before it: name each "
-                "file in one entry"
+                f"corpus {name} has a weight, but all its files also stand in the entries before it: name "
+                "each file in one entry"
             )
         inputs.append(found)
         seen.update(source.identity for source in found)
@@ -162,12 +162,12 @@ def _refuse_empty(
     if any(selection.kept("train")):
         return
     names = ", ".join(settings.corpus)
-    if any(selection.available["train"]):
-        available = zip(settings.corpus, selection.available["train"], settings.shares or (), strict=True)
-        empty = ", ".join(name for name, count, share in available if share and not count)
+    if any(selection.available["train"]):  # only shares can drop them all
+        of_entries = zip(settings.corpus, selection.available["train"], settings.shares or (), strict=True)
+        empty = ", ".join(name for name, count, share in of_entries if share and not count)
         raise XPTError(
-            f"corpus_weights leave no training sentence, since {empty or 'an entry'} has too few: give it more "
-            "text, or the weight 0"
+            f"corpus {empty} has a weight but no training sentence, so that no mixture has its share: give "
+            "it more text, or the weight 0"
         )
     if any(map(any, selection.available.values())):
         raise XPTError(
@@ -178,8 +178,8 @@ def _refuse_empty(
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
     foreign = count_scripts(sum((tally.foreign for tally in tallies), Counter[str]()))
     raise XPTError(
-        f"corpus {names} has no usable sentence ({sum(tally.lines for tally in tallies)} lines read; dropped: "
-        f"{reasons}): "
+        f"corpus {names} has no usable sentence ({sum(tally.lines for tally in tallies)} lines read; "
+        f"dropped: {reasons}): "
         + (
             foreign_script(settings.language, foreign)
             or "check the files, column, language and min_characters"

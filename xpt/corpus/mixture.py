@@ -7,8 +7,8 @@ from fractions import Fraction
 def apportion(total: int, shares: Sequence[Fraction]) -> list[int]:
     """Divide `total` by `shares` (their sum is 1) into whole numbers that add up to it.
 
-    By the method of D'Hondt: never less than the share rounded down, and no part shrinks when the total grows,
-    which nested corpora rest on. (Rounding by the largest remainders lets a part shrink.)
+    By the method of D'Hondt: never less than the share rounded down, and no part shrinks when the total
+    grows, which nested corpora rest on. (Rounding by the largest remainders lets a part shrink.)
     """
     parts = [int(total * share) for share in shares]
     for _ in range(total - sum(parts)):

@@ -1,4 +1,4 @@
-"""The report of a built corpus: what each entry of `corpus` gave, in which scripts, and what a user should know.
+"""The report of a built corpus: what each entry of `corpus` gave, in which scripts, and what to look at.
 
 It is stored beside the text, goes into `results.json`, and is printed when a run starts.
 """
@@ -29,20 +29,22 @@ def describe_corpus(
     splits: Mapping[str, WrittenSplit],
     folder: Path,
 ) -> dict[str, Any]:
-    """The report, in plain JSON types; `inputs` and `tallies` are of each entry, the text lies in `folder`."""
-    entries, warnings, dropped, scripts = [], [], Counter[str](), Counter[str]()
+    """The report, in plain JSON types; `inputs` and `tallies` are of each entry, the text is in `folder`."""
+    entries: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    dropped, scripts = Counter[str](), Counter[str]()
     kept = {name: selection.kept(name) for name in SPLIT_NAMES}
     for index, characters in enumerate(count_characters(folder, kept)):
-        entry = {
+        found = count_scripts(sum(characters.values(), Counter()))
+        entry: dict[str, Any] = {
             "name": _entry_name(settings.corpus[index], inputs[index]),
             "weight": settings.corpus_weights and settings.corpus_weights[index],
             "files": len(inputs[index]),
             "lines": tallies[index].lines,
             "dropped": _describe_dropped(tallies[index], selection, index),
             "splits": _describe_entry_splits(selection, index, kept, characters),
+            "scripts": _shares(found),
         }
-        found = count_scripts(sum(characters.values(), Counter()))
-        entry["scripts"] = _shares(found)
         entries.append(entry)
         warnings += _warnings(entry, found + count_scripts(tallies[index].foreign), settings.language)
         dropped.update(entry["dropped"])
@@ -124,8 +126,8 @@ def _warnings(entry: dict[str, Any], scripts: Counter[str], language: str) -> It
     train = entry["splits"]["train"]
     if train.get("shortfall"):
         yield (
-            f"corpus {entry['name']} gives {train['sentences']:,} of the {train['wanted']:,} training sentences "
-            "of its share: lower train_sentences, or leave it out to have the shares hold"
+            f"corpus {entry['name']} gives {train['sentences']:,} of the {train['wanted']:,} training "
+            "sentences of its share: lower train_sentences, or leave it out to have the shares hold"
         )
 
 
@@ -143,8 +145,8 @@ def foreign_script(language: str, scripts: Counter[str]) -> str | None:
         return None
     return (
         f"{count / scripts.total():.0%} of the letters are {name}, but {declared.name} is written in "
-        f"{' and '.join(declared.scripts)}: give the language of the text (now {declared.tag}), with its script "
-        "where that is not the usual one (sr-Latn)"
+        f"{' and '.join(declared.scripts)}: give the language of the text instead of {declared.tag}, with "
+        "its script where that is not the usual one (sr-Latn)"
     )
 
 
@@ -155,8 +157,8 @@ def format_corpus_report(report: Mapping[str, Any]) -> str:
         train = entry["splits"]["train"]
         weight = "" if entry["weight"] is None else f", weight {entry['weight']:g}"
         lines.append(
-            f"  {entry['name']}{weight}: {train['sentences']:,} of {train['available']:,} training sentences, "
-            f"{train['characters']:,} characters"
+            f"  {entry['name']}{weight}: {train['sentences']:,} of {train['available']:,} training "
+            f"sentences, {train['characters']:,} characters"
         )
         reasons = [f"{count:,} {reason}" for reason, count in entry["dropped"].items() if count]
         scripts = [f"{share:.1%} {name}" for name, share in list(entry["scripts"].items())[:3]]

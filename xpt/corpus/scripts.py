@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -29,13 +30,10 @@ def count_characters(folder: Path, sizes: Mapping[str, list[int]]) -> Iterator[d
 
     `sizes`: sentences of each entry in each split, in corpus order.
     """
-    files = {name: open(text_file(folder, name), "rb") for name in SPLIT_NAMES}
-    try:
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(open(text_file(folder, name), "rb")) for name in SPLIT_NAMES}
         for entry in range(len(sizes[SPLIT_NAMES[0]])):
             yield {name: _count_lines(file, sizes[name][entry]) for name, file in files.items()}
-    finally:
-        for file in files.values():
-            file.close()
 
 
 def _count_lines(file: BinaryIO, lines: int) -> Counter[str]:

@@ -41,9 +41,9 @@ def drop_duplicates(
     """Keep each sentence once, in `codes` (changed in place; DROPPED for the others).
 
     A sentence in several splits (possible where documents decide) stays in training, or else in validation,
-    so that nothing held out was seen before; inside a split the first occurrence stays. Returns for each entry
-    (`bounds`: where it begins, and the end of the last) how many were dropped as repetitions, and how many
-    from held-out splits because they also stand in an earlier split.
+    so that nothing held out was seen before; inside a split the first occurrence stays. Returns for each
+    entry (`bounds`: where it begins, and the end of the last) how many were dropped as repetitions, and how
+    many from held-out splits because they also stand in an earlier split.
     """
     duplicates, leaked = (np.zeros(len(bounds) - 1, np.int64) for _ in range(2))
     upper = (hashes >> np.uint64(58)).astype(np.uint8)
@@ -84,7 +84,7 @@ def keep_lowest(keys: np.ndarray, codes: np.ndarray, split: int, limit: int) -> 
 
 @dataclass
 class Selection:
-    """`codes` (uint8, one a sentence in corpus order), and of each entry what was dropped, is there, is wanted."""
+    """`codes` (uint8, one a sentence in corpus order), and what that means for each entry."""
 
     codes: np.ndarray
     bounds: np.ndarray  # where each entry begins, and the end of the last

@@ -41,8 +41,8 @@ _MISSED_END = re.compile(
     r"|(?<=[가-힣][다요죠까함음]\.)\([^()]*\)\s+"
     r"|(?<=[가-힣][다요죠까함음]…)\s+"
 )
-# Phrases between spaces are joined up to the length of a sentence: the median of Korean Wikipedia's is 56, and
-# Thai takes 1.5 characters for one of Korean (experiments/languages/lengths.json).
+# Phrases between spaces are joined up to the length of a sentence: the median of Korean Wikipedia's is 56,
+# and Thai takes 1.5 characters for one of Korean (experiments/languages/lengths.json).
 _PHRASE_CHARACTERS = 80
 _PHRASE = re.compile(r"\S+\s*|\s+")
 

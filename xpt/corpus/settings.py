@@ -39,10 +39,9 @@ class CorpusSettings:
     corpus_weights: tuple[float, ...] | None = field(
         default=None,
         metadata={
-            "help": "One number for each entry of corpus: its share of the training sentences (of any sum). No "
-            "sentence is repeated: with train_sentences an entry that has less than its share gives all it has, "
-            "and the report says so; without, training is the largest mixture in which all shares hold. Held-out "
-            "splits are the same for all weights. Default: every entry gives all it has."
+            "help": "One number for each entry of corpus, of any sum: its share of the training sentences. "
+            "No sentence is repeated, and held-out splits do not follow the weights. Default: each entry gives "
+            "all it has."
         },
     )
     column: str | None = field(
@@ -84,8 +83,8 @@ class CorpusSettings:
         default=None,
         metadata={
             "help": "sentencex (experiments/splitters/: the best F1 of five, a hundred times faster than the "
-            "next best), phrases (cut at spaces, for scripts without sentence marks), or lines, for text that "
-            "already stands one sentence a line. Default: by language."
+            "next best), phrases (cut at spaces, for scripts without sentence marks), or lines, for text "
+            "that already stands one sentence a line. Default: by language."
         },
     )
     min_characters: int | None = field(
@@ -127,10 +126,10 @@ class CorpusSettings:
         length = language.relative_length
         if self.splitter is None:
             self._set("splitter", "phrases" if set(language.scripts) & set(_PHRASE_SCRIPTS) else "sentencex")
-        if self.max_characters is None:
-            self._set("max_characters", round(_MAX_CHARACTERS * length))
+        longest = round(_MAX_CHARACTERS * length) if self.max_characters is None else self.max_characters
+        self._set("max_characters", longest)
         if self.min_characters is None:
-            self._set("min_characters", min(round(_MIN_CHARACTERS * min(1.0, length)), self.max_characters))
+            self._set("min_characters", min(round(_MIN_CHARACTERS * min(1.0, length)), longest))
 
     def _check_weights(self) -> None:
         weights = self.corpus_weights
@@ -139,8 +138,8 @@ class CorpusSettings:
         self._set("corpus_weights", tuple(map(float, weights)))
         if len(weights) != len(self.corpus):
             raise XPTError(
-                f"corpus_weights has {len(weights)} numbers for {len(self.corpus)} entries of corpus: give one "
-                "for each"
+                f"corpus_weights has {len(weights)} numbers for {len(self.corpus)} entries of corpus: give "
+                "one for each"
             )
         for name, weight in zip(self.corpus, weights, strict=True):
             if not (math.isfinite(weight) and weight >= 0):
