@@ -4,6 +4,7 @@ Codes, names and likely scripts come from the Unicode CLDR and IANA tables of `l
 characters from `fontTools`; what no table has stands here with its reason.
 """
 
+import difflib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,17 +71,22 @@ def find_language(tag: str) -> Language:
 
 
 def _suggestion(word: str) -> str | None:
-    """The code that was meant: a country's ("ua"), or a name or nearly one ("Ukrainian")."""
+    """The code that was meant by a country's ("ua"), or by a name or nearly one ("Ukrainian", "welhs")."""
     if country := LIKELY_SUBTAGS.get(f"und-{word.upper()}"):
-        likely = langcodes.Language.get(country)
-        return f"{likely.language} ({likely.language_name('en')})"
+        return _code_and_name(langcodes.Language.get(country).language)
     if word.isascii() and len(word) < _SHORTEST_NAME:
         return None
     try:
-        named = langcodes.find(word)
+        return _code_and_name(langcodes.find(word).language)
     except LookupError:
-        return None
-    return f"{named.to_tag()} ({named.display_name('en')})"
+        codes = [tag for tag in LIKELY_SUBTAGS if tag.isalpha() and tag != "und"]
+        names = {langcodes.Language.get(code).language_name("en").lower(): code for code in codes}
+        near = difflib.get_close_matches(word.lower(), names, n=1)
+        return _code_and_name(names[near[0]]) if near else None
+
+
+def _code_and_name(code: str | None) -> str:
+    return f"{code} ({langcodes.Language.get(code or 'und').language_name('en')})"
 
 
 def _scripts(language: langcodes.Language) -> tuple[str, ...]:

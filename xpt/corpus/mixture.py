@@ -22,7 +22,7 @@ def largest_mixture(available: Sequence[int], shares: Sequence[Fraction]) -> lis
     """What each entry gives where all give as much as the shares allow without repeating a sentence."""
     total = min(int(count / share) for count, share in zip(available, shares, strict=True) if share)
     while any(part > count for part, count in zip(apportion(total, shares), available, strict=True)):
-        total -= 1  # at most once an entry: only the rounding can ask for more than there is
+        total -= 1  # a few times at most: only the rounding can ask for more than there is
     return apportion(total, shares)
 
 

@@ -40,7 +40,7 @@ class CorpusSettings:
         default=None,
         metadata={
             "help": "One number for each entry of corpus, of any sum: its share of the training sentences. "
-            "No sentence is repeated, and held-out splits do not follow the weights. Default: each entry gives "
+            "No sentence is repeated, and held-out splits do not follow them. Default: each entry gives "
             "all it has."
         },
     )
