@@ -23,6 +23,7 @@ from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
 from xpt.post_training import PostTraining, load_initial, summarize
 from xpt.preparation import check_source, prepare_model, prepare_text
+from xpt.processes import is_first, say_why_it_ends
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
@@ -67,16 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     disable_progress_bar()  # of reading and writing weights: ours shows the training
     try:
         with StopRequest().installed() as stop:
-            print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop))
+            summary = post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop)
+        if is_first():
+            print(summary)
         return 0
     except Exception as error:
         message = user_message(error)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        say_why_it_ends(f"error: {message}")
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"{interrupt or 'stopped'}; the same command goes on", file=sys.stderr)
+        say_why_it_ends(f"{interrupt or 'stopped'}; the same command goes on")
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
 
 
