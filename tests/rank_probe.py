@@ -1,10 +1,11 @@
-"""`train_xpt.py` as torchrun starts it, each process noting what it does: run by tests, not imported.
+"""`train_xpt.py`, each process noting what it does; a script for torchrun, a context inside of tests.
 
     torchrun ... tests/rank_probe.py NOTES [options of train_xpt.py]
 
-NOTES/rank-R.jsonl gets a line for every micro-batch (what the model is fed, which activations its first
-dropout drops), for the weights after each phase, and for each build of a prepared part. In the environment,
-PROBE_FAIL="R N" lets rank R raise at its micro-batch N, and PROBE_KILL the same by SIGKILL to all processes.
+NOTES/rank-R.jsonl gets a line for the sentences to train on, for every micro-batch (what the model is fed,
+which activations its first dropout drops), for the weights around each phase, for each folder that is built
+and for each batch that is evaluated. In the environment, PROBE_FAIL="R N" lets rank R raise at its
+micro-batch N, and PROBE_KILL="R N" lets it end all processes, the launcher included, by SIGKILL.
 """
 
 import hashlib
@@ -12,16 +13,22 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from transformers import Trainer
 
 import train_xpt
+import xpt.evaluation
 import xpt.files
-import xpt.post_training
+from xpt.post_training import PostTraining
 
 RANK = int(os.environ.get("RANK", "0"))
+TOKENS_PER_BATCH = 100  # of evaluation: tiny texts make several batches then
 
 
 class Notes:
@@ -29,36 +36,37 @@ class Notes:
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        self.file = open(folder / f"rank-{RANK}.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-        self.phase = ""
-        self.micro_batches = 0
+        self.file = folder / f"rank-{RANK}.jsonl"
+        self.phase, self.micro_batches = "", 0
 
-    def write(self, kind: str, **values) -> None:
-        self.file.write(json.dumps({"kind": kind, "phase": self.phase, **values}) + "\n")
-        self.file.flush()
+    def write(self, kind: str, **values: Any) -> None:
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "phase": self.phase, **values}) + "\n")
 
 
 def tensor_hash(tensor: torch.Tensor) -> str:
-    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+    return hashlib.sha256(tensor.detach().cpu().contiguous().view(torch.uint8).numpy()).hexdigest()[:16]
 
 
 def weight_hashes(model: torch.nn.Module) -> dict[str, str]:
     return {name: tensor_hash(tensor) for name, tensor in model.state_dict().items()}
 
 
-def note_phases(notes: Notes) -> None:
-    run_phase = xpt.post_training.PostTraining.run_phase
+def noting_phases(notes: Notes) -> Any:
+    run_phase = PostTraining.run_phase
 
     def noted(self, index: int) -> None:
         notes.phase = self.phases[index].name
+        train = self.text.examples["train"]
+        notes.write("examples", ids=[train[i].tolist() for i in range(len(train))])
         notes.write("start", weights=weight_hashes(self.model))
         run_phase(self, index)
         notes.write("end", weights=weight_hashes(self.model))
 
-    xpt.post_training.PostTraining.run_phase = noted
+    return patch.object(PostTraining, "run_phase", noted)
 
 
-def note_batches(notes: Notes) -> None:
+def noting_batches(notes: Notes) -> Any:
     training_step = Trainer.training_step
 
     def noted(self, model, inputs, *args, **kwargs):
@@ -67,15 +75,15 @@ def note_batches(notes: Notes) -> None:
         hook = core.roberta.embeddings.dropout.register_forward_hook(
             lambda module, arguments, output: dropped.append(tensor_hash(output == 0))
         )
-        kept = {name: inputs[name].tolist() for name in ("input_ids", "labels")}
+        fed = {name: inputs[name].tolist() for name in ("input_ids", "labels")}
         notes.micro_batches += 1
         disturb(notes.micro_batches)
         loss = training_step(self, model, inputs, *args, **kwargs)
         hook.remove()
-        notes.write("batch", step=self.state.global_step, dropped=dropped[0], **kept)
+        notes.write("batch", step=self.state.global_step, dropped=dropped[0], **fed)
         return loss
 
-    Trainer.training_step = noted
+    return patch.object(Trainer, "training_step", noted)
 
 
 def disturb(micro_batch: int) -> None:
@@ -83,27 +91,48 @@ def disturb(micro_batch: int) -> None:
         raise ValueError("a failure on purpose")
     if os.environ.get("PROBE_KILL") == f"{RANK} {micro_batch}":
         launcher = os.getppid()
-        others = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-        for process in (launcher, *(int(pid) for pid in others if int(pid) != os.getpid()), os.getpid()):
+        children = map(int, Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
+        for process in (launcher, *(child for child in children if child != os.getpid()), os.getpid()):
             os.kill(process, signal.SIGKILL)
 
 
-def note_builds(notes: Notes) -> None:
-    """Everything prepared is written through one function, which the rooms hold by name."""
+def noting_evaluation(notes: Notes) -> Any:
+    summed_loss = xpt.evaluation._summed_loss
+
+    def noted(*args: Any) -> float:
+        notes.write("evaluated")
+        return summed_loss(*args)
+
+    return patch.object(xpt.evaluation, "_summed_loss", noted)
+
+
+def noting_builds(notes: Notes) -> list[Any]:
+    """Whatever is prepared or saved is written through one function, which the rooms hold by name."""
     write_folder = xpt.files.write_folder_atomically
 
-    def noted(folder: Path):
+    def noted(folder: Path) -> Any:
         notes.write("build", folder=str(folder))
         return write_folder(folder)
 
-    for module in list(sys.modules.values()):
-        if getattr(module, "write_folder_atomically", None) is write_folder:
-            module.write_folder_atomically = noted
+    holders = [
+        m for m in list(sys.modules.values()) if vars(m).get("write_folder_atomically") is write_folder
+    ]
+    return [patch.object(holder, "write_folder_atomically", noted) for holder in holders]
+
+
+@contextmanager
+def probing(folder: Path) -> Iterator[None]:
+    """While open, this process notes in `folder` what it does."""
+    notes = Notes(folder)
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(xpt.evaluation, "TOKENS_PER_BATCH", TOKENS_PER_BATCH))
+        for noting in (noting_phases, noting_batches, noting_evaluation):
+            stack.enter_context(noting(notes))
+        for noting in noting_builds(notes):
+            stack.enter_context(noting)
+        yield
 
 
 if __name__ == "__main__":
-    notes = Notes(Path(sys.argv[1]))
-    note_phases(notes)
-    note_batches(notes)
-    note_builds(notes)
-    sys.exit(train_xpt.main(sys.argv[2:]))
+    with probing(Path(sys.argv[1])):
+        sys.exit(train_xpt.main(sys.argv[2:]))

@@ -11,8 +11,6 @@ def user_message(error: Exception) -> str | None:
     """One line for what a user can mend, the system's own errors included; None for the program's faults."""
     if isinstance(error, XPTError | OSError):  # OSError: a full disk, a folder that may not be written
         return " ".join(str(error).split())
-    if "Connection closed by peer" in str(error):  # gloo has no error type of its own
-        return "another process of this run ended; what it said tells why"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):
         return (
             "out of memory; give a smaller --per_device_train_batch_size with more "

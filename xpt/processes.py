@@ -6,11 +6,42 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
+
+SECONDS_TO_SPEAK = 5.0
+
+
+class OtherProcessError(RuntimeError):
+    """Another process of the run has failed, and says why."""
+
+
+@contextmanager
+def first_on_machine_first(device: torch.device) -> Iterator[None]:
+    """The first process of each machine runs the block, then the others find what it left.
+
+    Raises `OtherProcessError` in the others where one of those failed: they would do its work once more.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        yield
+        return
+    goes_first, failed = state.is_local_main_process, True
+    try:
+        if goes_first:
+            yield
+        failed = False
+    finally:
+        left_alone = any_process(goes_first and failed, device) and not (goes_first and failed)
+    if left_alone:
+        raise OtherProcessError
+    if not goes_first:
+        yield
 
 
 def told_by_first(value: int, device: torch.device) -> int:
@@ -39,13 +70,26 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def say_why_it_ends(line: str) -> None:
-    """Print `line` once: all processes meet the same error, or end because of another one's.
-
-    torchrun keeps a file for each process, shows it in its own report of the failure, and so loses none.
-    """
-    kept = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if kept:
-        Path(kept).write_text(json.dumps({"message": line, "timestamp": int(time.time())}), encoding="utf-8")
-    if is_first() or not kept:
+def say(line: str) -> None:
+    """Print why the run ends, once: all processes meet the same error, or end because of another's."""
+    if is_first():
         print(line, file=sys.stderr)
+
+
+def let_first_speak() -> None:
+    """Wait, in any other process: torchrun ends them all when one ends, the first before it said why."""
+    if not is_first():
+        time.sleep(SECONDS_TO_SPEAK)
+
+
+def tell_launcher(reason: str) -> None:
+    """Leave torchrun the line that its report of the failure shows for this process; without it, nothing."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        shown = {"py_callstack": reason, "timestamp": str(int(time.time()))}
+        Path(file).write_text(json.dumps({"message": {"message": reason, "extraInfo": shown}}), "utf-8")
+
+
+def is_left_alone(error: Exception) -> bool:
+    """Whether a process fails only because another one has ended; gloo has no error type for that."""
+    return isinstance(error, OtherProcessError) or "Connection closed by peer" in str(error)
