@@ -21,9 +21,10 @@ from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
+from xpt.launcher import is_first, let_first_speak, say, tell_launcher
 from xpt.post_training import PostTraining, load_initial, summarize
 from xpt.preparation import check_source, prepare_model, prepare_text
-from xpt.processes import first_on_machine_first, is_first, is_left_alone, let_first_speak, say, tell_launcher
+from xpt.processes import first_on_machine_first, is_left_alone
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source

@@ -129,14 +129,14 @@ def recipe(options, tmp_path_factory):
 def halves(recipe, tmp_path_factory):
     """Two processes x 4 rows x 2 micro-batches, and one process with 16 rows at once; no dropout."""
     base = tmp_path_factory.mktemp("halves")
-    evaluating = {"eval_strategy": "steps", "eval_steps": 10}
-    flags = recipe(0.0, gradient_accumulation_steps=2, **evaluating)
+    shared = {"eval_strategy": "steps", "eval_steps": 10, "cache_dir": base / "cache"}
+    flags = recipe(0.0, gradient_accumulation_steps=2, **shared)
     done = torchrun([*flags, "--output_dir", str(base / "two")], base / "two-notes")
     assert done.code == 0, done.printed(0) + done.printed(1) + done.report
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with probing(base / "one-notes"):
-        run(recipe(0.0, per_device_train_batch_size=16, **evaluating), base / "one")
+        run(recipe(0.0, per_device_train_batch_size=16, **shared), base / "one")
     torch.set_num_threads(threads)
     return base, done
 

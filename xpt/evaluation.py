@@ -18,7 +18,8 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from xpt.batching import IGNORE_INDEX, Examples, MLMCollator, Row
-from xpt.processes import is_first, summed
+from xpt.launcher import is_first
+from xpt.processes import summed
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15

@@ -1,20 +1,11 @@
-"""What the processes of one run share: agreement where only one looks at the disk or gets a signal, sums,
-and one voice.
-"""
+"""What the processes of one run share: who goes first, what only one of them knows, sums."""
 
-import json
-import os
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
-
-SECONDS_TO_SPEAK = 5.0
 
 
 class OtherProcessError(RuntimeError):
@@ -63,31 +54,6 @@ def summed(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     if PartialState().num_processes == 1:
         return values
     return reduce(values.to(device), reduction="sum").cpu()
-
-
-def is_first() -> bool:
-    """Whether this process speaks for the run, as its launcher says: right before anything is set up."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def say(line: str) -> None:
-    """Print why the run ends, once: all processes meet the same error, or end because of another's."""
-    if is_first():
-        print(line, file=sys.stderr)
-
-
-def let_first_speak() -> None:
-    """Wait, in any other process: torchrun ends them all when one ends, the first before it said why."""
-    if not is_first():
-        time.sleep(SECONDS_TO_SPEAK)
-
-
-def tell_launcher(reason: str) -> None:
-    """Leave torchrun the line that its report of the failure shows for this process; without it, nothing."""
-    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if file:
-        shown = {"py_callstack": reason, "timestamp": str(int(time.time()))}
-        Path(file).write_text(json.dumps({"message": {"message": reason, "extraInfo": shown}}), "utf-8")
 
 
 def is_left_alone(error: Exception) -> bool:
