@@ -5,7 +5,8 @@
 NOTES/rank-R.jsonl gets a line for the sentences to train on, for every micro-batch (what the model is fed,
 which activations its first dropout drops), for the weights around each phase, for each folder that is built
 and for each batch that is evaluated. In the environment, PROBE_FAIL="R N" lets rank R raise at its
-micro-batch N, and PROBE_KILL="R N" lets it end all processes, the launcher included, by SIGKILL.
+micro-batch N, PROBE_STOP="R N" lets it send SIGTERM to the launcher, and PROBE_KILL="R N" lets it end all
+processes, the launcher included, by SIGKILL.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -89,11 +91,27 @@ def noting_batches(notes: Notes) -> Any:
 def disturb(micro_batch: int) -> None:
     if os.environ.get("PROBE_FAIL") == f"{RANK} {micro_batch}":
         raise ValueError("a failure on purpose")
+    if os.environ.get("PROBE_STOP") == f"{RANK} {micro_batch}":
+        stop_launcher()
     if os.environ.get("PROBE_KILL") == f"{RANK} {micro_batch}":
         launcher = os.getppid()
         children = map(int, Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
         for process in (launcher, *(child for child in children if child != os.getpid()), os.getpid()):
             os.kill(process, signal.SIGKILL)
+
+
+def stop_launcher() -> None:
+    """Send SIGTERM to torchrun, and wait until it has passed it on to this process."""
+    handler, came = signal.getsignal(signal.SIGTERM), []
+
+    def noting_handler(number, frame):
+        came.append(number)
+        handler(number, frame)
+
+    signal.signal(signal.SIGTERM, noting_handler)
+    os.kill(os.getppid(), signal.SIGTERM)
+    while not came:
+        time.sleep(0.01)
 
 
 def noting_evaluation(notes: Notes) -> Any:

@@ -200,7 +200,9 @@ def shares(rows: PhaseRows, collator: MLMCollator, processes: int, **loading) ->
 @given(
     shape=st.sampled_from([(1, 1, 12), (1, 12, 1), (1, 3, 4), (2, 3, 2), (2, 2, 3), (3, 4, 1), (4, 1, 3)]),
     workers=st.integers(0, 3),
-    loading=st.fixed_dictionaries({"persistent_workers": st.booleans(), "prefetch_factor": st.integers(1, 4)}),
+    loading=st.fixed_dictionaries(
+        {"persistent_workers": st.booleans(), "prefetch_factor": st.integers(1, 4)}
+    ),
     packing=st.booleans(),
     first_row=st.integers(0, 200),
 )

@@ -70,19 +70,21 @@ def evaluate_mlm(
     sums = torch.zeros(len(batches), 4, dtype=torch.float64)  # masked tokens, own, unigram, other
     try:
         with torch.no_grad(), _bar(examples, description) as bar:
-            for number in range(process.process_index, len(batches), process.num_processes):
-                rows = batches[number]
+            for number, rows in enumerate(batches):
+                bar.update(len(rows))
+                if number % process.num_processes != process.process_index:
+                    continue
                 batch = collator([Row(0, np.asarray([row])) for row in rows])
                 labels = batch["labels"][batch["labels"] != IGNORE_INDEX]
-                if len(labels):
-                    sums[number, 0] = len(labels)
-                    sums[number, 1] = _summed_loss(model, batch, device, autocast_dtype)
-                    if log_probs is not None:
-                        sums[number, 2] = -log_probs[labels].double().sum()
-                    if contexts is not None:
-                        exchanged = contexts.exchange(rows, batch)
-                        sums[number, 3] = _summed_loss(model, exchanged, device, autocast_dtype)
-                bar.update(len(rows) * process.num_processes)
+                if not len(labels):
+                    continue
+                sums[number, 0] = len(labels)
+                sums[number, 1] = _summed_loss(model, batch, device, autocast_dtype)
+                if log_probs is not None:
+                    sums[number, 2] = -log_probs[labels].double().sum()
+                if contexts is not None:
+                    exchanged = contexts.exchange(rows, batch)
+                    sums[number, 3] = _summed_loss(model, exchanged, device, autocast_dtype)
     finally:
         model.train(was_training)
     masked, own, unigram, other = (math.fsum(column) for column in summed(sums, device).T.tolist())
