@@ -42,8 +42,8 @@ def torchrun(arguments: list[str], notes: Path, processes: int = PROCESSES, **en
     logs = notes.with_name(f"{notes.name}-logs-{len(list(notes.parent.glob('*-logs-*')))}")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command += ["--redirects=3", f"--log-dir={logs}", str(REPO / "tests" / "rank_probe.py"), str(notes)]
-    paths = {"PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "tests")])}
-    settings = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **paths, **environment}
+    paths = os.pathsep.join([str(REPO), str(REPO / "tests"), os.environ.get("PYTHONPATH", "")])
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": paths, **environment}
     done = subprocess.run(
         [*command, *arguments],
         env={**os.environ, **settings},
@@ -267,6 +267,14 @@ def test_a_signal_to_torchrun_saves_and_the_run_ends_bit_equal(interrupted, reci
     assert torchrun(flags, tmp_path / "notes-1").code == 0
     assert noted(tmp_path / "notes-1", 0, "batch")[0]["step"] == 14
     assert_equal_runs(interrupted / "whole", tmp_path / "stopped")
+
+
+@pytest.mark.slow
+def test_the_first_process_speaks_even_if_another_fails_before_it(recipe, tmp_path):
+    flags = [*recipe(0.0), "--no_such_option", "1"]
+    done = torchrun(flags, tmp_path / "notes", PROBE_LATE="2")
+    assert done.code != 0
+    assert done.printed(0).startswith("error: unknown option --no_such_option") and done.printed(1) == ""
 
 
 @pytest.mark.slow
