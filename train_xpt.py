@@ -21,7 +21,7 @@ from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
-from xpt.launcher import is_first, let_first_speak, say, tell_launcher
+from xpt.launcher import is_first, say, tell_launcher
 from xpt.post_training import PostTraining, load_initial, summarize
 from xpt.preparation import check_source, prepare_model, prepare_text
 from xpt.processes import first_on_machine_first, is_left_alone
@@ -82,7 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if message is None:
             raise
         say(f"error: {message}")
-        let_first_speak()
         return 2
     except KeyboardInterrupt as interrupt:
         say(f"{interrupt or 'stopped'}; the same command goes on")

@@ -6,7 +6,7 @@ NOTES/rank-R.jsonl gets a line for the sentences to train on, for every micro-ba
 which activations its first dropout drops), for the weights around each phase, for each folder that is built
 and for each batch that is evaluated. In the environment, PROBE_FAIL="R N" lets rank R raise at its
 micro-batch N, PROBE_STOP="R N" lets it send SIGTERM to the launcher, and PROBE_KILL="R N" lets it end all
-processes, the launcher included, by SIGKILL; PROBE_LATE="S" lets rank 0 start S seconds late.
+processes, the launcher included, by SIGKILL.
 """
 
 import hashlib
@@ -152,6 +152,5 @@ def probing(folder: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    time.sleep(float(os.environ.get("PROBE_LATE", "0")) if RANK == 0 else 0)
     with probing(Path(sys.argv[1])):
         sys.exit(train_xpt.main(sys.argv[2:]))

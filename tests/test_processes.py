@@ -270,14 +270,6 @@ def test_a_signal_to_torchrun_saves_and_the_run_ends_bit_equal(interrupted, reci
 
 
 @pytest.mark.slow
-def test_the_first_process_speaks_even_if_another_fails_before_it(recipe, tmp_path):
-    flags = [*recipe(0.0), "--no_such_option", "1"]
-    done = torchrun(flags, tmp_path / "notes", PROBE_LATE="2")
-    assert done.code != 0
-    assert done.printed(0).startswith("error: unknown option --no_such_option") and done.printed(1) == ""
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_fails_takes_the_other_down_and_is_named(recipe, tmp_path, rank):
     flags = recipe(0.0)

@@ -6,8 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-SECONDS_TO_SPEAK = 5.0
-
 
 def is_first() -> bool:
     """Whether this process speaks for the run, as its launcher says: right before anything is set up."""
@@ -18,12 +16,6 @@ def say(line: str) -> None:
     """Print why the run ends, once: all processes meet the same error, or end because of another's."""
     if is_first():
         print(line, file=sys.stderr)
-
-
-def let_first_speak() -> None:
-    """Wait, in any other process: torchrun ends them all when one ends, the first before it said why."""
-    if not is_first():
-        time.sleep(SECONDS_TO_SPEAK)
 
 
 def tell_launcher(reason: str) -> None:
