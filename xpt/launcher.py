@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def is_first() -> bool:
-    """Whether this process speaks for the run, as its launcher says: right before anything is set up."""
+    """Whether this process speaks for the run; its launcher says so before anything is set up."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
