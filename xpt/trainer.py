@@ -29,6 +29,9 @@ from xpt.phases import Phase
 from xpt.processes import any_process, told_by_first
 from xpt.tokenizer import save_tokenizer
 
+# Between the seeds of two processes: phases count theirs up by one, so that no two streams are the same.
+PROCESS_SEEDS = 100_003
+
 
 @dataclass(frozen=True)
 class PhaseData:
@@ -98,11 +101,13 @@ class XPTTrainer(Trainer):
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any = None) -> None:
         step = self.state.global_step
         self.store_flos()
-        # Every rank's generators go into the same folder, so all ranks write before the first one gathers.
+        # Every rank's own state goes into the same folder, so all ranks write before the first one gathers.
         shared = Path(self.args.output_dir) / f".rng-{step}{STAGING}ranks"
         with self.checkpoints.reporting(shared):
             shared.mkdir(parents=True, exist_ok=True)
             training_state.save_rng_state(shared, self.args.process_index)
+            loss = {"since_log": float(self._tr_loss)}
+            training_state.write_json(shared / self._loss_file, loss)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             self.checkpoints.save(
@@ -128,9 +133,12 @@ class XPTTrainer(Trainer):
             shutil.move(file, folder / file.name)
         self.state.save_to_json(str(folder / "trainer_state.json"))
 
+    @property
+    def _loss_file(self) -> str:
+        return f"loss-{self.args.process_index}.json"
+
     def _progress(self) -> dict[str, Any]:
         return {
-            "loss_since_log": float(self._tr_loss),
             "loss_logged": float(self._total_loss_scalar),
             "last_logged_step": self._globalstep_last_logged,
             "evaluation_is_due": self.evaluation_is_due,
@@ -165,7 +173,8 @@ class XPTTrainer(Trainer):
         if checkpoint is not None:
             training_state.load_rng_state(Path(checkpoint), self.args.process_index)
             progress = training_state.read_json(Path(checkpoint) / "progress.json")
-            self._tr_loss = torch.tensor(progress["loss_since_log"], device=self.args.device)
+            loss = training_state.read_json(Path(checkpoint) / self._loss_file)
+            self._tr_loss = torch.tensor(loss["since_log"], device=self.args.device)
             self._total_loss_scalar = progress["loss_logged"]
             self._globalstep_last_logged = progress["last_logged_step"]
             if progress["evaluation_is_due"]:
@@ -213,6 +222,8 @@ def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     narrowed.seed = args.seed + index
     narrowed.remove_unused_columns = False  # rows are not dictionaries
     narrowed.push_to_hub = False
+    if args.ddp_find_unused_parameters is None:
+        narrowed.ddp_find_unused_parameters = False  # every trained parameter has a gradient
     return narrowed
 
 
@@ -261,7 +272,7 @@ def train_phase(
     trainer.remove_callback(PrinterCallback)
     if args.should_save:
         checkpoints.require_space(training_state.estimated_bytes(model), 2)
-    set_seed(args.seed)
+    set_seed(args.seed + PROCESS_SEEDS * args.process_index)  # each process drops activations of its own
     with stop.put_off():
         trainer.train(resume_from_checkpoint=str(path) if found else None)
         trainer._save_checkpoint(trainer.model)

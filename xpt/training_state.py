@@ -4,7 +4,8 @@ optimizer.safetensors, optimizer.json   moments by parameter *name*, hyper-param
 scheduler.json                          learning-rate schedule
 rng-<rank>.safetensors, rng-<rank>.json Python, NumPy, torch and CUDA generators of one process
 trainer_state.json                      step, logged history (transformers' own format)
-progress.json                           loss summed since the last log line
+loss-<rank>.json                        loss that one process summed since the last log line
+progress.json                           loss logged before, and where
 """
 
 import json
@@ -19,7 +20,7 @@ from torch import nn
 
 from xpt.errors import XPTError
 
-TRAINING_FILES = ("optimizer.*", "scheduler.json", "scaler.json", "rng-*", "progress.json")
+TRAINING_FILES = ("optimizer.*", "scheduler.json", "scaler.json", "rng-*", "loss-*", "progress.json")
 SMALL_FILES_BYTES = 4 << 20  # tokenizer, code, generators: what a checkpoint holds beside its tensors
 
 
