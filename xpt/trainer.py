@@ -8,6 +8,8 @@ the step, saves and stops.
 
 import copy
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -99,28 +101,36 @@ class XPTTrainer(Trainer):
     # ---- checkpoints -------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any = None) -> None:
-        step = self.state.global_step
         self.store_flos()
-        # Every rank's own state goes into the same folder, so all ranks write before the first one gathers.
-        shared = Path(self.args.output_dir) / f".rng-{step}{STAGING}ranks"
-        with self.checkpoints.reporting(shared):
-            shared.mkdir(parents=True, exist_ok=True)
-            training_state.save_rng_state(shared, self.args.process_index)
-            loss = {"since_log": float(self._tr_loss)}
-            training_state.write_json(shared / self._loss_file, loss)
+        step, name = self.state.global_step, self.phase.name
+        with self._own_states(self.checkpoints.path(name, step)) as shared:
+            if self.args.should_save:
+                self.checkpoints.save(
+                    name,
+                    step,
+                    lambda folder: self._write_checkpoint(folder, shared),
+                    self.args.save_total_limit,
+                    training_state.estimated_bytes(self.model),
+                )
+        if self.args.should_save and step < self.phase.steps:
+            self.checkpoints.require_space(self.checkpoints.size(name, step), 1)
         self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            self.checkpoints.save(
-                self.phase.name,
-                step,
-                lambda folder: self._write_checkpoint(folder, shared),
-                self.args.save_total_limit,
-                training_state.estimated_bytes(self.model),
-            )
-            shutil.rmtree(shared)
-            if step < self.phase.steps:
-                self.checkpoints.require_space(self.checkpoints.size(self.phase.name, step), 1)
-        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _own_states(self, checkpoint: Path) -> Iterator[Path]:
+        """A folder with what each process has of its own, while the first one makes a checkpoint of it."""
+        shared = checkpoint.with_name(f".rng-{checkpoint.name}{STAGING}shared")
+        try:
+            with self.checkpoints.reporting(checkpoint):
+                shared.mkdir(parents=True, exist_ok=True)
+                training_state.save_rng_state(shared, self.args.process_index)
+                loss = {"since_log": float(self._tr_loss)}
+                training_state.write_json(shared / self._loss_file, loss)
+            self.accelerator.wait_for_everyone()
+            yield shared
+        finally:
+            if self.args.should_save:
+                shutil.rmtree(shared, ignore_errors=True)
 
     def _write_checkpoint(self, folder: Path, shared: Path) -> None:
         self._save(str(folder))
@@ -155,12 +165,15 @@ class XPTTrainer(Trainer):
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: PreTrainedModel | None = None
     ) -> None:
-        load_weights(model or self.model, Path(resume_from_checkpoint))
+        with training_state.reading(Path(resume_from_checkpoint)):
+            load_weights(model or self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            training_state.load_optimizer(self.optimizer, self.model, Path(checkpoint))
-            self.lr_scheduler.load_state_dict(training_state.read_json(Path(checkpoint) / "scheduler.json"))
+            with training_state.reading(Path(checkpoint)):
+                training_state.load_optimizer(self.optimizer, self.model, Path(checkpoint))
+                schedule = training_state.read_json(Path(checkpoint) / "scheduler.json")
+                self.lr_scheduler.load_state_dict(schedule)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         if checkpoint is not None and self.accelerator.scaler is not None:
@@ -170,15 +183,17 @@ class XPTTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         # Called right before the first resumed step, after the stock loop has set its loss sums to zero.
-        if checkpoint is not None:
+        if checkpoint is None:
+            return
+        with training_state.reading(Path(checkpoint)):
             training_state.load_rng_state(Path(checkpoint), self.args.process_index)
             progress = training_state.read_json(Path(checkpoint) / "progress.json")
             loss = training_state.read_json(Path(checkpoint) / self._loss_file)
             self._tr_loss = torch.tensor(loss["since_log"], device=self.args.device)
             self._total_loss_scalar = progress["loss_logged"]
             self._globalstep_last_logged = progress["last_logged_step"]
-            if progress["evaluation_is_due"]:
-                self.evaluate()
+        if progress["evaluation_is_due"]:
+            self.evaluate()
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
