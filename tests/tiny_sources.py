@@ -92,6 +92,6 @@ def random_source(folder, family: str, pad: int = 1, head: str | None = "usual",
         model = kind.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
+            parameter.add_(torch.randn_like(parameter) * 0.15)
     model.save_pretrained(folder)
     return Path(folder)
