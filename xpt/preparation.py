@@ -169,9 +169,6 @@ def check_source(recipe: Recipe, source: Source) -> None:
         raise XPTError(
             f"--keep_vocabulary is for XPT checkpoints; source {source.name} is of the family {source.family}"
         )
-    output = Path(str(recipe.training.output_dir)).expanduser()
-    if source.commit is None and output.exists() and output.samefile(Path(source.name).expanduser()):
-        raise XPTError(f"--output_dir {output} is the source itself, which would be lost; give another folder")
     keeps_vocabulary(recipe, source)
 
 

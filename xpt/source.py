@@ -192,6 +192,7 @@ def _report(
         groups[parameter_group(name).split(".")[0]][origin[name]] += tensor.numel()
     return {
         "layers": model.config.num_hidden_layers,
+        "layers_copied": settings.copies_layers,
         "num_itl_in": model.config.num_itl_in,
         "num_itl_out": model.config.num_itl_out,
         "groups": groups,
