@@ -1,4 +1,4 @@
-"""A source that is an XPT checkpoint goes on: with its own vocabulary whole, with another keeping its layers."""
+"""A source that is an XPT checkpoint goes on: whole with its own vocabulary, its layers with another."""
 
 import json
 import shutil
@@ -22,7 +22,9 @@ POISON = "from pathlib import Path\nPath({path!r}).touch()\nraise SystemExit('po
 @pytest.fixture(scope="module")
 def first(options, tmp_path_factory):
     """A finished run of two ITLs before and one behind the layers."""
-    return run(options(num_itl_in=2, phase1_steps=2, phase2_steps=2), tmp_path_factory.mktemp("first") / "run")
+    return run(
+        options(num_itl_in=2, phase1_steps=2, phase2_steps=2), tmp_path_factory.mktemp("first") / "run"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,9 @@ def groups_equal(one, other):
 def test_at_step_0_it_is_the_source_to_the_bit_and_then_it_learns(first, again):
     assert start_of(again).keys() == weights(first).keys()
     assert all(torch.equal(tensor, weights(first)[name]) for name, tensor in start_of(again).items())
-    models = [XPTRobertaForMaskedLM.from_pretrained(f).eval() for f in (first, again / "checkpoints" / "initial")]
+    models = [
+        XPTRobertaForMaskedLM.from_pretrained(f).eval() for f in (first, again / "checkpoints" / "initial")
+    ]
     ids = torch.randint(5, 300, (2, 20), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.equal(*(model(input_ids=ids).logits for model in models))
@@ -85,7 +89,9 @@ def test_interrupted_it_goes_on_to_the_same_weights(options, first, again, tmp_p
     monkeypatch.setattr(PhaseProgress, "on_step_end", interrupt)
     codes = [main([*onward(options, first), "--output_dir", str(tmp_path / "run")]) for _ in range(5)]
     assert codes == [130] * 4 + [0]
-    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(tmp_path / "run").items())
+    assert all(
+        torch.equal(tensor, weights(again)[name]) for name, tensor in weights(tmp_path / "run").items()
+    )
 
 
 def test_with_another_tokenizer_the_layers_and_itls_are_kept(options, first, tmp_path):
@@ -178,7 +184,7 @@ REFUSED = {
     ),
     "a tokenizer of more ids": (
         {"source_model_name_or_path": "{small}"},
-        "has 300 word embeddings for the 301 ids of its tokenizer; give its own tokenizer, or --keep_vocabulary",
+        "has 300 word embeddings for the 301 ids of its tokenizer; give its own, or --keep_vocabulary false",
     ),
 }
 
@@ -230,7 +236,11 @@ def test_an_xpt_checkpoint_that_is_not_whole_is_refused(first, tmp_path):
     with pytest.raises(XPTError, match=r"lacks itl_in.1.*\(16 of"):
         open_source(tmp_path / "source")
     config = json.loads((tmp_path / "source" / "config.json").read_text())
-    for value, message in ((10**9, r"lacks itl_out\.1"), (-1, "must be a whole number"), ("x", "not in order")):
+    for value, message in (
+        (10**9, r"lacks itl_out\.1"),
+        (-1, "must be a whole number"),
+        ("x", "not in order"),
+    ):
         (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "num_itl_out": value}))
         save_file(tensors, path)
         with pytest.raises(XPTError, match=message):

@@ -1,4 +1,4 @@
-"""Every family that is a source gives its own hidden states in our shell: the rows of `FAMILIES`, one by one."""
+"""Every family that is a source gives its own hidden states in our shell: `FAMILIES`, row by row."""
 
 import json
 
@@ -125,7 +125,9 @@ def test_a_checkpoint_without_head_in_shards_and_with_old_names_reads_the_same(t
     assert sources[1].head is None
 
 
-@pytest.mark.parametrize("family", [name for name, shape in SHAPES.items() if shape.head and shape.same_logits])
+@pytest.mark.parametrize(
+    "family", [name for name, shape in SHAPES.items() if shape.head and shape.same_logits]
+)
 @torch.no_grad()
 def test_a_copied_lm_head_gives_the_sources_logits(tmp_path, family):
     folder = source_of(tmp_path, family, hidden_act="gelu")
@@ -143,7 +145,9 @@ def test_a_copied_lm_head_gives_the_sources_logits(tmp_path, family):
     assert ((expected - found - constant)[mask == 1]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("family", [name for name, shape in SHAPES.items() if shape.head and not shape.same_logits])
+@pytest.mark.parametrize(
+    "family", [name for name, shape in SHAPES.items() if shape.head and not shape.same_logits]
+)
 def test_a_family_without_such_a_head_gives_none(tmp_path, family):
     source = open_source(source_of(tmp_path, family))
     assert source.head is None
@@ -155,7 +159,9 @@ def test_a_head_of_another_activation_is_new_and_said_to_be(tmp_path, family):
     source = open_source(source_of(tmp_path, family, hidden_act="relu"))
     _, report = in_our_shell(source)
     assert report["lm_head_transform_is_new"]
-    assert report["notes"] == ["the LM head computes gelu; in the source it was relu, so its transform is new"]
+    assert report["notes"] == [
+        "the LM head computes gelu; in the source it was relu, so its transform is new"
+    ]
     _, report = in_our_shell(source, lm_head_init="copy")
     assert not report["lm_head_transform_is_new"]
     assert report["notes"] == ["the LM head computes gelu; in the source it was relu"]
@@ -172,8 +178,15 @@ def test_bart_is_read_whichever_of_its_tied_embeddings_is_stored(tmp_path):
     path = source_of(tmp_path, "bart") / "model.safetensors"
     tensors = load_file(path)
     words = open_source(tmp_path).word_embeddings
-    for names in (["model.encoder.embed_tokens.weight"], ["model.shared.weight", "model.encoder.embed_tokens.weight"]):
-        kept = {name: tensor for name, tensor in tensors.items() if "shared" not in name and "embed_tokens" not in name}
+    for names in (
+        ["model.encoder.embed_tokens.weight"],
+        ["model.shared.weight", "model.encoder.embed_tokens.weight"],
+    ):
+        kept = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if "shared" not in name and "embed_tokens" not in name
+        }
         save_file(kept | {name: words.clone() for name in names}, path)
         assert torch.equal(open_source(tmp_path).word_embeddings, words)
     save_file(kept | {names[0]: words, names[1]: words + 1}, path)

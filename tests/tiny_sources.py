@@ -30,6 +30,8 @@ class Shape:
 
 _SIZES = (("dim", 32), ("n_layers", 3), ("n_heads", 4))
 _XLM = (("emb_dim", 32), ("n_layers", 3), ("n_heads", 4))
+_BART = {"d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 4, "encoder_ffn_dim": 48}
+_BART |= {"decoder_layers": 1, "decoder_attention_heads": 4, "decoder_ffn_dim": 32}
 SHAPES = {
     "roberta": Shape("RobertaConfig", "RobertaForMaskedLM"),
     "camembert": Shape("CamembertConfig", "CamembertForMaskedLM"),
@@ -47,8 +49,7 @@ SHAPES = {
     "bart": Shape(
         "BartConfig",
         "BartForConditionalGeneration",
-        (("d_model", 32), ("encoder_layers", 3), ("decoder_layers", 1), ("encoder_attention_heads", 4))
-        + (("decoder_attention_heads", 4), ("encoder_ffn_dim", 48), ("decoder_ffn_dim", 32)),
+        tuple(_BART.items()),
         same_logits=False,
     ),
     "xpt-roberta": Shape("", None, (("num_itl_in", 2), ("num_itl_out", 1))),

@@ -57,9 +57,7 @@ class Family:
 
     def in_our_words(self, config: Any) -> dict[str, Any]:
         """The fields of an `XPTRobertaConfig` that describe the source."""
-        return {
-            name: self.fields.get(name, attrgetter(name))(config) for name in (*SHARED_FIELDS, *SIZES)
-        }
+        return {name: self.fields.get(name, attrgetter(name))(config) for name in (*SHARED_FIELDS, *SIZES)}
 
     def rename(self, name: str) -> str | None:
         """A tensor's name in RoBERTa's words, None for an unread one; other names go through unchanged."""
@@ -86,8 +84,8 @@ def _narrow_embeddings(config: Any) -> str | None:
 def _sparse_or_rescaled(config: Any) -> str | None:
     if config.attention_type != "original_full":
         return (
-            "attends to blocks of a long text (attention_type is not 'original_full', which computes the same "
-            "for short ones: write that into its config.json to use it)"
+            "attends to blocks of a long text (attention_type); 'original_full' computes the same for short "
+            "ones: write that into its config.json to use it"
         )
     if config.rescale_embeddings or not config.use_bias:
         return "rescales its word embeddings (rescale_embeddings) or has no attention biases (use_bias)"

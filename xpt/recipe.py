@@ -39,15 +39,15 @@ class SourceArguments:
     )
     num_itl_in: int | None = option(
         None,
-        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's own.",
+        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's.",
     )
     num_itl_out: int | None = option(
         None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
     )
     itl_init: Literal["auto", "random", "near_identity", "copy"] = option(
         "auto",
-        "Start of the ITLs: an XPT source's own, else random (auto); random (P21), random with small outputs, "
-        "or copies of the nearest layer.",
+        "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small "
+        "outputs; or copies of the nearest layer.",
     )
     lm_head_init: Literal["auto", "copy", "random"] = option(
         "auto",

@@ -1,9 +1,9 @@
 """The transplant: a source checkpoint becomes an XPT model; what is copied, what is new, and how it starts.
 
 Layers, position rows and, where it computes the same, the LM-head transform are copied byte for byte. Word
-embeddings, ITLs and the output bias are new, unless the source is an XPT checkpoint, whose own are kept. Every
-new tensor is drawn from a generator of its own, seeded by (seed, name), so that it depends on nothing else
-that happens in the process.
+embeddings, ITLs and the output bias are new, unless the source is an XPT checkpoint, whose own are kept.
+Every new tensor is drawn from a generator of its own, seeded by (seed, name), so that it depends on nothing
+else that happens in the process.
 """
 
 from dataclasses import dataclass
@@ -57,10 +57,10 @@ def transplant(
 ) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
     """Build the XPT model around the source's layers.
 
-    `special` has the tokenizer's `bos`, `pad`, `eos`, `vocab_size`; `word_embeddings` is (vocab_size, hidden),
-    or None: the source's own are kept, and its output bias with them. `unigram_log_probs`, (vocab_size,),
-    starts an output bias that is new, which is 0 without. Gives back the model and a report of what was copied
-    and what is new. Raises `XPTError` for settings the source cannot serve.
+    `special` has the tokenizer's `bos`, `pad`, `eos` and `vocab_size`; `word_embeddings` is (vocab_size,
+    hidden), or None: the source's own are kept, and its output bias with them. `unigram_log_probs`,
+    (vocab_size,), starts an output bias that is new, which is 0 without. Gives back the model and a report
+    of what was copied and what is new. Raises `XPTError` for settings the source cannot serve.
     """
     layers = check_transplant(source, settings)
     config = _config(source, settings, special, layers)
@@ -84,7 +84,11 @@ def transplant(
                 tensor.copy_(unigram_log_probs if unigram_log_probs is not None else torch.zeros_like(tensor))
             else:
                 draw_new(tensor, name, settings.seed, config.initializer_range)
-                if settings.itl_init == "near_identity" and ".itl_" in name and name.endswith(OUTPUT_PROJECTION):
+                if (
+                    settings.itl_init == "near_identity"
+                    and ".itl_" in name
+                    and name.endswith(OUTPUT_PROJECTION)
+                ):
                     tensor.mul_(NEAR_IDENTITY_SCALE)
     return model, _report(source, settings, model, origin)
 
@@ -141,7 +145,9 @@ def _copies(source: Source, settings: TransplantSettings, config: XPTRobertaConf
     del copies[f"roberta.{WORDS}"]
     copies[f"roberta.{POSITIONS}"] = source.used_positions
     if not _keeps_itls(source, settings):
-        copies = {name: copies[name] for name in copies if not name.startswith(tuple(f"roberta.{i}" for i in ITLS))}
+        copies = {
+            name: copies[name] for name in copies if not name.startswith(tuple(f"roberta.{i}" for i in ITLS))
+        }
     if source.head is not None and _copies_head(source, settings):
         copies |= {f"lm_head.{name}": tensor for name, tensor in source.head.items()}
     if settings.itl_init == "copy":
@@ -167,8 +173,8 @@ def _vocabulary(source: Source, special: SpecialTokens) -> dict[str, Tensor]:
     have = len(source.word_embeddings)
     if have < special.vocab_size:
         raise XPTError(
-            f"source {source.name} has {have} word embeddings for the {special.vocab_size} ids of its tokenizer; "
-            "give its own tokenizer, or --keep_vocabulary false"
+            f"source {source.name} has {have} word embeddings for the {special.vocab_size} ids of its "
+            "tokenizer; give its own, or --keep_vocabulary false"
         )
     kept = {f"roberta.{WORDS}": source.word_embeddings[: special.vocab_size]}
     if source.output_bias is not None:

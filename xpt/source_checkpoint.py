@@ -131,7 +131,9 @@ def _expected_shapes(described: SourceConfig, name: str) -> dict[str, torch.Size
     shapes = {key.removeprefix("roberta."): tensor.shape for key, tensor in model.named_parameters()}
     if not FAMILIES[described.family].has_token_types:
         del shapes[TOKEN_TYPES]
-    return shapes | {table: torch.Size([rows, config.hidden_size]) for table, rows in described.added_tables.items()}
+    return shapes | {
+        table: torch.Size([rows, config.hidden_size]) for table, rows in described.added_tables.items()
+    }
 
 
 def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, Tensor]:
@@ -152,7 +154,8 @@ def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, T
                 continue  # buffers that older releases stored, poolers, other heads
             if tensor.dtype not in FLOATS:
                 raise XPTError(
-                    f"source {name!r}: {_printable(stored_name)} is {tensor.dtype}; give one that is not quantized"
+                    f"source {name!r}: {_printable(stored_name)} is {tensor.dtype}; "
+                    "give one that is not quantized"
                 )
             if key in tensors and not torch.equal(tensors[key], tensor.to(torch.float32)):  # else a tied one
                 raise XPTError(f"source {name!r} holds {_printable(key)} twice; get the checkpoint again")

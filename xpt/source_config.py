@@ -1,7 +1,7 @@
 """A source's `config.json`, read by its family's own class and said in our words, or refused with the reason.
 
-The file is a stranger's: it may hold anything. Only the fields of the family's class are passed on, since some
-general ones make transformers build tables of any claimed size; no code that it names is run.
+The file is a stranger's: it may hold anything. Only the fields of the family's class are passed on, since
+some general ones make transformers build tables of any claimed size; no code that it names is run.
 """
 
 import math
@@ -71,7 +71,9 @@ def read_config(files: SourceFiles) -> SourceConfig:
 def _own_config(raw: dict[str, Any], family_name: str, found: str) -> PreTrainedConfig:
     """The configuration by the family's class, of the fields that are this class's own."""
     kind = CONFIG_MAPPING[family_name] if family_name != XPT else XPTRobertaConfig
-    names = (vars(kind()).keys() - vars(PreTrainedConfig()).keys()) | kind.attribute_map.keys() | {"pad_token_id"}
+    names = (
+        (vars(kind()).keys() - vars(PreTrainedConfig()).keys()) | kind.attribute_map.keys() | {"pad_token_id"}
+    )
     try:
         return AutoConfig.for_model(family_name, **{name: raw[name] for name in raw if name in names})
     except Exception as error:  # each config class has its own ways to refuse a value
