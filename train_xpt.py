@@ -48,10 +48,11 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
         with first_on_machine_first(recipe.training.device):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
             check_source(recipe, source)
-            text = prepare_text(recipe)
+            text = prepare_text(recipe, source)
             model, report = load_initial(run) or prepare_model(recipe, source, text)
         preparation_seconds = time.perf_counter() - start
-        phases = recipe.planned_phases(report["lm_head_transform_is_new"])
+        has_itls = report["num_itl_in"] + report["num_itl_out"] > 0
+        phases = recipe.planned_phases(report["lm_head_transform_is_new"], has_itls)
         training = PostTraining(recipe, run, model, report, text, phases, stop)
 
         run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
