@@ -39,9 +39,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             run.tidy()
             return summarize(run) if run.writes else ""
 
-        recipe.planned_phases(
-            lm_head_transform_is_new=False
-        )  # a wrong phase is found before the text is read
+        recipe.planned_phases()  # a wrong phase is found before the text is read
         start = time.perf_counter()
         with recipe.training.main_process_first(desc="preparing the text"):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
@@ -49,7 +47,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             text = prepare_text(recipe)
             model, report = load_initial(run) or prepare_model(recipe, source, text)
         preparation_seconds = time.perf_counter() - start
-        phases = recipe.planned_phases(report["lm_head_transform_is_new"])
+        phases = recipe.planned_phases(report)
         training = PostTraining(recipe, run, model, report, text, phases, stop)
 
         run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
