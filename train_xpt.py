@@ -44,7 +44,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
         with recipe.training.main_process_first(desc="preparing the text"):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
             check_source(recipe, source)
-            text = prepare_text(recipe)
+            text = prepare_text(recipe, source)
             model, report = load_initial(run) or prepare_model(recipe, source, text)
         preparation_seconds = time.perf_counter() - start
         phases = recipe.planned_phases(report)

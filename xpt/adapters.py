@@ -116,7 +116,8 @@ class LoraSettings:
 def attach_adapters(model: nn.Module, settings: LoraSettings, seed: int, phase: str) -> None:
     """Put adapters beside the chosen matrices; they change nothing until they have learned.
 
-    Their start is a function of `seed`, `phase` and the tensor's name. Raises `XPTError` where a target is no matrix of the encoder's layers.
+    Their start is a function of `seed`, `phase` and the tensor's name. Raises `XPTError` where a target is no
+    matrix of the encoder's layers.
     """
     matrices = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for target in settings.target_modules:

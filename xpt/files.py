@@ -65,7 +65,7 @@ def _remove_stale(folder: Path) -> None:
 
 @contextmanager
 def replace_files(folder: Path) -> Iterator[Path]:
-    """Yield a staging folder; on leaving without an error its content replaces that of `folder`, one by one."""
+    """Yield a staging folder; on leaving without an error what it holds replaces the same of `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".files{STAGING}", dir=folder))
     try:

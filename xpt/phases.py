@@ -99,7 +99,7 @@ class Phase:
     def _check_adapters(self, where: str) -> None:
         if self.lora is None:
             if ADAPTERS in self.train:
-                raise XPTError(f"{where}: it trains lora and has none; give it adapters, such as lora: {{r: 8}}")
+                raise XPTError(f"{where}: it trains lora but has none; give it some, such as lora: {{r: 8}}")
             return
         if ADAPTERS not in self.train:
             raise XPTError(f"{where}: its adapters would not learn; name lora in train")

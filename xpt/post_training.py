@@ -158,7 +158,7 @@ class PostTraining:
         self._say(phase.name, scored)
 
     def _prepare(self, phase: Phase) -> dict[str, int]:
-        """Give the model the phase's adapters and let its groups learn: names and sizes of what is trained."""
+        """Give the model the phase's adapters, let its groups learn; names and sizes of what is trained."""
         if phase.lora:
             # Seeded by the phase's name too, so that a second one does not start where the first did.
             attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
