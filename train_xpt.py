@@ -1,7 +1,7 @@
 """Cross-lingual Post-Training: an English encoder and text in another language become an encoder of it.
 
     python train_xpt.py configs/demo.yaml
-    python train_xpt.py configs/xpt_ko_4m.yaml --output_dir output/xpt-ko --seed 1
+    python train_xpt.py configs/methods/xpt_2021.yaml configs/xpt_ko_4m.yaml --seed 1
     python train_xpt.py --source_model_name_or_path FacebookAI/roberta-base --corpus wiki.txt
 
 Started again with the same options, a run goes on where it stopped; finished, it prints its result.
