@@ -185,7 +185,7 @@ def test_a_target_that_is_no_matrix_of_the_encoder_is_named():
         ({"lora_dropout": 1}, "lora_dropout is 1.0; give a share from 0 to below 1"),
         ({"target_modules": []}, "target_modules of lora is empty; name some of query"),
         ({"target_modules": 7}, "target_modules of lora: 'int' object is not iterable"),
-        ({"merge": "perhaps"}, "merge of lora: "),
+        ({"merge": "perhaps"}, "merge of lora: 'perhaps' is neither true nor false"),
     ],
 )
 def test_a_wrong_entry_is_named(values, message):

@@ -14,6 +14,7 @@ for an adapter without a base.
 
 import math
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -51,12 +52,19 @@ def _targets(value: Any) -> tuple[str, ...]:
     return MATRICES if names == (ALL_LINEAR,) else names
 
 
+def _truth(value: Any) -> bool:
+    try:
+        return string_to_bool(value)
+    except (AttributeError, ArgumentTypeError) as error:
+        raise ValueError(f"{value!r} is neither true nor false") from error
+
+
 ENTRIES: dict[str, Callable[[Any], Any]] = {
     "r": whole_number,
     "lora_alpha": whole_number,
     "lora_dropout": float,
     "target_modules": _targets,
-    "merge": string_to_bool,
+    "merge": _truth,
 }
 
 
