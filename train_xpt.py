@@ -1,7 +1,7 @@
 """Cross-lingual Post-Training: an English encoder and text in another language become an encoder of it.
 
     python train_xpt.py configs/demo.yaml
-    python train_xpt.py configs/xpt_ko_4m.yaml --output_dir output/xpt-ko --seed 1
+    python train_xpt.py configs/methods/xpt_2021.yaml configs/xpt_ko_4m.yaml --seed 1
     python train_xpt.py --source_model_name_or_path FacebookAI/roberta-base --corpus wiki.txt
 
 Started again with the same options, a run goes on where it stopped; finished, it prints its result.
@@ -41,9 +41,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             run.tidy()
             return summarize(run) if run.writes else ""
 
-        recipe.planned_phases(
-            lm_head_transform_is_new=False
-        )  # a wrong phase is found before the text is read
+        recipe.planned_phases()  # a wrong phase is found before the text is read
         start = time.perf_counter()
         with first_on_machine_first(recipe.training.device):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
@@ -51,8 +49,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             text = prepare_text(recipe, source)
             model, report = load_initial(run) or prepare_model(recipe, source, text)
         preparation_seconds = time.perf_counter() - start
-        has_itls = report["num_itl_in"] + report["num_itl_out"] > 0
-        phases = recipe.planned_phases(report["lm_head_transform_is_new"], has_itls)
+        phases = recipe.planned_phases(report)
         training = PostTraining(recipe, run, model, report, text, phases, stop)
 
         run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})

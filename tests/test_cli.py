@@ -4,7 +4,6 @@ import pytest
 
 from xpt.cli import make_parser, read_recipe
 from xpt.errors import XPTError
-from xpt.recipe import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -12,9 +11,10 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_flags_win_over_recipes_and_recipes_over_the_preset(tmp_path):
+def test_flags_win_over_recipes_and_later_recipes_over_earlier(tmp_path):
     (tmp_path / "first.yaml").write_text(
-        "preset: xpt2021\nlearning_rate: 3e-4\nseed: 1\nphase1_steps: 5_000\n"
+        "output_bias_init: zero\nper_device_train_batch_size: 256\nlearning_rate: 3e-4\nseed: 1\n"
+        "phase1_steps: 5_000\n"
     )
     (tmp_path / "second.yaml").write_text("seed: 2\ncorpus: [a.txt, b.txt]\n")
     recipe = read_recipe(["first.yaml", "second.yaml", "--phase2_steps", "7"])
@@ -26,8 +26,9 @@ def test_flags_win_over_recipes_and_recipes_over_the_preset(tmp_path):
 
 
 def test_null_takes_an_earlier_value_back(tmp_path):
-    (tmp_path / "small.yaml").write_text("preset: xpt2022_re\ntrain_sentences: null\n")
-    recipe = read_recipe(["small.yaml"])
+    (tmp_path / "large.yaml").write_text("train_sentences: 4_000_000\ntest_sentences: 88_000\n")
+    (tmp_path / "small.yaml").write_text("train_sentences: null\n")
+    recipe = read_recipe(["large.yaml", "small.yaml"])
     assert recipe.corpus.train_sentences is None and recipe.corpus.test_sentences == 88_000
 
 
@@ -40,30 +41,16 @@ phases:
   - {name: top, train: [encoder.2, itl], steps: 4, learning_rate: 1e-4, lr_scheduler_type: cosine}
 """
     )
-    new, top = read_recipe(["gradual.yaml"]).planned_phases(lm_head_transform_is_new=True)
+    new, top = read_recipe(["gradual.yaml"]).planned_phases()
     assert (new.name, new.steps, new.learning_rate, new.lr_scheduler_type) == ("new", 3, 1e-3, "linear")
     assert (top.train, top.learning_rate, top.lr_scheduler_type) == (("encoder.2", "itl"), 1e-4, "cosine")
 
 
-@pytest.mark.parametrize("is_new", [True, False])
-def test_the_lm_head_transform_learns_in_phase_one_where_it_is_new(is_new):
-    first, second = read_recipe([]).planned_phases(is_new)
-    assert ("lm_head_transform" in first.train) == is_new and second.train == ("all",)
-
-
 def test_rates_and_masking_of_each_phase_have_flags():
     flags = ["--learning_rate", "1e-4", "--phase2_learning_rate", "5e-5", "--phase1_mlm_probability", "0.3"]
-    first, second = read_recipe(flags).planned_phases(False)
+    first, second = read_recipe(flags).planned_phases()
     assert (first.learning_rate, first.mlm_probability) == (1e-4, 0.3)
     assert (second.learning_rate, second.mlm_probability) == (5e-5, 0.15)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_recipes_of_the_method(preset):
-    recipe = read_recipe(["--preset", preset])
-    assert recipe.source.output_bias_init == "zero" and recipe.source.embedding_init == "random"
-    assert recipe.source.lm_head_init == ("random" if preset == "xpt2022_re" else "auto")
-    assert recipe.training.learning_rate == 1e-4 and recipe.phases.frozen_dropout
 
 
 @pytest.mark.parametrize(
@@ -74,13 +61,12 @@ def test_presets_are_recipes_of_the_method(preset):
         (["--vocab_sise", "3"], "unknown option --vocab_sise; did you mean --vocab_size"),
         (["--vocab_size", "many"], "invalid int value: 'many'"),
         (["--itl_init", "zero"], "invalid choice: 'zero'"),
-        (["--preset", "xpt2020"], "unknown preset 'xpt2020'"),
         (["missing.yaml"], "missing.yaml: no such recipe"),
         (["broken.yaml"], "broken.yaml: not readable as YAML"),
         (["list.yaml"], "list.yaml: a recipe is a list of `name: value`"),
         (["typo.yaml"], "typo.yaml: unknown option 'corpsu'; did you mean 'corpus'"),
         (["--phases", "[1]"], "phases: give a list of phases"),
-        (["--phases", "[{}]", "--phase1_steps", "3"], "--phase1_steps has no effect beside `phases:`"),
+        (["--phases", "[{}]", "--phase1_steps", "3"], "--phase1_steps has no effect: in `phases:` no phase1"),
         (["--seed", "1", "fine.yaml"], "fine.yaml stands behind the options; name recipes first"),
         (
             ["--hub_token", "hf_secret"],
@@ -124,7 +110,7 @@ def test_how_many_processes_share_a_step_is_a_setting():
 
 def test_nothing_to_train_is_an_error():
     with pytest.raises(XPTError, match="nothing to train"):
-        read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases(False)
+        read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases()
 
 
 def test_help_explains_every_option_of_ours():

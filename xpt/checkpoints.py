@@ -135,7 +135,7 @@ class Checkpoints:
 
     def size(self, phase: str, step: int) -> int:
         """Bytes of a checkpoint that stands."""
-        return sum(file.stat().st_size for file in self.path(phase, step).iterdir())
+        return sum(file.stat().st_size for file in self.path(phase, step).rglob("*") if file.is_file())
 
     def require_space(self, checkpoint_bytes: int, checkpoints: int, others: int = 0) -> None:
         """Raise `XPTError` unless the disk has room for so many checkpoints more and `others` bytes."""

@@ -65,14 +65,17 @@ def _remove_stale(folder: Path) -> None:
 
 @contextmanager
 def replace_files(folder: Path) -> Iterator[Path]:
-    """Yield a staging folder; on leaving without an error its files replace those of `folder`, one by one."""
+    """Yield a staging folder; on leaving without an error what it holds replaces the same of `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".files{STAGING}", dir=folder))
     try:
         yield staging
-        for file in staging.iterdir():
-            fsync_path(file)
-            os.replace(file, folder / file.name)
+        for path in list(staging.rglob("*")):
+            fsync_path(path)
+        for path in staging.iterdir():
+            if path.is_dir():
+                remove_folder(folder / path.name)
+            os.replace(path, folder / path.name)
         fsync_path(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

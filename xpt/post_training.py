@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
 from xpt.corpus import format_corpus_report
@@ -67,8 +68,9 @@ class PostTraining:
         self.recipe, self.run, self.model, self.report, self.stop = recipe, run, model, report, stop
         model.config.sparse_prediction = True
         self.text, self.phases = text, phases
-        for phase in phases:
-            set_trainable(model, phase.train)  # an unknown group is found before anything is written
+        for phase in phases:  # what the model lacks is found before anything is written
+            self._prepare(phase)
+            remove_adapters(model)
         arguments, training = recipe.phases, recipe.training
         train = text.examples["train"]
         self.stream = RowStream(train.lengths, arguments.max_seq_length, arguments.packing, training.seed)
@@ -108,7 +110,7 @@ class PostTraining:
         phase = self.phases[index]
         if self._is_passed(index):
             return
-        trained = set_trainable(self.model, phase.train)
+        trained = self._prepare(phase)
         first_row = sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step
         progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step)
         arguments = self.recipe.phases
@@ -138,21 +140,30 @@ class PostTraining:
                 self.stop,
                 [progress],
             )
+        if phase.lora and phase.lora.merge:
+            merge_adapters(self.model)
         if phase.name in self.run.progress():
             return
         scored = self._evaluate("validation", f"Evaluating {phase.name}")
         rows = range(first_row, first_row + phase.steps * self.rows_per_step)
-        trainable = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         result = {
             **phase.to_dict(),
             "tokens": self.stream.tokens(rows.start, rows.stop),
             "tokens_per_second": progress.tokens_per_second,
             "trained_tensors": len(trained),
-            "trainable_parameters": trainable,
+            "trainable_parameters": sum(trained.values()),
             **_metrics(scored),
         }
         self.run.record(phase.name, result)
         self._say(phase.name, scored)
+
+    def _prepare(self, phase: Phase) -> dict[str, int]:
+        """Give the model the phase's adapters, let its groups learn; names and sizes of what is trained."""
+        if phase.lora:
+            # Seeded by the phase's name too, so that a second one does not start where the first did.
+            attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
+        trained = set(set_trainable(self.model, phase.train))
+        return {name: tensor.numel() for name, tensor in self.model.named_parameters() if name in trained}
 
     def _is_passed(self, index: int) -> bool:
         """Whether a phase is measured and a later one has a checkpoint that verifies."""
@@ -241,6 +252,7 @@ class PostTraining:
             "transplant": self.report,
             **describe_text(self.recipe, self.text),
             "parameters": group_sizes(self.model),
+            "adapter": ADAPTER_FOLDER if has_adapters(self.model) else None,
             "before": {key: value for key, value in before.items() if key != "fills"},
             "phases": [progress[phase.name] for phase in self.phases],
             "unigram_loss": scored.unigram_loss,

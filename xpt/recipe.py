@@ -4,6 +4,7 @@ Reasons for defaults stand in each field's help: "P21" is Lee et al. 2021, "RE22
 extraction report of 2022; "measured" means the repository holds the result.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from transformers import TrainingArguments
 from xpt.corpus import CorpusSettings
 from xpt.embeddings import EMBEDDING_INITS
 from xpt.errors import XPTError
-from xpt.phases import NEW_GROUPS, Phase
+from xpt.phases import Parts, Phase, read_phase
 from xpt.precision import resolve_bf16
 
 
@@ -158,9 +159,6 @@ class TokenizerArguments:
 class PhaseArguments:
     """The phases of post-training."""
 
-    preset: Literal["xpt2021", "xpt2022_re"] | None = option(
-        None, "A published reading of the method as defaults; the recipe and flags override it."
-    )
     phase1_steps: int = option(
         30_000, "Steps with the English layers frozen. RE22: 60K in all; split not published."
     )
@@ -173,8 +171,13 @@ class PhaseArguments:
     phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2.")
     phases: str | None = option(
         None,
-        "Any other list of phases, in a recipe as YAML: name, train (groups), steps, learning_rate, "
-        "warmup_steps, lr_scheduler_type, mlm_probability. Replaces the two.",
+        "Another list of phases, in a recipe as YAML; see configs/methods. A phase has name, train, steps, "
+        "learning_rate, warmup_steps, lr_scheduler_type, mlm_probability, lora (r, lora_alpha, lora_dropout, "
+        "target_modules, merge) and unfreeze (top_down, bottom_up: one encoder layer more at a time). It "
+        "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
+        "encoder (.0, ..., .top2, .bottom2), lm_head_transform, lm_head_bias; new, all, lora. What phases "
+        "named phase1 and phase2 leave open is given by the flags above. Default: phase1 trains new, phase2 "
+        "all.",
     )
     frozen_dropout: bool = option(True, "Dropout stays on in frozen layers (not published; stock behavior).")
     max_seq_length: int = option(128, "Tokens of a row, `<s>` and `</s>` included; longer sentences are cut.")
@@ -209,37 +212,13 @@ class XPTTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The reading of P21 that method notes and bilingual quotes agree on; batch, rate and steps from RE22.
-    "xpt2021": {
-        "itl_init": "auto",
-        "embedding_init": "random",
-        "output_bias_init": "zero",
-        "lm_head_init": "auto",
-        "frozen_dropout": True,
-        "packing": False,
-        "per_device_train_batch_size": 256,
-        "learning_rate": 1e-4,
-        "phase1_steps": 30_000,
-        "phase2_steps": 30_000,
-    },
-    # RE22 says that the output layer starts at random and learns in phase 1.
-    "xpt2022_re": {
-        "itl_init": "auto",
-        "embedding_init": "random",
-        "output_bias_init": "zero",
-        "lm_head_init": "random",
-        "frozen_dropout": True,
-        "packing": False,
-        "train_sentences": 4_000_000,
-        "validation_sentences": 100_000,
-        "test_sentences": 88_000,
-        "per_device_train_batch_size": 256,
-        "learning_rate": 1e-4,
-        "phase1_steps": 30_000,
-        "phase2_steps": 30_000,
-    },
-}
+# The method; what each leaves open is given by the flags of its name.
+TWO_PHASES: tuple[dict[str, Any], ...] = (
+    {"name": "phase1", "train": "new"},
+    {"name": "phase2", "train": "all"},
+)
+FLAG_PHASES = ("phase1", "phase2")
+FLAG_ENTRIES = ("steps", "learning_rate", "mlm_probability")
 
 
 @dataclass(frozen=True)
@@ -253,39 +232,57 @@ class Recipe:
     training: XPTTrainingArguments
     phase_list: list[dict[str, Any]] | None = None
 
-    def planned_phases(self, lm_head_transform_is_new: bool, has_itls: bool = True) -> list[Phase]:
-        """The phases in order. Raises `XPTError` for one that cannot train.
+    def planned_phases(self, report: dict[str, Any] | None = None) -> list[Phase]:
+        """The phases in order, for the model of a transplant's `report`; without, as far as they can be read.
 
-        The LM-head transform learns in phase 1 where it is new, and stays frozen where it was copied.
+        The LM-head transform learns in phase 1 where it is new, and stays frozen where it was copied. Raises
+        `XPTError` for a phase that cannot train.
         """
-        arguments, training = self.phases, self.training
-        scheduler = getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)
-        shared: dict[str, Any] = {"warmup_steps": training.warmup_steps, "lr_scheduler_type": scheduler}
-        if self.phase_list is not None:
-            defaults = {**shared, "learning_rate": training.learning_rate}
-            planned = [Phase.from_dict(values, defaults) for values in self.phase_list]
-            names = [phase.name for phase in planned]
-            if not planned or len(set(names)) < len(names):
-                raise XPTError(f"phases: give each of at least one phase a name of its own; found {names}")
-            return planned
-        new: tuple[str, ...] = NEW_GROUPS
-        if lm_head_transform_is_new:
-            new = (*new, "lm_head_transform")
-        if not has_itls:
-            new = tuple(group for group in new if group != "itl")
-        planned = []
-        for name, train in (("phase1", new), ("phase2", ("all",))):
-            steps, rate, probability = (
-                getattr(arguments, f"{name}_{what}") for what in ("steps", "learning_rate", "mlm_probability")
-            )
-            if steps:
-                rate = training.learning_rate if rate is None else rate
-                planned.append(Phase(name, train, steps, rate, mlm_probability=probability, **shared))
-        for phase in planned:
-            phase.check()
+        parts = Parts() if report is None else Parts.of_report(report)
+        planned: list[Phase] = []
+        for values in TWO_PHASES if self.phase_list is None else self.phase_list:
+            defaults = self._phase_defaults(values.get("name"))
+            if "steps" in values or defaults.get("steps") != 0:
+                planned += read_phase(values, defaults, parts)
+        names = [phase.name for phase in planned]
         if not planned:
-            raise XPTError("nothing to train: both --phase1_steps and --phase2_steps are 0")
+            raise XPTError("nothing to train: there is no phase of at least one step")
+        if len(set(names)) < len(names):
+            raise XPTError(f"phases: give each phase a name of its own; found {', '.join(names)}")
+        for phase in planned[:-1]:
+            if phase.lora and not phase.lora.merge:
+                raise XPTError(
+                    f"phase {phase.name!r} keeps its adapters (merge: false), so that no phase can follow; "
+                    "merge them, or let it be the last one"
+                )
         return planned
+
+    def _phase_defaults(self, name: Any) -> dict[str, Any]:
+        """What a phase of this name takes from flags where it says nothing itself."""
+        training = self.training
+        scheduler = getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)
+        defaults = {
+            "learning_rate": training.learning_rate,
+            "warmup_steps": training.warmup_steps,
+            "lr_scheduler_type": scheduler,
+        }
+        if name in FLAG_PHASES:
+            flags = {entry: getattr(self.phases, f"{name}_{entry}") for entry in FLAG_ENTRIES}
+            defaults |= {entry: value for entry, value in flags.items() if value is not None}
+        return defaults
+
+    def idle_flags(self, given: Iterable[str]) -> list[str]:
+        """Flags among `given` that no phase takes, because `phases:` says it itself or lacks the phase."""
+        if self.phase_list is None:
+            return []
+        taken = {
+            f"{values.get('name')}_{entry}"
+            for values in self.phase_list
+            for entry in FLAG_ENTRIES
+            if entry not in values
+        }
+        flags = {f"{name}_{entry}" for name in FLAG_PHASES for entry in FLAG_ENTRIES}
+        return sorted(flags.intersection(given) - taken)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by name, in plain JSON types, secrets left out."""
