@@ -21,11 +21,12 @@ from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
-from xpt.post_training import PostTraining, load_initial, summarize
+from xpt.post_training import PostTraining, load_initial
 from xpt.preparation import check_source, prepare_model, prepare_text
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
+from xpt.summary import summarize
 
 
 def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:

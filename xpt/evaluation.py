@@ -104,7 +104,7 @@ def _batches(examples: Examples, description: str) -> Iterator[tuple[list[int], 
     collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
     order = np.argsort(examples.lengths, kind="stable").tolist()
     rows: list[int] = []
-    with tqdm(total=len(order), desc=description, unit=" sentences", leave=False) as bar:
+    with tqdm(total=len(order), desc=description, unit=" sentences", leave=False, disable=None) as bar:
         for position, index in enumerate(order):
             rows.append(index)
             longest_next = examples.lengths[order[min(position + 1, len(order) - 1)]]

@@ -122,7 +122,7 @@ def _read_all(settings: CorpusSettings, sources: list[Source], progress: bool) -
         unit="B",
         unit_scale=True,
         unit_divisor=1024,
-        disable=not progress,
+        disable=None if progress else True,
     )
     with bar:
         for source in sources:
