@@ -49,8 +49,8 @@ def help_text(
     for title, names in groups.items():
         options = [_option(actions[name]) for name in names if name not in hidden]
         parts.append("\n".join([f"{title}:", *options]))
-    names = ", ".join(f"--{name}" for name in others if name not in hidden)
-    parts.append(f"{OTHERS_TITLE}:\n{wrap(OTHERS_NOTE, '  ')}\n{wrap(names, '  ')}")
+    rest = ", ".join(f"--{name}" for name in others if name not in hidden)
+    parts.append(f"{OTHERS_TITLE}:\n{wrap(OTHERS_NOTE, '  ')}\n{wrap(rest, '  ')}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -111,24 +111,12 @@ class PostTraining:
         if self._is_passed(index):
             return
         trained = set_trainable(self.model, phase.train)
-        first_row = sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step
+        data = self.phase_data(index)
+        first_row = data.first_row
         later_steps = sum(later.steps for later in self.phases[index + 1 :])
         progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step, later_steps)
-        arguments = self.recipe.phases
-        data = PhaseData(
-            self.stream,
-            first_row,
-            MLMCollator(
-                self.text.examples["train"],
-                phase.mlm_probability,
-                self.recipe.training.seed,
-                arguments.packing,
-            ),
-            self.text.tokenizer,
-            self.text.examples["validation"],
-        )
         with (
-            nullcontext() if arguments.frozen_dropout else frozen_dropout_off(self.model),
+            nullcontext() if self.recipe.phases.frozen_dropout else frozen_dropout_off(self.model),
             self._timed(phase.name),
             closing(progress),
         ):
@@ -156,6 +144,21 @@ class PostTraining:
         }
         self.run.record(phase.name, result)
         self._say(phase.name, scored)
+
+    def phase_data(self, index: int) -> PhaseData:
+        """What a phase reads: its rows begin where those of the phase before end."""
+        return PhaseData(
+            self.stream,
+            sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
+            MLMCollator(
+                self.text.examples["train"],
+                self.phases[index].mlm_probability,
+                self.recipe.training.seed,
+                self.recipe.phases.packing,
+            ),
+            self.text.tokenizer,
+            self.text.examples["validation"],
+        )
 
     def _is_passed(self, index: int) -> bool:
         """Whether a phase is measured and a later one has a checkpoint that verifies."""

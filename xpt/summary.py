@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from xpt.card import LANGUAGE_NAMES
@@ -26,14 +27,14 @@ def announcement(
 ) -> str:
     """What is about to be trained, on what, in which precision, and how to stop it."""
     training = recipe.training
-    lines = [_line("text", describe_splits(text)), format_report(report)]
+    lines = [line("text", describe_splits(text)), indent(format_report(report), "  ")]
     for phase in phases:
         tokens = short_count(phase.steps * rows_per_step * recipe.phases.max_seq_length)
         trained = ", ".join(phase.train)
-        lines.append(_line(phase.name, f"{phase.steps:,} steps, up to {tokens} tokens; trains {trained}"))
-    lines.append(_line("precision", f"{precision(training)} on {training.device}"))
+        lines.append(line(phase.name, f"{phase.steps:,} steps, up to {tokens} tokens; trains {trained}"))
+    lines.append(line("precision", f"{precision(training)} on {training.device}"))
     lines.append(
-        _line(
+        line(
             "folder",
             f"{shown_path(Path(str(training.output_dir)))}, a checkpoint every {training.save_steps:g} "
             "steps; Ctrl-C saves one and stops, the same command goes on",
@@ -52,7 +53,7 @@ def stage_line(stage: str, scored: MLMEvaluation) -> str:
     """The validation loss after a stage, beside its baselines."""
     unigram, shuffled = (known(short_number, x) for x in (scored.unigram_loss, scored.shuffled_context_loss))
     losses = f"validation loss {short_number(scored.loss)}, word frequencies {unigram}"
-    return _line(stage, f"{losses}, another sentence's context {shuffled}")
+    return line(stage, f"{losses}, another sentence's context {shuffled}")
 
 
 def verdict(loss: float, unigram: float, shuffled: float) -> str:
@@ -84,12 +85,12 @@ def summarize(run: Run) -> str:
         wrap(
             f"{results['source']['name']} -> {language}: {verdict(test['loss'], unigram, shuffled)}", "  ", ""
         ),
-        _line("text", _text(results)),
-        _line("test loss", f"{reached}, perplexity {short_number(test['perplexity'])}"),
-        _line("", f"word frequencies {_beside(unigram, test['loss'])}"),
-        _line("", f"another sentence's context {_beside(shuffled, test['loss'])}"),
-        *(_line(phase["name"], _phase(phase)) for phase in results["phases"]),
-        _line("took", _cost(results)),
+        line("text", _text(results)),
+        line("test loss", f"{reached}, perplexity {short_number(test['perplexity'])}"),
+        line("", f"word frequencies {_beside(unigram, test['loss'])}"),
+        line("", f"another sentence's context {_beside(shuffled, test['loss'])}"),
+        *(line(phase["name"], _phase(phase)) for phase in results["phases"]),
+        line("took", _cost(results)),
         *usage(run.folder),
     ]
     if results["fills"]:
@@ -101,20 +102,21 @@ def usage(folder: Path) -> list[str]:
     """Where the model is, and the two lines that load it."""
     path = shown_path(folder)
     return [
-        _line("model", path),
+        line("model", path),
         f'  tokenizer = AutoTokenizer.from_pretrained("{path}")',
         f'  model = AutoModelForMaskedLM.from_pretrained("{path}", trust_remote_code=True)',
     ]
+
+
+def line(label: str, text: str) -> str:
+    """`text` beside its label, or under the text above where that is empty; wrapped."""
+    return wrap(text, " " * (LABEL + 2), f"  {pad(label, LABEL)}" if label else None)
 
 
 def shown_path(path: Path) -> str:
     """A path as one would type it here: nothing of the machine where it is inside the working folder."""
     absolute = Path(os.path.abspath(path))
     return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
-
-
-def _line(label: str, text: str) -> str:
-    return wrap(text, " " * (LABEL + 2), f"  {pad(label, LABEL)}" if label else None)
 
 
 def _text(results: dict[str, Any]) -> str:
