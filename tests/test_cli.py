@@ -1,5 +1,6 @@
 """Command line and recipes: what wins, and what is said of a mistake."""
 
+import json
 import re
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -129,6 +130,16 @@ def test_bf16_is_used_where_the_hardware_has_it_and_refused_where_not(monkeypatc
 
 def test_how_many_processes_share_a_step_is_a_setting():
     assert read_recipe([]).settings()["world_size"] == 1 and "n_gpu" in read_recipe([]).settings()
+
+
+@pytest.mark.parametrize("names", [[], ["a", "b", "a"]])
+def test_phases_need_names_of_their_own(names):
+    phases = [{"name": name, "train": "all", "steps": 1} for name in names]
+    recipe = read_recipe(["--phases", json.dumps(phases)])
+    with pytest.raises(
+        XPTError, match=rf"at least one phase a name of its own; found {re.escape(str(names))}"
+    ):
+        recipe.planned_phases(False)
 
 
 def test_nothing_to_train_is_an_error():

@@ -86,7 +86,7 @@ def test_its_numbers_are_those_of_the_run(options, tmp_path, monkeypatch, capsys
         kib = [round(4 * count / 1024) for count in (parameters, trained)]
         assert numbers("memory: weights N KiB, gradients N KiB", told) == kib
         (optimizer,) = numbers("optimizer N KiB", told)
-        assert 0 <= optimizer - 8 * trained / 1024 < 1  # two moments, and a counter for each tensor
+        assert abs(optimizer - 8 * trained / 1024) <= 1  # two moments, and a counter for each tensor
         groups = [numbers(rf"{group} N", told)[0] for group in ("word_embeddings", "itl")]
         assert groups == [results["parameters"][group] for group in ("word_embeddings", "itl")]
     end = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
