@@ -20,7 +20,7 @@ from accelerate.utils import wait_for_everyone
 from transformers.utils.logging import disable_progress_bar
 
 from xpt.cli import read_recipe
-from xpt.dry_run import check_dry_run, dry_run
+from xpt.dry_run import check_dry_run, dry_run, nothing_to_do
 from xpt.environment import describe_command
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
@@ -45,7 +45,9 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
         run.check_settings(recipe.settings())
         if run.finished:
             run.tidy()
-            return summarize(run) if writes or dry else ""
+            if dry:
+                return nothing_to_do(run)
+            return summarize(run) if writes else ""
 
         recipe.planned_phases(
             lm_head_transform_is_new=False

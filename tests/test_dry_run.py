@@ -95,7 +95,8 @@ def test_its_numbers_are_those_of_the_run(options, tmp_path, monkeypatch, capsys
 
 
 def test_it_says_what_is_done_and_touches_nothing(options, tmp_path, monkeypatch, capsys):
-    flags, folder = options("roberta"), tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    flags, folder = options("roberta"), Path("run")
     step_end = PhaseProgress.on_step_end
 
     def interrupt(self, args, state, control, **kwargs):
@@ -115,7 +116,8 @@ def test_it_says_what_is_done_and_touches_nothing(options, tmp_path, monkeypatch
 
     run_all(flags, folder)
     before = state_of(folder)
-    assert "test loss" in dry(flags, folder, capsys)
+    text = dry(flags, folder, capsys)
+    assert "dry run: run is finished, a start prints this and changes nothing" in text and "test loss" in text
     assert state_of(folder) == before
 
 

@@ -23,8 +23,9 @@ from xpt.precision import precision
 from xpt.preparation import cache_folder
 from xpt.probe import StepCost, probe_evaluation, probe_phase
 from xpt.recipe import Recipe
+from xpt.run import Run
 from xpt.source import format_report
-from xpt.summary import describe_splits, line, shown_path
+from xpt.summary import describe_splits, line, shown_path, summarize
 from xpt.training_state import SMALL_FILES_BYTES, estimated_bytes
 
 
@@ -66,6 +67,12 @@ def dry_run(training: PostTraining) -> str:
     for plan in plans:
         parts += _describe(plan, training.rows_per_step, parameters)
     return "\n".join([*parts, *_evaluation_and_time(training, plans), *_room(training, plans)])
+
+
+def nothing_to_do(run: Run) -> str:
+    """The answer where the run is finished."""
+    head = f"dry run: {shown_path(run.folder)} is finished, a start prints this and changes nothing"
+    return f"{wrap(head, '  ', '')}\n{summarize(run)}"
 
 
 def _plan(training: PostTraining, index: int) -> PhasePlan:
