@@ -14,7 +14,7 @@ from tiny_runs import run as run_all
 
 from train_xpt import main
 from xpt.checkpoints import Checkpoints
-from xpt.dry_run import PhasePlan, check_dry_run, disk_bytes
+from xpt.dry_run import PhasePlan, _times, check_dry_run, disk_bytes
 from xpt.errors import XPTError
 from xpt.phases import Phase
 from xpt.probe import MEASURED_STEPS, WARM_UP_STEPS, StepCost, _StepTimer
@@ -160,6 +160,13 @@ def test_warm_up_steps_are_not_measured_and_slow_steps_fewer(monkeypatch, slow, 
         timer.on_step_end(arguments, None, control)
         steps += 1
     assert timer.seconds == [slow] * expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "times"), [(10, 3, 3), (10, 500, 0), (10, 0.25, 3), (8, 0.25, 4), (10, None, 0)]
+)
+def test_what_is_due_every_so_many_steps_or_each_share_of_them(steps, every, times):
+    assert _times(steps, every) == times
 
 
 def plan(size: int, saves: int) -> PhasePlan:

@@ -48,7 +48,7 @@ class PhasePlan:
     epochs: float
     trained: dict[str, int]  # parameters by group
     checkpoint_bytes: int
-    saves: int
+    saves: int  # before the one that ends it
     evaluations: int  # while it trains
     cost: StepCost | None  # None where it is finished
 
@@ -61,7 +61,9 @@ class PhasePlan:
 def dry_run(training: PostTraining) -> str:
     """Measure, and say what would happen; the model's weights are used up. Writes nothing."""
     training.model.to(training.recipe.training.device)
-    plans = [_plan(training, index) for index in range(len(training.phases))]
+    stream = training.stream
+    epoch = plan_epoch(stream.lengths, stream.capacity, stream.packing, stream.seed, 0)
+    plans = [_plan(training, index, len(epoch)) for index in range(len(training.phases))]
     parameters = sum(tensor.numel() for tensor in training.model.parameters())
     parts = [*_head(training), indent(format_report(training.report), "  ")]
     for plan in plans:
@@ -75,10 +77,9 @@ def nothing_to_do(run: Run) -> str:
     return f"{wrap(head, '  ', '')}\n{summarize(run)}"
 
 
-def _plan(training: PostTraining, index: int) -> PhasePlan:
+def _plan(training: PostTraining, index: int, rows_in_epoch: int) -> PhasePlan:
     phase, run, arguments = training.phases[index], training.run, training.recipe.training
-    stream, rows = training.stream, training.phases[index].steps * training.rows_per_step
-    epoch = len(plan_epoch(stream.lengths, stream.capacity, stream.packing, stream.seed, 0))
+    epochs = phase.steps * training.rows_per_step / rows_in_epoch
     done = run.checkpoints.newest(phase.name) or 0
     set_trainable(training.model, phase.train)
     during = arguments.eval_strategy != IntervalStrategy.NO
@@ -86,8 +87,8 @@ def _plan(training: PostTraining, index: int) -> PhasePlan:
     return PhasePlan(
         phase=phase,
         steps_done=done,
-        tokens=round(rows / epoch * int(stream.lengths.sum())),
-        epochs=rows / epoch,
+        tokens=round(epochs * int(training.stream.lengths.sum())),
+        epochs=epochs,
         trained=_trained(training.model),
         checkpoint_bytes=estimated_bytes(training.model),
         saves=_times(phase.steps, arguments.save_steps),
@@ -107,7 +108,7 @@ def _trained(model: nn.Module) -> dict[str, int]:
 
 def _times(steps: int, every: float | None) -> int:
     """How often something happens that is due every so many steps, or below 1 at each such share of them."""
-    return max(1, steps // math.ceil(every if every >= 1 else every * steps)) if every else 0
+    return steps // math.ceil(every if every >= 1 else every * steps) if every else 0
 
 
 def disk_bytes(plans: Sequence[PhasePlan], weights: int, limit: int | None) -> tuple[int, int]:
