@@ -1,9 +1,23 @@
 """Command line and recipes: what wins, and what is said of a mistake."""
 
-import pytest
+import json
+import re
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
-from xpt.cli import make_parser, read_recipe
+import pytest
+from transformers import TrainingArguments
+
+from xpt.cli import REFUSED, RecipeParser, make_parser, read_recipe
 from xpt.errors import XPTError
+from xpt.help import help_text
+from xpt.recipe import (
+    CorpusArguments,
+    PhaseArguments,
+    SourceArguments,
+    TokenizerArguments,
+    XPTTrainingArguments,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -108,13 +122,69 @@ def test_how_many_processes_share_a_step_is_a_setting():
     assert read_recipe([]).settings()["world_size"] == 1 and "n_gpu" in read_recipe([]).settings()
 
 
+@pytest.mark.parametrize("names", [[], ["a", "b", "a"]])
+def test_phases_need_names_of_their_own(names):
+    phases = [{"name": name, "train": "all", "steps": 1} for name in names]
+    recipe = read_recipe(["--phases", json.dumps(phases)])
+    with pytest.raises(
+        XPTError, match=rf"at least one phase a name of its own; found {re.escape(str(names))}"
+    ):
+        recipe.planned_phases(False)
+
+
 def test_nothing_to_train_is_an_error():
     with pytest.raises(XPTError, match="nothing to train"):
         read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases()
 
 
-def test_help_explains_every_option_of_ours():
-    text = make_parser().format_help()
-    assert "--embedding_init" in text and "P21" in text
-    ours = [action for action in make_parser()._actions if action.dest in vars(read_recipe([]).phases)]
-    assert all(action.help for action in ours)
+OPTION = re.compile(r"^  --(\w+) .+\n((?: {8}.*\n)+)", re.MULTILINE)
+OURS = (SourceArguments, CorpusArguments, TokenizerArguments, PhaseArguments, XPTTrainingArguments)
+STOCK = {entry.name for entry in fields(TrainingArguments) if entry.init}
+
+
+def test_help_explains_every_option_of_ours_once_with_its_default():
+    explained = OPTION.findall(make_parser().format_help())
+    declared = [name for kind in OURS for name in vars(kind).get("__annotations__", {})]
+    declared += [entry.name for entry in fields(XPTTrainingArguments) if entry.name not in STOCK]
+    assert {"dry_run", "packing", "corpus", "learning_rate", "cache_dir"} <= set(declared)
+    assert set(declared) <= {name for name, _ in explained}
+    assert len({name for name, _ in explained}) == len(explained)
+    for name, text in explained:
+        reasons, default, value = " ".join(text.split()).partition("Default: ")
+        assert default and value and len(reasons.split()) > 2, name
+
+
+def test_help_names_every_option_there_is_but_the_refused():
+    named = set(re.findall(r"^  --(\w+)", make_parser().format_help(), re.MULTILINE))
+    named |= set(re.findall(r"(?<= )--(\w+)(?=,|$)", make_parser().format_help(), re.MULTILINE))
+    known = {entry.name for kind in OURS for entry in fields(kind) if entry.init}
+    assert known - named == set(REFUSED) & known and not named & set(REFUSED)
+
+
+def test_help_fits_the_screen_and_comes_in_groups(capsys):
+    with pytest.raises(SystemExit) as end:
+        read_recipe(["--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0 and max(map(len, text.splitlines())) <= 100
+    titles = [line.split()[0].rstrip(":") for line in text.splitlines() if re.match(r"[A-Z].*:$", line)]
+    assert titles == ["Source", "Text", "Tokenizer", "Phases", "Run", "Training", "Others,"]
+
+
+def test_an_option_of_a_new_dataclass_needs_no_list(monkeypatch):
+    @dataclass
+    class NewArguments:
+        """Something new."""
+
+        share: float | None = field(default=None, metadata={"help": "A share of 10 %%."})
+        shape: Literal["round", "square"] = field(default="round", metadata={"help": "A shape."})
+
+    @dataclass
+    class MoreArguments(NewArguments):
+        """Something more."""
+
+        shape: Literal["round", "square"] = field(default="square", metadata={"help": "Square is better."})
+
+    text = help_text(RecipeParser(MoreArguments), [MoreArguments], hidden=())
+    assert "Something new:\n  --share NUMBER\n        A share of 10 %. Default: none.\n" in text
+    assert "Something more:\n  --shape round|square\n        Square is better. Default: square.\n" in text
+    assert "A shape." not in text

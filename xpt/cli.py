@@ -14,6 +14,7 @@ from transformers import HfArgumentParser
 from transformers.integrations import get_reporting_integration_callbacks
 
 from xpt.errors import XPTError
+from xpt.help import help_text
 from xpt.recipe import (
     CorpusArguments,
     PhaseArguments,
@@ -48,6 +49,9 @@ class RecipeParser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise XPTError(f"{message} (see --help)")
 
+    def format_help(self) -> str:
+        return help_text(self, self.dataclass_types, hidden=REFUSED)
+
     def unknown(self, token: str) -> XPTError:
         """What to say of an option that does not exist."""
         flag = token.split("=")[0]
@@ -60,8 +64,6 @@ def make_parser() -> RecipeParser:
     parser = RecipeParser(
         (SourceArguments, CorpusArguments, TokenizerArguments, PhaseArguments, XPTTrainingArguments),
         prog="train_xpt.py",
-        description="Cross-lingual Post-Training: an English encoder and text in another language become an "
-        "encoder of that language.",
         allow_abbrev=False,
     )
     parser.add_argument(

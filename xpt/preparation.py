@@ -63,7 +63,7 @@ class PreparedText:
 
 def cache_folder(recipe: Recipe) -> Path:
     """Where prepared text is kept: `--cache_dir`, else $XPT_CACHE, else ~/.cache/xpt."""
-    chosen = recipe.phases.cache_dir or os.environ.get("XPT_CACHE")
+    chosen = recipe.training.cache_dir or os.environ.get("XPT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xpt"
 
 

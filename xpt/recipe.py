@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
-from transformers import TrainingArguments
+from transformers import IntervalStrategy, SchedulerType, TrainingArguments
 
 from xpt.corpus import CorpusSettings
 from xpt.embeddings import EMBEDDING_INITS
@@ -25,14 +25,16 @@ def option(default: Any, help: str, **metadata: Any) -> Any:
 
 @dataclass
 class SourceArguments:
-    """The English encoder and what is built around it."""
+    """Source: the English encoder, and what is built around it."""
 
     source_model_name_or_path: str | None = option(
         None,
         "English encoder, Hub id or folder (the README lists families; P21: RoBERTa), or an XPT checkpoint, "
-        "which is trained further.",
+        "which is trained further. Default: none, it must be given.",
     )
-    source_revision: str | None = option(None, "Branch, tag or commit of the source on the Hub.")
+    source_revision: str | None = option(
+        None, "Branch, tag or commit of the source on the Hub. Default: its newest."
+    )
     source_num_layers: int | None = option(
         None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
     )
@@ -74,7 +76,7 @@ class SourceArguments:
 
 @dataclass
 class CorpusArguments:
-    """The target-language text."""
+    """Text in the target language."""
 
     corpus: list[str] | None = option(
         None, "Files, folders, globs, or a Hub data set `org/name`, `org/name:config@revision`."
@@ -120,10 +122,12 @@ class CorpusArguments:
         0, "Seed of the split; its own, so that runs with another --seed share the test set."
     )
     train_sentences: int | None = option(
-        None, "Keep this many training sentences (nested: 40K in 400K in 4M)."
+        None, "Keep this many training sentences (nested: 40K in 400K in 4M). Default: all."
     )
-    validation_sentences: int | None = option(None, "Keep this many validation sentences (RE22: 100,000).")
-    test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000).")
+    validation_sentences: int | None = option(
+        None, "Keep this many validation sentences (RE22: 100,000). Default: all."
+    )
+    test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000). Default: all.")
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:
@@ -139,36 +143,36 @@ class CorpusArguments:
 
 @dataclass
 class TokenizerArguments:
-    """The target-language vocabulary."""
+    """Tokenizer: the vocabulary of the target language."""
 
     tokenizer_name_or_path: str | None = option(
-        None, "A ready tokenizer, Hub id or folder. Absent: train one."
+        None, "A ready tokenizer, Hub id or folder. Default: one is trained on the training sentences."
     )
     vocab_size: int = option(
-        32_000, "Pieces of a trained tokenizer, special ones included (P21: not published)."
+        32_000, "Pieces of a trained tokenizer, special ones included. As in KLUE-BERT; P21 does not say."
     )
     tokenizer_model_type: Literal["unigram", "bpe"] = option(
-        "unigram", "SentencePiece model of a trained one."
+        "unigram", "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
     )
     tokenizer_sentences: int | None = option(
-        1_000_000, "Training sentences that a trained one is made from, a seeded sample."
+        1_000_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
     )
 
 
 @dataclass
 class PhaseArguments:
-    """The phases of post-training."""
+    """Phases of post-training, and the rows they read."""
 
     phase1_steps: int = option(
         30_000, "Steps with the English layers frozen. RE22: 60K in all; split not published."
     )
-    phase2_steps: int = option(30_000, "Steps with everything trained.")
-    phase1_learning_rate: float | None = option(None, "Default: --learning_rate.")
-    phase2_learning_rate: float | None = option(None, "Default: --learning_rate.")
+    phase2_steps: int = option(30_000, "Steps with everything trained: the other half.")
+    phase1_learning_rate: float | None = option(None, "Peak rate of phase 1. Default: --learning_rate.")
+    phase2_learning_rate: float | None = option(None, "Peak rate of phase 2. Default: --learning_rate.")
     phase1_mlm_probability: float = option(
         0.15, "Share of tokens masked in phase 1 (BERT and RoBERTa: 0.15)."
     )
-    phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2.")
+    phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2 (the same).")
     phases: str | None = option(
         None,
         "Another list of phases, in a recipe as YAML; see configs/methods. A phase has name, train, steps, "
@@ -184,26 +188,87 @@ class PhaseArguments:
     packing: bool = option(
         True, "Several sentences share a row without seeing each other: no padding to compute."
     )
-    cache_dir: str | None = option(None, "Prepared text and ids. Default: $XPT_CACHE or ~/.cache/xpt.")
-    num_fills: int = option(3, "Held-out sentences whose masked word is filled before and after training.")
 
 
 @dataclass
-class XPTTrainingArguments(TrainingArguments):
-    """transformers' training arguments; only the defaults below differ."""
+class RunArguments(TrainingArguments):
+    """Run folder, checkpoints and log."""
 
-    output_dir: str | None = option(None, "The run's folder; started again, the run goes on from here.")
+    output_dir: str | None = option(
+        None,
+        "The run's folder: model, card, checkpoints, results.json. Started again, the run goes on from it. "
+        "Default: output/NAME of the last recipe, or output/xpt.",
+    )
+    dry_run: bool = option(
+        False,
+        "Print what would happen (counts, parameters, memory, disk, time from a few real steps) and write "
+        "nothing but prepared text into the cache.",
+    )
+    cache_dir: str | None = option(
+        None,
+        "Where prepared text and ids are kept, for every run on the same text. Default: $XPT_CACHE, or "
+        "~/.cache/xpt.",
+    )
+    save_steps: float = option(
+        500, "Steps between checkpoints, or below 1 a share of the phase; a killed run loses no more."
+    )
+    save_total_limit: int | None = option(2, "Checkpoints kept in each phase; 2, as one may get damaged.")
+    logging_steps: float = option(
+        50,
+        "Steps between log lines, or below 1 a share of the phase. The line's loss is the mean of these "
+        "steps, so that fewer make it noisier; see log.jsonl and loss.png.",
+    )
+    logging_nan_inf_filter: bool = option(
+        False, "Leave infinite and NaN losses out of the logged mean; off, so that a divergence shows."
+    )
+    report_to: str = option(
+        "none", "Tracker that also gets every log line (tensorboard, wandb, trackio, ...; all, none)."
+    )
+    num_fills: int = option(
+        3, "Held-out sentences whose masked word is filled before and after training, for the reader's eye."
+    )
+
+
+@dataclass
+class XPTTrainingArguments(RunArguments):
+    """Training: transformers' options with the defaults of the method."""
+
+    per_device_train_batch_size: int = option(
+        32, "Rows a device and micro-batch. RE22: 256 in all; 32 suits small devices, see --dry_run."
+    )
+    gradient_accumulation_steps: int = option(
+        1, "Micro-batches a step. 8 of 32 rows are RE22's 256; they change neither order nor masks."
+    )
     learning_rate: float = option(1e-4, "Peak learning rate of both phases (RE22).")
+    lr_scheduler_type: SchedulerType | str = option(
+        "linear", "Course of the rate after the warm-up: down to 0 in each phase (RoBERTa)."
+    )
     warmup_steps: float = option(0.06, "Steps, or below 1 the share of a phase (RoBERTa: 0.06).")
     weight_decay: float = option(0.01, "Weight decay of matrices (RoBERTa).")
     adam_beta2: float = option(0.98, "RoBERTa's value; steadier at large batches.")
-    adam_epsilon: float = option(1e-6, "RoBERTa's value.")
-    per_device_train_batch_size: int = option(32, "Rows a device and micro-batch. RE22: 256 in all.")
-    bf16: bool | None = option(None, "bfloat16 autocast. Default: where the hardware has it.")
-    logging_steps: float = option(50, "Steps between log lines.")
-    save_steps: float = option(500, "Steps between checkpoints.")
-    save_total_limit: int | None = option(2, "Checkpoints kept in each phase.")
-    ddp_timeout: int = option(86_400, "Seconds that processes wait while the first one prepares the text.")
+    adam_epsilon: float = option(1e-6, "RoBERTa's value (stock: 1e-8).")
+    max_grad_norm: float = option(1.0, "Gradients are scaled down to this norm (stock; RoBERTa: 0, off).")
+    seed: int = option(42, "Of new weights, order of rows, masks and dropout (stock).")
+    eval_strategy: IntervalStrategy | str = option(
+        "no", "Validation loss during a phase, too; off, as both ends of each phase are always measured."
+    )
+    eval_steps: float | None = option(
+        None, "Steps between these, or below 1 a share of the phase. Default: --logging_steps."
+    )
+    bf16: bool | None = option(
+        None, "bfloat16 autocast: faster, and less memory. Default: where the hardware has it."
+    )
+    fp16: bool = option(False, "float16 autocast, for GPUs before Ampere; its loss scaling skips steps.")
+    full_determinism: bool = option(
+        False, "Only deterministic GPU kernels, so that a resumed run is bit-equal there; slower."
+    )
+    use_cpu: bool = option(False, "Stay on the CPU where there is an accelerator.")
+    dataloader_num_workers: int = option(
+        0, "Processes that build batches ahead of time. 0 is enough on a CPU; batches are the same."
+    )
+    ddp_timeout: int = option(
+        86_400, "Seconds that processes wait while the first one prepares the text (stock 1800: too few)."
+    )
 
     def __post_init__(self) -> None:
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.

@@ -136,7 +136,7 @@ def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bo
         unit="B",
         unit_scale=True,
         unit_divisor=1024,
-        disable=not progress,
+        disable=None if progress else True,
     )
     with bar:
         for entry, sources in enumerate(inputs):

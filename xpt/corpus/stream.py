@@ -118,7 +118,11 @@ def write_splits(codes: np.ndarray, raw: RawFiles, folder: Path, progress: bool)
     characters = [0 for _ in SPLIT_NAMES]
     files: list[Any] = [open(text_file(folder, name), "wb") for name in SPLIT_NAMES]  # noqa: SIM115
     bar = tqdm(
-        total=len(codes), desc="Writing the splits", unit=" sentences", unit_scale=True, disable=not progress
+        total=len(codes),
+        desc="Writing the splits",
+        unit=" sentences",
+        unit_scale=True,
+        disable=None if progress else True,
     )
     try:
         with bar:
