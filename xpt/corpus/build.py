@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from xpt.corpus.folders import printable
 from xpt.corpus.readers import Document, read_documents
 from xpt.corpus.select import Selection, select
 from xpt.corpus.sentences import DocumentCleaner
@@ -24,7 +25,7 @@ from xpt.errors import XPTError
 from xpt.files import write_folder_atomically
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 3
+BUILD_VERSION = 4
 
 
 def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = True) -> Corpus:
@@ -157,7 +158,7 @@ def _refuse_empty(
 
 def _describe(source: Source) -> dict[str, Any]:
     if isinstance(source, FileSource):
-        return {"file": source.path.name, "bytes": source.size}
+        return {"file": printable(source.path.name), "bytes": source.size}
     return {"dataset": source.dataset, "config": source.config, "revision": source.revision}
 
 

@@ -114,4 +114,5 @@ class CorpusSettings:
 
 def digest_json(value: object) -> str:
     """SHA-256 of a JSON-able value, as hex."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()  # paths may hold any bytes

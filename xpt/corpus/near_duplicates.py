@@ -1,0 +1,187 @@
+"""Near-duplicates: of sentences that share most of their characters' trigrams only the first stays.
+
+MinHash (datasketch) and locality-sensitive hashing find pairs that may be near; the trigrams of both decide.
+Sentences are compared in order of split (training first) and corpus, each with those that stayed, so the result
+is a function of the text alone. In memory stand some 25 bytes a sentence, and more only for those that share a
+band with another; the bands themselves lie on disk.
+"""
+
+import mmap
+import tempfile
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasketch import MinHash
+from tqdm import tqdm
+
+from xpt.corpus.settings import SPLIT_NAMES
+
+_SHINGLE = 3  # characters: one changed character in a sentence of 50 leaves a similarity of 0.88
+_PERMUTATIONS = 128
+_SEED = 1
+_RECALL = 0.99  # of pairs exactly at the threshold; more similar ones are found more surely
+_AT_ONCE = 1 << 12  # sentences
+# Sentences of one template can fill a bucket without being near: comparing each with all takes forever.
+_COMPARED = 100
+_EXAMPLES = 5
+
+
+@dataclass
+class NearDuplicates:
+    """What was dropped, by split: near a sentence of the same split, or of an earlier one; some examples."""
+
+    threshold: float
+    dropped: Counter[str] = field(default_factory=Counter)
+    leaked: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def report(self) -> dict[str, Any]:
+        """For the corpus report, in JSON types."""
+        return {
+            "threshold": self.threshold,
+            "dropped": {name: self.dropped[name] for name in SPLIT_NAMES},
+            "near_an_earlier_split": {name: self.leaked[name] for name in SPLIT_NAMES[1:]},
+            "examples": self.examples,
+        }
+
+
+def similarity(first: frozenset[str], second: frozenset[str]) -> float:
+    """The Jaccard index of two sets of shingles."""
+    shared = len(first & second)
+    return shared / (len(first) + len(second) - shared)
+
+
+def shingles(sentence: str) -> frozenset[str]:
+    """The character trigrams of a sentence; itself, if it is shorter."""
+    return frozenset(sentence[start : start + _SHINGLE] for start in range(max(1, len(sentence) - _SHINGLE + 1)))
+
+
+def drop_near_duplicates(
+    codes: np.ndarray, dropped_code: int, text: Path, lengths: np.ndarray, threshold: float, progress: bool
+) -> NearDuplicates:
+    """Keep one of sentences whose similarity reaches `threshold`, in `codes` (changed in place).
+
+    `codes` (uint8) is each sentence's split, `text` holds a sentence a line, `lengths` (uint32) the bytes of
+    each line with its end. A sentence in several splits stays in the earlier one, so nothing held out is near
+    what is trained on.
+    """
+    found = NearDuplicates(threshold)
+    members = np.flatnonzero(codes != dropped_code)
+    if not len(members):
+        return found
+    with open(text, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
+        ends = np.cumsum(lengths, dtype=np.int64)
+
+        @lru_cache(maxsize=1 << 16)
+        def sentence(index: int) -> str:
+            return lines[ends[index] - int(lengths[index]) : ends[index] - 1].decode("utf-8")
+
+        with tempfile.TemporaryFile(dir=text.parent) as disk:
+            bands = _write_bands(disk, members, sentence, threshold, progress)
+            buckets = _shared_buckets(bands, members)
+        order = np.array(sorted(buckets), dtype=np.int64)
+        order = order[np.lexsort((order, codes[order]))]
+        _compare(order, buckets, codes, dropped_code, sentence, found)
+    return found
+
+
+def band_shape(threshold: float) -> tuple[int, int]:
+    """Bands and rows: as many rows as leave pairs at the threshold found with a probability of _RECALL."""
+    for rows in range(_PERMUTATIONS, 0, -1):
+        bands = _PERMUTATIONS // rows
+        if 1 - (1 - threshold**rows) ** bands >= _RECALL:
+            return bands, rows
+    return _PERMUTATIONS, 1
+
+
+def _write_bands(disk: Any, members: np.ndarray, sentence: Any, threshold: float, progress: bool) -> np.ndarray:
+    """Hash each member's signature by bands into a file, uint64, (bands, members)."""
+    count, rows = band_shape(threshold)
+    bands = np.memmap(disk, np.uint64, "w+", shape=(count, len(members)))
+    bar = tqdm(total=len(members), desc="Finding near-duplicates", unit=" sentences", disable=not progress)
+    with bar:
+        for start in range(0, len(members), _AT_ONCE):
+            part = members[start : start + _AT_ONCE]
+            signatures = _signatures([sentence(int(index)) for index in part])  # (sentences, permutations)
+            bands[:, start : start + len(part)] = _hash_bands(signatures, count, rows)
+            bar.update(len(part))
+    return bands
+
+
+def _signatures(sentences: list[str]) -> np.ndarray:
+    encoded = [[shingle.encode("utf-8") for shingle in shingles(line)] for line in sentences]
+    minhashes = MinHash.generator(encoded, num_perm=_PERMUTATIONS, seed=_SEED, hashfunc=zlib.crc32)
+    return np.stack([minhash.hashvalues for minhash in minhashes])
+
+
+def _hash_bands(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """A 64-bit number for each band of each signature: equal rows give equal numbers. (bands, sentences)"""
+    parts = signatures[:, : bands * rows].reshape(len(signatures), bands, rows).astype(np.uint64)
+    keys = np.zeros(parts.shape[:2], np.uint64)
+    for row in range(rows):  # a polynomial in an odd constant, modulo 2^64
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) + parts[:, :, row]
+        keys ^= keys >> np.uint64(29)
+    return keys.T
+
+
+def _shared_buckets(bands: np.ndarray, members: np.ndarray) -> dict[int, list[int]]:
+    """For each sentence that shares a band with another: the numbers of its shared buckets."""
+    buckets: dict[int, list[int]] = defaultdict(list)
+    number = 0
+    for keys in bands:
+        keys = np.array(keys)
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        repeats = keys[1:] == keys[:-1]
+        shared = np.concatenate([repeats, [False]]) | np.concatenate([[False], repeats])
+        begins = shared & np.concatenate([[True], ~repeats])
+        numbers = number + np.cumsum(begins)
+        for place, bucket in zip(order[shared].tolist(), numbers[shared].tolist(), strict=True):
+            buckets[int(members[place])].append(bucket)
+        number = int(numbers[-1])
+    return buckets
+
+
+def _compare(
+    order: np.ndarray,
+    buckets: dict[int, list[int]],
+    codes: np.ndarray,
+    dropped_code: int,
+    sentence: Any,
+    found: NearDuplicates,
+) -> None:
+    kept: dict[int, list[int]] = defaultdict(list)  # by bucket, the sentences that stayed
+    cached = lru_cache(maxsize=1 << 16)(lambda index: shingles(sentence(index)))
+    for index in order.tolist():
+        near = _near(index, buckets[index], kept, cached, found.threshold)
+        if near is None:
+            for bucket in buckets[index]:
+                kept[bucket].append(index)
+            continue
+        other, alike = near
+        name = SPLIT_NAMES[codes[index]]
+        (found.dropped if codes[other] == codes[index] else found.leaked)[name] += 1
+        if len(found.examples) < _EXAMPLES:
+            example = {"dropped": sentence(index), "kept": sentence(other), "similarity": round(alike, 3)}
+            found.examples.append({"split": name, **example})
+        codes[index] = dropped_code
+
+
+def _near(
+    index: int, buckets: list[int], kept: dict[int, list[int]], cached: Any, threshold: float
+) -> tuple[int, float] | None:
+    """The first kept sentence of the same buckets that is near, and how near."""
+    compared: set[int] = set()
+    for bucket in buckets:
+        for other in kept[bucket][-_COMPARED:]:
+            if other not in compared:
+                compared.add(other)
+                if (alike := similarity(cached(index), cached(other))) >= threshold:
+                    return other, alike
+    return None
