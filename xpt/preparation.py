@@ -99,6 +99,8 @@ def corpus_settings(recipe: Recipe) -> CorpusSettings:
         train_sentences=arguments.train_sentences,
         validation_sentences=arguments.validation_sentences,
         test_sentences=arguments.test_sentences,
+        near_duplicates=arguments.near_duplicates,
+        near_duplicate_threshold=arguments.near_duplicate_threshold,
     )
 
 

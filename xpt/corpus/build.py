@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from xpt.corpus.folders import printable
+from xpt.corpus.near_duplicates import NearDuplicates
 from xpt.corpus.readers import Document, read_documents
 from xpt.corpus.select import Selection, select
 from xpt.corpus.sentences import DocumentCleaner
@@ -52,6 +53,8 @@ def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = Tru
 
 def _cache_key(settings: CorpusSettings, sources: list[Source]) -> str:
     tools = {
+        "mwparserfromhell": version("mwparserfromhell"),
+        "datasketch": version("datasketch") if settings.near_duplicates else None,
         "build": BUILD_VERSION,
         "sentencex": version("sentencex"),
         "unicode": unicodedata.unidata_version,
@@ -89,7 +92,8 @@ def _build(
 ) -> None:
     raw = RawFiles(folder)
     documents = write_raw(_read_all(settings, sources, progress), cleaner.sentences, settings.split_seed, raw)
-    selection = _select(settings, raw)
+    near = NearDuplicates(settings.near_duplicate_threshold) if settings.near_duplicates else None
+    selection = _select(settings, raw, near, progress)
     _refuse_empty(settings, selection, cleaner, documents)
     splits = write_splits(selection.codes, raw, folder, progress)
     raw.remove()
@@ -105,6 +109,8 @@ def _build(
         "dropped": dropped,
         "splits": {name: _describe_split(settings, selection, name, splits[name]) for name in SPLIT_NAMES},
     }
+    if near is not None:
+        report["near_duplicates"] = near.report()
     # From the content, not from where it lay: moved or renamed inputs give the same fingerprint.
     fingerprint = digest_json(
         [settings.content_fields(), {name: splits[name].sha256 for name in SPLIT_NAMES}]
@@ -130,10 +136,16 @@ def _read_all(settings: CorpusSettings, sources: list[Source], progress: bool) -
             yield from read_documents(source, settings.column, bar)
 
 
-def _select(settings: CorpusSettings, raw: RawFiles) -> Selection:
+def _select(
+    settings: CorpusSettings, raw: RawFiles, near: NearDuplicates | None, progress: bool
+) -> Selection:
+    def thin(codes: np.ndarray) -> None:
+        if near is not None:
+            near.drop(codes, raw.text, np.fromfile(raw.lengths, np.uint32), progress)
+
     limits = {name: settings.limit(name) for name in SPLIT_NAMES}
     document_keys = raw.document_keys if settings.split_by == "document" else None
-    return select(np.fromfile(raw.hashes, np.uint64), document_keys, limits)
+    return select(np.fromfile(raw.hashes, np.uint64), document_keys, limits, thin)
 
 
 def _refuse_empty(

@@ -23,7 +23,19 @@ _LONGEST_TEXT = 1 << 26  # characters; MediaWiki itself allows 2 MiB a page
 # own language; older names of File live on in the text.
 _SILENT_NAMESPACES = ("-2", "6", "14")
 _SILENT_PREFIXES = frozenset(
-    ("media", "file", "image", "category", "그림", "画像", "图像", "bild", "imagen", "изображение", "зображення")
+    (
+        "media",
+        "file",
+        "image",
+        "category",
+        "그림",
+        "画像",
+        "图像",
+        "bild",
+        "imagen",
+        "изображение",
+        "зображення",
+    )
 )
 _SILENT_TAGS = frozenset(
     "table ref references gallery timeline score syntaxhighlight source pre templatedata templatestyles graph "

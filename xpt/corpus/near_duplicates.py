@@ -10,7 +10,6 @@ import mmap
 import tempfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,17 +28,70 @@ _RECALL = 0.99  # of pairs exactly at the threshold; more similar ones are found
 _AT_ONCE = 1 << 12  # sentences
 # Sentences of one template can fill a bucket without being near: comparing each with all takes forever.
 _COMPARED = 100
+_CACHED = 1 << 15  # sentences
 _EXAMPLES = 5
 
 
 @dataclass
 class NearDuplicates:
-    """What was dropped, by split: near a sentence of the same split, or of an earlier one; some examples."""
+    """Drops near-duplicates of a similarity of `threshold` or more, and keeps account of it by split.
+
+    `dropped` counts those near a sentence of the same split, `leaked` those near one of an earlier split.
+    """
 
     threshold: float
     dropped: Counter[str] = field(default_factory=Counter)
     leaked: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def drop(self, codes: np.ndarray, text: Path, lengths: np.ndarray, progress: bool) -> None:
+        """Drop all but one of sentences near each other, in `codes` (uint8 splits, changed in place).
+
+        `text` holds a sentence a line, `lengths` (uint32) the bytes of each line with its end. Of sentences in
+        several splits the one in the earliest stays, so nothing held out is near what is trained on.
+        """
+        members = np.flatnonzero(codes < len(SPLIT_NAMES))
+        if not len(members):
+            return
+        with _Lines(text, lengths) as lines:
+            with tempfile.TemporaryFile(dir=text.parent) as disk:
+                buckets = _shared_buckets(
+                    _write_bands(disk, members, lines, self.threshold, progress), members
+                )
+            order = np.array(sorted(buckets), dtype=np.int64)
+            self._compare(order[np.lexsort((order, codes[order]))], buckets, codes, lines)
+
+    def _compare(
+        self, order: np.ndarray, buckets: dict[int, list[int]], codes: np.ndarray, lines: "_Lines"
+    ) -> None:
+        kept: dict[int, list[int]] = defaultdict(list)  # by bucket, the sentences that stayed
+        for index in order.tolist():
+            near = self._near(index, buckets[index], kept, lines)
+            if near is None:
+                for bucket in buckets[index]:
+                    kept[bucket].append(index)
+                continue
+            other, alike = near
+            name = SPLIT_NAMES[codes[index]]
+            (self.dropped if codes[other] == codes[index] else self.leaked)[name] += 1
+            if len(self.examples) < _EXAMPLES:
+                pair = {"dropped": lines.sentence(index), "kept": lines.sentence(other)}
+                self.examples.append({"split": name, **pair, "similarity": round(alike, 3)})
+            codes[index] = len(SPLIT_NAMES)
+
+    def _near(
+        self, index: int, buckets: list[int], kept: dict[int, list[int]], lines: "_Lines"
+    ) -> tuple[int, float] | None:
+        """The first kept sentence of the same buckets that is near, and how near."""
+        compared: set[int] = set()
+        for bucket in buckets:
+            for other in kept[bucket][-_COMPARED:]:
+                if other not in compared:
+                    compared.add(other)
+                    alike = similarity(lines.shingles(index), lines.shingles(other))
+                    if alike >= self.threshold:
+                        return other, alike
+        return None
 
     def report(self) -> dict[str, Any]:
         """For the corpus report, in JSON types."""
@@ -51,6 +103,27 @@ class NearDuplicates:
         }
 
 
+class _Lines:
+    """The lines of a file by their number; those read last are kept as shingles."""
+
+    def __init__(self, text: Path, lengths: np.ndarray):
+        self._ends = np.cumsum(lengths, dtype=np.int64)
+        self._lengths = lengths
+        with open(text, "rb") as file:
+            self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.shingles = lru_cache(maxsize=_CACHED)(lambda index: shingles(self.sentence(index)))
+
+    def sentence(self, index: int) -> str:
+        end = int(self._ends[index])
+        return self._text[end - int(self._lengths[index]) : end - 1].decode("utf-8")
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._text.close()
+
+
 def similarity(first: frozenset[str], second: frozenset[str]) -> float:
     """The Jaccard index of two sets of shingles."""
     shared = len(first & second)
@@ -59,36 +132,9 @@ def similarity(first: frozenset[str], second: frozenset[str]) -> float:
 
 def shingles(sentence: str) -> frozenset[str]:
     """The character trigrams of a sentence; itself, if it is shorter."""
-    return frozenset(sentence[start : start + _SHINGLE] for start in range(max(1, len(sentence) - _SHINGLE + 1)))
-
-
-def drop_near_duplicates(
-    codes: np.ndarray, dropped_code: int, text: Path, lengths: np.ndarray, threshold: float, progress: bool
-) -> NearDuplicates:
-    """Keep one of sentences whose similarity reaches `threshold`, in `codes` (changed in place).
-
-    `codes` (uint8) is each sentence's split, `text` holds a sentence a line, `lengths` (uint32) the bytes of
-    each line with its end. A sentence in several splits stays in the earlier one, so nothing held out is near
-    what is trained on.
-    """
-    found = NearDuplicates(threshold)
-    members = np.flatnonzero(codes != dropped_code)
-    if not len(members):
-        return found
-    with open(text, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
-        ends = np.cumsum(lengths, dtype=np.int64)
-
-        @lru_cache(maxsize=1 << 16)
-        def sentence(index: int) -> str:
-            return lines[ends[index] - int(lengths[index]) : ends[index] - 1].decode("utf-8")
-
-        with tempfile.TemporaryFile(dir=text.parent) as disk:
-            bands = _write_bands(disk, members, sentence, threshold, progress)
-            buckets = _shared_buckets(bands, members)
-        order = np.array(sorted(buckets), dtype=np.int64)
-        order = order[np.lexsort((order, codes[order]))]
-        _compare(order, buckets, codes, dropped_code, sentence, found)
-    return found
+    return frozenset(
+        sentence[start : start + _SHINGLE] for start in range(max(1, len(sentence) - _SHINGLE + 1))
+    )
 
 
 def band_shape(threshold: float) -> tuple[int, int]:
@@ -100,7 +146,9 @@ def band_shape(threshold: float) -> tuple[int, int]:
     return _PERMUTATIONS, 1
 
 
-def _write_bands(disk: Any, members: np.ndarray, sentence: Any, threshold: float, progress: bool) -> np.ndarray:
+def _write_bands(
+    disk: Any, members: np.ndarray, lines: _Lines, threshold: float, progress: bool
+) -> np.ndarray:
     """Hash each member's signature by bands into a file, uint64, (bands, members)."""
     count, rows = band_shape(threshold)
     bands = np.memmap(disk, np.uint64, "w+", shape=(count, len(members)))
@@ -108,15 +156,19 @@ def _write_bands(disk: Any, members: np.ndarray, sentence: Any, threshold: float
     with bar:
         for start in range(0, len(members), _AT_ONCE):
             part = members[start : start + _AT_ONCE]
-            signatures = _signatures([sentence(int(index)) for index in part])  # (sentences, permutations)
+            signatures = _signatures(
+                [lines.sentence(index) for index in part.tolist()]
+            )  # (sentences, permutations)
             bands[:, start : start + len(part)] = _hash_bands(signatures, count, rows)
             bar.update(len(part))
     return bands
 
 
 def _signatures(sentences: list[str]) -> np.ndarray:
-    encoded = [[shingle.encode("utf-8") for shingle in shingles(line)] for line in sentences]
-    minhashes = MinHash.generator(encoded, num_perm=_PERMUTATIONS, seed=_SEED, hashfunc=zlib.crc32)
+    encoded = ([shingle.encode("utf-8") for shingle in shingles(line)] for line in sentences)
+    minhashes = MinHash.generator(
+        encoded, num_perm=_PERMUTATIONS, seed=_SEED, scheme="affine32", hashfunc=zlib.crc32
+    )
     return np.stack([minhash.hashvalues for minhash in minhashes])
 
 
@@ -146,42 +198,3 @@ def _shared_buckets(bands: np.ndarray, members: np.ndarray) -> dict[int, list[in
             buckets[int(members[place])].append(bucket)
         number = int(numbers[-1])
     return buckets
-
-
-def _compare(
-    order: np.ndarray,
-    buckets: dict[int, list[int]],
-    codes: np.ndarray,
-    dropped_code: int,
-    sentence: Any,
-    found: NearDuplicates,
-) -> None:
-    kept: dict[int, list[int]] = defaultdict(list)  # by bucket, the sentences that stayed
-    cached = lru_cache(maxsize=1 << 16)(lambda index: shingles(sentence(index)))
-    for index in order.tolist():
-        near = _near(index, buckets[index], kept, cached, found.threshold)
-        if near is None:
-            for bucket in buckets[index]:
-                kept[bucket].append(index)
-            continue
-        other, alike = near
-        name = SPLIT_NAMES[codes[index]]
-        (found.dropped if codes[other] == codes[index] else found.leaked)[name] += 1
-        if len(found.examples) < _EXAMPLES:
-            example = {"dropped": sentence(index), "kept": sentence(other), "similarity": round(alike, 3)}
-            found.examples.append({"split": name, **example})
-        codes[index] = dropped_code
-
-
-def _near(
-    index: int, buckets: list[int], kept: dict[int, list[int]], cached: Any, threshold: float
-) -> tuple[int, float] | None:
-    """The first kept sentence of the same buckets that is near, and how near."""
-    compared: set[int] = set()
-    for bucket in buckets:
-        for other in kept[bucket][-_COMPARED:]:
-            if other not in compared:
-                compared.add(other)
-                if (alike := similarity(cached(index), cached(other))) >= threshold:
-                    return other, alike
-    return None

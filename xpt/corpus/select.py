@@ -81,12 +81,19 @@ class Selection:
 
 
 def select(
-    hashes: np.ndarray, document_keys: Callable[[], np.ndarray] | None, limits: dict[str, int | None]
+    hashes: np.ndarray,
+    document_keys: Callable[[], np.ndarray] | None,
+    limits: dict[str, int | None],
+    thin: Callable[[np.ndarray], None] = lambda codes: None,
 ) -> Selection:
-    """Decide for every sentence; `document_keys` gives each one's document hash, where documents decide."""
+    """Decide for every sentence; `document_keys` gives each one's document hash, where documents decide.
+
+    `thin` drops more of what stands once, in the codes it is given, before the limits count.
+    """
     keys = hashes if document_keys is None else document_keys()
     codes = split_codes(keys)
     duplicates, leaked = drop_duplicates(hashes, codes)
+    thin(codes)
     selection = Selection(codes, duplicates, leaked)
     for split, name in enumerate(SPLIT_NAMES):
         selection.available[name] = int(np.count_nonzero(codes == split))

@@ -21,8 +21,8 @@ class CorpusSettings:
 
     corpus: tuple[str, ...] = field(
         metadata={
-            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, WikiExtractor output; plain or "
-            ".gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, org/name:config@revision."
+            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, MediaWiki dumps as .xml, WikiExtractor "
+            "output; plain or .gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, org/name:config@revision."
         }
     )
     column: str | None = field(
@@ -81,6 +81,19 @@ class CorpusSettings:
             "help": "Least share of the language's own letters among a sentence's characters without spaces."
         },
     )
+    near_duplicates: bool = field(
+        default=False,
+        metadata={
+            "help": "Of sentences that are nearly the same keep the first; held-out ones near a training "
+            "sentence are dropped. Off: the papers removed exact repetitions only."
+        },
+    )
+    near_duplicate_threshold: float = field(
+        default=0.8,
+        metadata={
+            "help": "Share of common character trigrams (Jaccard) from which two sentences are nearly the same."
+        },
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "corpus", tuple(self.corpus))
@@ -92,6 +105,10 @@ class CorpusSettings:
             raise XPTError(
                 f"min_characters is {self.min_characters} and max_characters {self.max_characters}: "
                 "use 0 <= min_characters <= max_characters"
+            )
+        if not 0 < self.near_duplicate_threshold <= 1:
+            raise XPTError(
+                f"near_duplicate_threshold is {self.near_duplicate_threshold}: give a share above 0, at most 1"
             )
         for split in SPLIT_NAMES:
             limit = self.limit(split)
@@ -109,6 +126,8 @@ class CorpusSettings:
         """The settings apart from where the text comes from: part of the fingerprint of what comes out."""
         fields = asdict(self)
         del fields["corpus"], fields["column"]
+        if not self.near_duplicates:  # as if there were no such option
+            del fields["near_duplicates"], fields["near_duplicate_threshold"]
         return fields
 
 
