@@ -58,7 +58,8 @@ class CorpusArguments:
 
     corpus: list[str] | None = option(
         None,
-        "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, `org/name:config@revision`.",
+        "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, "
+        "`org/name:config@revision`.",
     )
     corpus_column: str | None = option(None, "Text column of jsonl, parquet, csv, tsv and Hub data.")
     language: str = option("ko", "ISO 639-1 code; cleaner and sentence splitter follow it.")

@@ -59,7 +59,8 @@ def row_lines(source: FileSource, stream: BinaryIO) -> Iterator[str]:
         size += len(text)
         if size > LONGEST_ROW:
             raise XPTError(
-                f"{source.name} line {number} has more than {LONGEST_ROW:,} characters: write one document a row"
+                f"{source.name} line {number} has more than {LONGEST_ROW:,} characters: write one document "
+                "a row"
             )
         if text.endswith("\n"):
             yield "".join(held)

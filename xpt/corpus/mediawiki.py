@@ -1,8 +1,8 @@
 """A MediaWiki XML dump becomes articles in plain text.
 
-The dump is parsed by expat as a stream of events, so memory holds one revision, never the tree (a reader such
-as mwxml keeps 80 bytes for every page it has passed). Wiki text is parsed by mwparserfromhell; what is kept of
-it is the running text that WikiExtractor keeps, and it is cleaned the same way.
+The dump is parsed by expat as a stream of events, so memory holds one revision, never the tree (mwxml keeps 80
+bytes of every page it has passed). Wiki text is parsed by mwparserfromhell; what is kept of it is the running
+text that WikiExtractor keeps, and it is cleaned the same way.
 """
 
 from collections.abc import Iterator
@@ -19,27 +19,15 @@ from xpt.errors import XPTError
 _READ_AT_ONCE = 1 << 18  # bytes
 _LONGEST_TOKEN = 1 << 24  # bytes; a tag or comment of a real dump has some hundred
 _LONGEST_TEXT = 1 << 26  # characters; MediaWiki itself allows 2 MiB a page
-# Namespaces whose links are pictures and categories, no words: Media, File, Category. A dump names them in its
-# own language; older names of File live on in the text.
+# Namespaces whose links are pictures and categories, no words: Media, File, Category. A dump names them in
+# its own language; older names of File live on in the text.
 _SILENT_NAMESPACES = ("-2", "6", "14")
 _SILENT_PREFIXES = frozenset(
-    (
-        "media",
-        "file",
-        "image",
-        "category",
-        "그림",
-        "画像",
-        "图像",
-        "bild",
-        "imagen",
-        "изображение",
-        "зображення",
-    )
+    "media file image category 그림 画像 图像 bild imagen изображение зображення".split()
 )
 _SILENT_TAGS = frozenset(
-    "table ref references gallery timeline score syntaxhighlight source pre templatedata templatestyles graph "
-    "imagemap hiero inputbox categorytree section style script mapframe maplink".split()
+    "table ref references gallery timeline score syntaxhighlight source pre templatedata templatestyles "
+    "graph imagemap hiero inputbox categorytree section style script mapframe maplink".split()
 )
 _FORMULA_TAGS = frozenset(("math", "chem", "ce"))
 _FORMULA = "formula_1"  # as WikiExtractor writes one: a sentence with a hole is dropped by that mark
@@ -86,8 +74,8 @@ class _Dump:
             self._parser.Parse(chunk, not chunk)
         except expat.ExpatError as error:
             raise XPTError(
-                f"{self._name} line {error.lineno} is not the XML of a dump ({expat.ErrorString(error.code)}): "
-                "it may be damaged or cut off"
+                f"{self._name} line {error.lineno} is not XML ({expat.ErrorString(error.code)}): it may be "
+                "damaged or cut off"
             ) from error
         if self._fed - self._parser.CurrentByteIndex > _LONGEST_TOKEN:
             raise self._no_dump(f"its line {self._parser.CurrentLineNumber} holds an endless tag")
@@ -100,7 +88,8 @@ class _Dump:
 
     def _no_dump(self, reason: str) -> XPTError:
         return XPTError(
-            f"{self._name} is no MediaWiki dump ({reason}): give one, or text as .txt, .jsonl, .csv, .tsv or .parquet"
+            f"{self._name} is no MediaWiki dump ({reason}): give one, or text as .txt, .jsonl, .csv, .tsv or "
+            ".parquet"
         )
 
     def _refuse_document_type(self, *_arguments: object) -> None:
@@ -152,8 +141,8 @@ class _Dump:
 def plain_text(wikitext: str, silent_prefixes: set[str] | frozenset[str] = _SILENT_PREFIXES) -> str:
     """The running text of a page, a paragraph a line.
 
-    Gone are templates, tables, references, headings, comments, list marks and links of `silent_prefixes` (lower
-    case); of other links their words stay.
+    Gone are templates, tables, references, headings, comments, list marks and links of `silent_prefixes`
+    (lower case); of other links their words stay.
     """
     # Bold and italic marks are left to the cleaner: unbalanced ones make the parser try every pairing.
     return _render(mwparserfromhell.parse(wikitext, skip_style_tags=True), silent_prefixes)

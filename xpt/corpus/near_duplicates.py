@@ -1,9 +1,9 @@
 """Near-duplicates: of sentences that share most of their characters' trigrams only the first stays.
 
 MinHash (datasketch) and locality-sensitive hashing find pairs that may be near; the trigrams of both decide.
-Sentences are compared in order of split (training first) and corpus, each with those that stayed, so the result
-is a function of the text alone. In memory stand some 25 bytes a sentence, and more only for those that share a
-band with another; the bands themselves lie on disk.
+Sentences are compared in order of split (training first) and corpus, each with those that stayed, so the
+result is a function of the text alone. In memory stand some 40 bytes a sentence, and more only for those that
+share a band with another; the bands themselves lie on disk.
 """
 
 import mmap
@@ -47,8 +47,8 @@ class NearDuplicates:
     def drop(self, codes: np.ndarray, text: Path, lengths: np.ndarray, progress: bool) -> None:
         """Drop all but one of sentences near each other, in `codes` (uint8 splits, changed in place).
 
-        `text` holds a sentence a line, `lengths` (uint32) the bytes of each line with its end. Of sentences in
-        several splits the one in the earliest stays, so nothing held out is near what is trained on.
+        `text` holds a sentence a line, `lengths` (uint32) the bytes of each line with its end. Of sentences
+        in several splits the one in the earliest stays: nothing held out is near what is trained on.
         """
         members = np.flatnonzero(codes < len(SPLIT_NAMES))
         if not len(members):
@@ -165,6 +165,7 @@ def _write_bands(
 
 
 def _signatures(sentences: list[str]) -> np.ndarray:
+    """MinHash signatures, uint32, (sentences, permutations)."""
     encoded = ([shingle.encode("utf-8") for shingle in shingles(line)] for line in sentences)
     minhashes = MinHash.generator(
         encoded, num_perm=_PERMUTATIONS, seed=_SEED, scheme="affine32", hashfunc=zlib.crc32

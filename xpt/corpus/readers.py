@@ -199,8 +199,8 @@ def _unpack(source: FileSource, stream: BinaryIO, plain: IO[bytes]) -> None:
     while chunk := stream.read(1 << 20):
         if plain.tell() + len(chunk) > most:
             raise XPTError(
-                f"{source.name} unpacks to more than {_UNPACKED_TIMES} times its size: unpack it yourself and "
-                "name the .parquet file"
+                f"{source.name} unpacks to more than {_UNPACKED_TIMES} times its size: unpack it yourself "
+                "and name the .parquet file"
             )
         try:
             plain.write(chunk)

@@ -21,8 +21,9 @@ class CorpusSettings:
 
     corpus: tuple[str, ...] = field(
         metadata={
-            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, MediaWiki dumps as .xml, WikiExtractor "
-            "output; plain or .gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, org/name:config@revision."
+            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, MediaWiki dumps as .xml, "
+            "WikiExtractor output; plain or .gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, "
+            "org/name:config@revision."
         }
     )
     column: str | None = field(
@@ -91,7 +92,7 @@ class CorpusSettings:
     near_duplicate_threshold: float = field(
         default=0.8,
         metadata={
-            "help": "Share of common character trigrams (Jaccard) from which two sentences are nearly the same."
+            "help": "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
         },
     )
 
@@ -108,7 +109,8 @@ class CorpusSettings:
             )
         if not 0 < self.near_duplicate_threshold <= 1:
             raise XPTError(
-                f"near_duplicate_threshold is {self.near_duplicate_threshold}: give a share above 0, at most 1"
+                f"near_duplicate_threshold is {self.near_duplicate_threshold}: give a share above 0, at most "
+                "1"
             )
         for split in SPLIT_NAMES:
             limit = self.limit(split)

@@ -69,7 +69,8 @@ def find_sources(names: tuple[str, ...]) -> list[Source]:
             found = _find_one(name)
         except OSError as error:
             raise XPTError(
-                f"corpus {printable(name)} cannot be read ({error.strerror}): check the name and its permissions"
+                f"corpus {printable(name)} cannot be read ({error.strerror}): check the name and its "
+                "permissions"
             ) from error
         for source in found:
             sources.setdefault(source.identity, source)
