@@ -1,8 +1,8 @@
 """A MediaWiki XML dump becomes articles in plain text.
 
-The dump is parsed by expat as a stream of events, so memory holds one revision, never the tree (mwxml keeps 80
-bytes of every page it has passed). Wiki text is parsed by mwparserfromhell; what is kept of it is the running
-text that WikiExtractor keeps, and it is cleaned the same way.
+The dump is parsed by expat as a stream of events, so memory holds one revision, never the tree (mwxml keeps
+80 bytes of every page it has passed). Wiki text is parsed by mwparserfromhell; what is kept of it is the
+running text that WikiExtractor keeps, and it is cleaned the same way.
 """
 
 from collections.abc import Iterator
