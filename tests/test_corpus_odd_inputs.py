@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xpt.corpus import CorpusSettings, build, readers, sentences
-from xpt.corpus.lines import LONGEST_PIECE, LONGEST_ROW, cut_long, text_lines
+from xpt.corpus.lines import LONGEST_PIECE, cut_long, text_lines
 from xpt.corpus.opening import open_bytes
 from xpt.corpus.readers import Document
 from xpt.corpus.sentences import DocumentCleaner
