@@ -30,6 +30,7 @@ from xpt.corpus.readers import Document
 from xpt.corpus.sentences import DocumentCleaner
 from xpt.corpus.sources import COMPRESSIONS, FORMATS, find_sources
 from xpt.errors import XPTError
+from xpt.files import read_record, write_record
 
 
 def sources_of(path: Path) -> list[str]:
@@ -443,3 +444,9 @@ def test_any_bytes_give_a_corpus_or_one_line(tmp_path, damaged):
     finally:
         path.unlink()
         shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
+
+def test_settings_with_any_name_can_be_recorded(tmp_path):
+    settings = {"corpus": [os.fsdecode(name) for name in ODD_NAMES]}
+    write_record(tmp_path / "a.json", settings)
+    assert read_record(tmp_path / "a.json") == settings

@@ -50,7 +50,8 @@ ARTICLE = """{{인물 정보
 | 출생 = {{출생일|1970|1|2}}
 }}
 [[파일:Hong.jpg|섬네일|[[서울]]에 사는 홍길동의 사진이다.]]
-'''홍길동'''은 [[조선]]의 [[한글 소설|소설]]에 나오는 사람이다.<ref name="a">각주의 글.</ref> 그는 [https://a.kr 산]에 살았다.
+'''홍길동'''은 [[조선]]의 [[한글 소설|소설]]에 나오는 사람이다.<ref name="a">각주의 글.</ref>
+그는 [https://a.kr 산]에 살았다.
 
 == 줄거리를 적은 긴 제목이라도 본문은 아니다 ==
 {| class="wikitable"
@@ -109,8 +110,8 @@ def test_all_streams_of_a_dump_are_read_and_its_index_is_no_text(tmp_path):
 
 
 MARKUP = (
-    "{{ }} [[ ]] {| |} |- | '' ''' <ref> </ref> <ref <math> <nowiki> &#1114112; &#0; &lt; &bogus; <!-- --> == * "
-    ": http://a.kr [ ] 파일: 가"
+    "{{ }} [[ ]] {| |} |- | '' ''' <ref> </ref> <ref <math> <nowiki> &#1114112; &#0; &lt; &bogus; <!-- --> "
+    "== * : http://a.kr [ ] 파일: 가"
 ).split()
 
 
