@@ -86,7 +86,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}{STAGING}{os.getpid()}")
     try:
-        with open(staging, "w", encoding="utf-8") as file:
+        # What is no Unicode (a path of other bytes) becomes the escape that JSON has for it.
+        with open(staging, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -79,7 +79,9 @@ class CorpusArguments:
     """Text in the target language."""
 
     corpus: list[str] | None = option(
-        None, "Files, folders, globs, or a Hub data set `org/name`, `org/name:config@revision`."
+        None,
+        "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, "
+        "`org/name:config@revision`.",
     )
     corpus_weights: list[float] | None = option(
         None,
@@ -128,6 +130,14 @@ class CorpusArguments:
         None, "Keep this many validation sentences (RE22: 100,000). Default: all."
     )
     test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000). Default: all.")
+    near_duplicates: bool = option(
+        False,
+        "Of sentences that are nearly the same keep one, the one in training first (MinHash). P21 and RE22 "
+        "removed exact repetitions only; the report says what it dropped.",
+    )
+    near_duplicate_threshold: float = option(
+        0.8, "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
+    )
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:
