@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -242,13 +243,15 @@ def peak_bytes(action) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("shares", [None, (Fraction(2, 3), Fraction(1, 3))])
 @pytest.mark.parametrize("by_document", [False, True])
-def test_selection_takes_at_most_32_bytes_a_sentence(by_document):
+def test_selection_takes_at_most_32_bytes_a_sentence(by_document, shares):
     def run(count: int) -> None:
         random = np.random.default_rng(0)
         hashes = random.integers(0, 2**64, count, dtype=np.uint64)
         keys = (lambda: np.roll(hashes, 1)) if by_document else None
-        select(hashes, keys, {"train": count // 2, "validation": 100, "test": 100})
+        sizes = [count // 3, count - count // 3]
+        select(hashes, keys, {"train": count // 2, "validation": 100, "test": 100}, sizes, shares)
 
     small, large = (peak_bytes(lambda count=count: run(count)) for count in (500_000, 2_000_000))
     assert (large - small) / 1_500_000 <= 32

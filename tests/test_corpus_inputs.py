@@ -177,7 +177,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
         ({"split_by": "page"}, "split_by is 'page'"),
         ({"train_sentences": 0}, "train_sentences is 0"),
         ({"min_characters": 9, "max_characters": 8}, "max_characters 8"),
-        ({"splitter": "magic"}, "splitter is 'magic': use one of sentencex, lines"),
+        ({"splitter": "magic"}, "splitter is 'magic': use one of sentencex, phrases, lines"),
     ],
 )
 def test_bad_settings_are_refused(tmp_path, options, message):

@@ -12,6 +12,7 @@ from conftest import korean_sentences
 from tiny_runs import comparable_results, losses, run, weights
 
 from train_xpt import main
+from xpt.card import render_card
 from xpt.phases import parameter_group
 from xpt.progress import PhaseProgress
 from xpt.run import Run
@@ -91,7 +92,42 @@ def test_the_card_holds_the_measured_numbers(options, finished):
     card, results = (folder / "README.md").read_text(), json.loads((folder / "results.json").read_text())
     assert f"{results['test']['loss']:.3f}" in card and f"{results['unigram_loss']:.3f}" in card
     assert "pipeline_tag: fill-mask" in card and "{{" not in card
-    assert "| Text | `korean.txt` |" in card
+    assert "| Text | `korean.txt` |\n| Letters | 100.0 % Hangul |\n| Sentences | " in card
+    assert "# roberta-True\n\nA Korean encoder made by" in card and "language: ko\n" in card
+
+
+def test_the_card_of_a_mixture_says_what_each_entry_gave(options, finished):
+    results = json.loads((finished(options, "roberta") / "results.json").read_text())
+    (entry,) = results["corpus"]["entries"]
+    other = {**entry, "name": "news", "weight": 0.25}
+    other["splits"] = {"train": {"sentences": 1234}}
+    results["corpus"]["entries"] = [{**entry, "weight": 0.75}, other]
+    results["corpus"]["inputs"] = [{"file": f"{number}.txt"} for number in range(12)]
+    results["settings"]["language"] = "sr-Latn"
+    card = render_card(results, "mixed")
+    count = f"{entry['splits']['train']['sentences']:,}"
+    row = f"{count} sentences of `korean.txt` (weight 0.75), 1,234 sentences of `news` (weight 0.25) |"
+    assert f"`9.txt` and 2 more |\n| Training text | {row}\n" in card
+    assert "A Serbian (Latin) encoder made by" in card and "language: sr\n" in card
+
+
+def test_a_run_starts_by_saying_what_each_entry_gave(options, tmp_path, capsys):
+    lines = korean_sentences(900)
+    names = [str(tmp_path / name) for name in ("news.txt", "wiki.txt")]
+    for name, part in zip(names, (lines[:600], lines[600:]), strict=True):
+        Path(name).write_text("\n".join(part), encoding="utf-8")
+    flags = ["--corpus", *names, "--corpus_weights", "3", "1", "--train_sentences", "400"]
+    folder = run([*options(corpus=None, phase1_steps=1, phase2_steps=0), *flags], tmp_path / "run")
+    said = capsys.readouterr().out
+    entries = json.loads((folder / "results.json").read_text())["corpus"]["entries"]
+    assert [entry["splits"]["train"]["sentences"] for entry in entries] == [300, 100]
+    for entry, weight in zip(entries, (3, 1), strict=True):
+        train = entry["splits"]["train"]
+        assert (
+            f"  {entry['name']}, weight {weight}: {train['sentences']} of {train['available']} training "
+            f"sentences, {train['characters']:,} characters\n    letters: 100.0% Hangul; dropped: nothing\n"
+        ) in said
+    assert not [line for line in said.splitlines() if "weight" in line and len(line) > 100]
 
 
 def test_the_result_loads_in_a_process_without_the_package(options, finished, tmp_path):

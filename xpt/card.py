@@ -6,14 +6,16 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, StrictUndefined
 
+from xpt.language import find_language
+
 TEMPLATE = Path(__file__).with_name("model_card.md")  # a link to the file at the top level
 
 
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:
     """The card's text, for a finished run's `results`."""
-    language = results["settings"]["language"]
+    language = find_language(results["settings"]["language"])
     data = ModelCardData(
-        language=language,
+        language=language.code,
         library_name="transformers",
         pipeline_tag="fill-mask",
         mask_token="<mask>",
@@ -25,9 +27,6 @@ def render_card(results: dict[str, Any], model_name: str, attribution: str | Non
         card_data=data.to_yaml(),
         results=results,
         model_name=model_name,
-        language_name=LANGUAGE_NAMES.get(language, f"`{language}`"),
+        language_name=language.name,
         attribution=attribution,
     )
-
-
-LANGUAGE_NAMES = {"ko": "Korean", "cy": "Welsh", "uk": "Ukrainian", "ja": "Japanese", "vi": "Vietnamese"}

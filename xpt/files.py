@@ -5,8 +5,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from xpt.errors import XPTError
 
 # In the name of everything that is not finished yet, or about to be deleted; a later start removes it.
 STAGING = ".staging-"
+STALE_SECONDS = 86_400.0  # without a write; then nobody is at it any more
 
 
 def fsync_path(path: Path) -> None:
@@ -32,6 +34,7 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
     A `folder` that another process finished meanwhile is kept: both hold the same content.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(folder)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}{STAGING}", dir=folder.parent))
     try:
         staging.chmod(0o755)  # a folder like any other, not one for its maker alone
@@ -49,6 +52,15 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+def _remove_stale(folder: Path) -> None:
+    """Delete what killed processes left of making `folder`; another one may be at it right now."""
+    for staging in folder.parent.glob(f".{folder.name}{STAGING}*"):
+        with suppress(OSError):
+            newest = max(path.stat().st_mtime for path in (staging, *staging.rglob("*")))
+            if time.time() - newest > STALE_SECONDS:
+                shutil.rmtree(staging)
 
 
 @contextmanager

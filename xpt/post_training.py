@@ -15,6 +15,7 @@ from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
+from xpt.corpus import format_corpus_report
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.files import replace_files, write_folder_atomically
@@ -209,6 +210,7 @@ class PostTraining:
         text, training = self.text, self.recipe.training
         sentences = ", ".join(f"{len(text.corpus.split(split)):,} {split}" for split in SPLITS)
         print(f"text: {sentences} sentences; {text.counts.sum():,} training tokens")
+        print(format_corpus_report(text.corpus.report))
         print(format_report(self.report))
         for phase in self.phases:
             tokens = phase.steps * self.rows_per_step * self.recipe.phases.max_seq_length

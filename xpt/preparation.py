@@ -16,12 +16,13 @@ from transformers import PreTrainedTokenizerFast
 
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.batching import Examples, SpecialIds
-from xpt.corpus import Corpus, CorpusSettings, build_corpus
+from xpt.corpus import Corpus, build_corpus
 from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext
 from xpt.encoding import EncodedSentences, encode_sentences
 from xpt.errors import XPTError
 from xpt.evaluation import unigram_log_probs
 from xpt.files import check_writable, write_folder_atomically
+from xpt.language import find_language
 from xpt.recipe import Recipe
 from xpt.source import Source, TransplantSettings, check_transplant, transplant
 from xpt.tokenizer import (
@@ -32,7 +33,8 @@ from xpt.tokenizer import (
     train_tokenizer,
 )
 
-LARGE_SCRIPTS = ("ko", "ja", "zh")
+# Scripts of thousands of characters, most of them rare.
+LARGE_SCRIPTS = {"Hangul", "Han"}
 SPLITS = ("train", "validation", "test")
 
 
@@ -72,7 +74,7 @@ def prepare_text(recipe: Recipe) -> PreparedText:
         raise XPTError(f"--max_seq_length is {recipe.phases.max_seq_length}; give at least 8 tokens")
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
-    corpus = build_corpus(corpus_settings(recipe), cache / "corpus")
+    corpus = build_corpus(recipe.corpus.settings(), cache / "corpus")
     tokenizer = _tokenizer(recipe, corpus, cache)
     special = SpecialIds.of(tokenizer)
     ids = {}
@@ -85,21 +87,6 @@ def prepare_text(recipe: Recipe) -> PreparedText:
         if not len(examples[split]):
             raise XPTError(f"the corpus leaves no {split} sentence; give more text")
     return PreparedText(corpus, tokenizer, special, ids, examples, ids["train"].counts(len(tokenizer)))
-
-
-def corpus_settings(recipe: Recipe) -> CorpusSettings:
-    """The recipe's words for the corpus room."""
-    arguments = recipe.corpus
-    return CorpusSettings(
-        corpus=tuple(arguments.corpus or ()),
-        column=arguments.corpus_column,
-        language=arguments.language,
-        split_by=arguments.split_by,
-        split_seed=arguments.split_seed,
-        train_sentences=arguments.train_sentences,
-        validation_sentences=arguments.validation_sentences,
-        test_sentences=arguments.test_sentences,
-    )
 
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
@@ -126,9 +113,11 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
 
 def character_settings(language: str) -> dict[str, Any]:
     """Which characters a vocabulary must spell: alphabets whole, large scripts their frequent part."""
-    if language in LARGE_SCRIPTS:
-        return {"required_characters": HANGUL_LETTERS if language == "ko" else ""}
-    return {"character_coverage": 1.0}
+    scripts = find_language(language).scripts
+    if "Hangul" in scripts:
+        return {"required_characters": HANGUL_LETTERS}
+    # Where the script is not known it may be a large one.
+    return {} if LARGE_SCRIPTS & set(scripts) or not scripts else {"character_coverage": 1.0}
 
 
 def _key(*parts: str) -> str:

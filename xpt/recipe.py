@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from transformers import TrainingArguments
 
+from xpt.corpus import CorpusSettings
 from xpt.embeddings import EMBEDDING_INITS
 from xpt.errors import XPTError
 from xpt.phases import NEW_GROUPS, Phase
@@ -59,8 +60,40 @@ class CorpusArguments:
     corpus: list[str] | None = option(
         None, "Files, folders, globs, or a Hub data set `org/name`, `org/name:config@revision`."
     )
+    corpus_weights: list[float] | None = option(
+        None,
+        "One number for each entry of --corpus (a file, folder, glob or Hub data set), of any sum: its share "
+        "of the training sentences. None is repeated: with --train_sentences an entry that has less than its "
+        "share gives all it has, and a warning says so; without, training is the largest mixture in which "
+        "all shares hold. Held-out text is the same for all weights. Default: each gives all it has.",
+    )
     corpus_column: str | None = option(None, "Text column of jsonl, parquet, csv, tsv and Hub data.")
-    language: str = option("ko", "ISO 639-1 code; cleaner and sentence splitter follow it.")
+    language: str = option(
+        "ko",
+        "ISO 639 or BCP 47 code (ko, uk, yue, sr-Latn; und for none). Sentence splitter, length limits, "
+        "script check and the tokenizer's character coverage follow it.",
+    )
+    splitter: Literal["sentencex", "phrases", "lines"] | None = option(
+        None,
+        "sentencex (best of five, experiments/splitters), phrases (at spaces, about 80 characters each) or "
+        "lines (text of one sentence a line). Default: phrases for Thai, Lao, Khmer and Tibetan script, "
+        "whose sentences end without a mark or with one unknown to sentencex; else sentencex.",
+    )
+    min_characters: int | None = option(
+        None,
+        "Shorter sentences are dropped: headings, exclamations. Default: 10; 7 in Chinese, which takes 0.7 "
+        "characters for one of Korean (experiments/languages).",
+    )
+    max_characters: int | None = option(
+        None,
+        "Longer sentences are dropped: lists, tables. Default: 1000 in Korean and Japanese, 700 in Chinese, "
+        "1800 in alphabets, by the same measure.",
+    )
+    min_script_share: float = option(
+        0.25,
+        "Least share of letters of the language's script among a sentence's characters; 0 keeps all. A "
+        "quarter keeps Korean that quotes English names.",
+    )
     split_by: Literal["sentence", "document"] = option(
         "sentence", "What is held out: sentences (RE22) or, for text full of boilerplate, documents."
     )
@@ -73,6 +106,16 @@ class CorpusArguments:
     validation_sentences: int | None = option(None, "Keep this many validation sentences (RE22: 100,000).")
     test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000).")
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
+
+    def __post_init__(self) -> None:
+        if self.corpus:
+            self.settings()  # a mistake is found before a source is opened
+
+    def settings(self) -> CorpusSettings:
+        """The same in the words of the corpus room. Raises `XPTError` for what it cannot use."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        del values["attribution"]
+        return CorpusSettings(column=values.pop("corpus_column"), **{**values, "corpus": self.corpus or ()})
 
 
 @dataclass

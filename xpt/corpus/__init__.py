@@ -2,11 +2,13 @@
 
 `sources` finds and opens the inputs, `readers` (and `hub`) turn them into documents, `clean` and `sentences`
 turn a document into sentences, `select` decides which split a sentence is in and which sentences stay,
-`stream` writes all of it to disk without holding it, `build` joins these and caches, `store` reads back.
+`mixture` how many each entry gives, `stream` writes all of it to disk without holding it, `scripts` and
+`report` say what was found, `build` joins these and caches, `store` reads back.
 """
 
 from xpt.corpus.build import build_corpus
+from xpt.corpus.report import format_corpus_report
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings
 from xpt.corpus.store import Corpus, Sentences
 
-__all__ = ["SPLIT_NAMES", "Corpus", "CorpusSettings", "Sentences", "build_corpus"]
+__all__ = ["SPLIT_NAMES", "Corpus", "CorpusSettings", "Sentences", "build_corpus", "format_corpus_report"]

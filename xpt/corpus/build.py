@@ -3,28 +3,31 @@
 import json
 import shutil
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from xpt.corpus.readers import Document, read_documents
+from xpt.corpus.report import describe_corpus, foreign_script
+from xpt.corpus.scripts import count_scripts
 from xpt.corpus.select import Selection, select
-from xpt.corpus.sentences import DocumentCleaner
+from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
-from xpt.corpus.sources import FileSource, Source, find_sources
+from xpt.corpus.sources import Source, find_sources
 from xpt.corpus.store import REPORT_FILE, Corpus
-from xpt.corpus.stream import RawFiles, WrittenSplit, write_raw, write_splits
+from xpt.corpus.stream import RawFiles, write_raw, write_splits
 from xpt.errors import XPTError
 from xpt.files import write_folder_atomically
+from xpt.language import find_language
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 3
+BUILD_VERSION = 4
 
 
 def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = True) -> Corpus:
@@ -35,27 +38,45 @@ def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = Tru
     is left.
     """
     cleaner = DocumentCleaner(settings)
-    sources = find_sources(settings.corpus)
-    folder = cache_dir / f"corpus-{_cache_key(settings, sources)[:16]}"
+    inputs = _find_inputs(settings)
+    folder = cache_dir / f"corpus-{_cache_key(settings, inputs)[:16]}"
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
         absent = _first_absent(cache_dir)
         try:
             with write_folder_atomically(folder) as staging:
-                _build(settings, sources, cleaner, staging, progress)
+                _build(settings, inputs, cleaner, staging, progress)
         except BaseException:
             _remove_empty(cache_dir, absent)
             raise
     return Corpus(folder)
 
 
-def _cache_key(settings: CorpusSettings, sources: list[Source]) -> str:
+def _find_inputs(settings: CorpusSettings) -> list[list[Source]]:
+    """The files and datasets of each entry of `corpus`; one reached twice belongs to the first."""
+    inputs: list[list[Source]] = []
+    seen: set[tuple] = set()
+    for index, name in enumerate(settings.corpus):
+        found = [source for source in find_sources((name,)) if source.identity not in seen]
+        if not found and settings.corpus_weights is not None and settings.corpus_weights[index]:
+            raise XPTError(
+                f"corpus {name} has a weight, but all its files also stand in the entries before it: name "
+                "each file in one entry"
+            )
+        inputs.append(found)
+        seen.update(source.identity for source in found)
+    return inputs
+
+
+def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
     tools = {
         "build": BUILD_VERSION,
         "sentencex": version("sentencex"),
         "unicode": unicodedata.unidata_version,
+        "scripts": find_language(settings.language).scripts,
     }
-    return digest_json([tools, asdict(settings), [source.identity for source in sources]])
+    identities = [[source.identity for source in sources] for sources in inputs]
+    return digest_json([tools, asdict(settings), identities])
 
 
 def _is_whole(folder: Path) -> bool:
@@ -84,26 +105,19 @@ def _remove_empty(folder: Path, absent: Path | None) -> None:
 
 
 def _build(
-    settings: CorpusSettings, sources: list[Source], cleaner: DocumentCleaner, folder: Path, progress: bool
+    settings: CorpusSettings,
+    inputs: list[list[Source]],
+    cleaner: DocumentCleaner,
+    folder: Path,
+    progress: bool,
 ) -> None:
     raw = RawFiles(folder)
-    documents = write_raw(_read_all(settings, sources, progress), cleaner.sentences, settings.split_seed, raw)
-    selection = _select(settings, raw)
-    _refuse_empty(settings, selection, cleaner, documents)
+    documents = write_raw(_read_all(settings, inputs, progress), cleaner.sentences, settings.split_seed, raw)
+    selection = _select(settings, raw, cleaner.tallies)
+    _refuse_empty(settings, selection, cleaner.tallies, documents)
     splits = write_splits(selection.codes, raw, folder, progress)
     raw.remove()
-    dropped = dict(sorted(cleaner.dropped.items()))
-    dropped["duplicate"] = selection.duplicates
-    dropped["held_out_seen_in_training"] = selection.leaked
-    report = {
-        "inputs": [_describe(source) for source in sources],
-        "files": len(sources),
-        "documents": documents,
-        "lines": cleaner.lines,
-        "sentences": sum(split.sentences for split in splits.values()),
-        "dropped": dropped,
-        "splits": {name: _describe_split(settings, selection, name, splits[name]) for name in SPLIT_NAMES},
-    }
+    report = describe_corpus(settings, inputs, documents, cleaner.tallies, selection, splits, folder)
     # From the content, not from where it lay: moved or renamed inputs give the same fingerprint.
     fingerprint = digest_json(
         [settings.content_fields(), {name: splits[name].sha256 for name in SPLIT_NAMES}]
@@ -115,9 +129,9 @@ def _build(
     )
 
 
-def _read_all(settings: CorpusSettings, sources: list[Source], progress: bool) -> Iterator[Document]:
+def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bool) -> Iterator[Document]:
     bar = tqdm(
-        total=sum(source.size for source in sources),
+        total=sum(source.size for sources in inputs for source in sources),
         desc="Reading the corpus",
         unit="B",
         unit_scale=True,
@@ -125,51 +139,49 @@ def _read_all(settings: CorpusSettings, sources: list[Source], progress: bool) -
         disable=not progress,
     )
     with bar:
-        for source in sources:
-            yield from read_documents(source, settings.column, bar)
+        for entry, sources in enumerate(inputs):
+            for source in sources:
+                for document in read_documents(source, settings.column, bar):
+                    document.entry = entry
+                    yield document
 
 
-def _select(settings: CorpusSettings, raw: RawFiles) -> Selection:
-    limits = {name: settings.limit(name) for name in SPLIT_NAMES}
-    document_keys = raw.document_keys if settings.split_by == "document" else None
-    return select(np.fromfile(raw.hashes, np.uint64), document_keys, limits)
-
-
-def _refuse_empty(
-    settings: CorpusSettings, selection: Selection, cleaner: DocumentCleaner, documents: int
-) -> None:
-    if selection.available["train"]:
-        return
-    inputs = ", ".join(settings.corpus)
-    if not any(selection.available.values()):
-        reasons = (
-            ", ".join(f"{count} {reason}" for reason, count in sorted(cleaner.dropped.items())) or "none"
-        )
-        raise XPTError(
-            f"corpus {inputs} has no usable sentence ({cleaner.lines} lines read; dropped: {reasons}): "
-            "check the files, column, language and min_characters"
-        )
-    raise XPTError(
-        f"corpus {inputs} leaves no training sentence ({documents} documents, split by {settings.split_by}): "
-        "give more text, or set split_by to sentence"
+def _select(settings: CorpusSettings, raw: RawFiles, tallies: list[Tally]) -> Selection:
+    return select(
+        np.fromfile(raw.hashes, np.uint64),
+        raw.document_keys if settings.split_by == "document" else None,
+        {name: settings.limit(name) for name in SPLIT_NAMES},
+        [tally.sentences for tally in tallies],
+        settings.shares,
     )
 
 
-def _describe(source: Source) -> dict[str, Any]:
-    if isinstance(source, FileSource):
-        return {"file": source.path.name, "bytes": source.size}
-    return {"dataset": source.dataset, "config": source.config, "revision": source.revision}
-
-
-def _describe_split(
-    settings: CorpusSettings, selection: Selection, name: str, split: WrittenSplit
-) -> dict[str, Any]:
-    limit = settings.limit(name)
-    return {
-        "sentences": split.sentences,
-        "characters": split.characters,
-        "sha256": split.sha256,
-        "available": selection.available[name],
-        "wanted": limit,
-        "shortfall": max(0, (limit or 0) - split.sentences),
-    }
+def _refuse_empty(
+    settings: CorpusSettings, selection: Selection, tallies: list[Tally], documents: int
+) -> None:
+    if any(selection.kept("train")):
+        return
+    names = ", ".join(settings.corpus)
+    if any(selection.available["train"]):  # only shares can drop them all
+        of_entries = zip(settings.corpus, selection.available["train"], settings.shares or (), strict=True)
+        empty = ", ".join(name for name, count, share in of_entries if share and not count)
+        raise XPTError(
+            f"corpus {empty} has a weight but no training sentence, so that no mixture has its share: give "
+            "it more text, or the weight 0"
+        )
+    if any(map(any, selection.available.values())):
+        raise XPTError(
+            f"corpus {names} leaves no training sentence ({documents} documents, split by "
+            f"{settings.split_by}): give more text, or set split_by to sentence"
+        )
+    dropped = sum((tally.dropped for tally in tallies), Counter[str]())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items())) or "none"
+    foreign = count_scripts(sum((tally.foreign for tally in tallies), Counter[str]()))
+    raise XPTError(
+        f"corpus {names} has no usable sentence ({sum(tally.lines for tally in tallies)} lines read; "
+        f"dropped: {reasons}): "
+        + (
+            foreign_script(settings.language, foreign)
+            or "check the files, column, language and min_characters"
+        )
+    )

@@ -6,6 +6,8 @@ import unicodedata
 
 import regex
 
+from xpt.language import find_language
+
 # Entities with their semicolon; without it html.unescape also eats the "&para" of "?a=1&para=2".
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
 _TAG = re.compile(
@@ -59,43 +61,14 @@ _SPACE_BEFORE_MARK = re.compile(r"(?<=[^\s.,;:!?])\s+(?=[.,](?:\s|$))")
 _REFERENCE = re.compile(r"\[\d{1,3}\]")
 _FORMULA = re.compile(r"\b(?:formula|codice)_\d+")
 
-# A Wikipedia line below this length that ends no sentence is a section heading.
+# A Wikipedia line below this length that ends no sentence is a section heading. In scripts that say more in a
+# character the limit is lower; in alphabets not higher, since there it drops short sentences too.
 _HEADING_CHARACTERS = 30
 # A Korean sentence ends in its verb. Bare 요, 자, 임 and 음 end nouns as well: 개요, 후보자, 게임, 발음.
 _KOREAN_ENDING = re.compile(
     r"\S\s+\S.*(?:다|까|죠|시오|(?:어|아|해|에|예|세|지|네|데|군|나|까|걸|는|되|줘|돼)요)[.!?…]*[\"'”’)\]]*[.!?…]*\s*$"
 )
 
-_SCRIPTS = {
-    **dict.fromkeys(("ko",), r"\p{Hangul}"),
-    **dict.fromkeys(("ja",), r"\p{Hiragana}\p{Katakana}\p{Han}"),
-    **dict.fromkeys(("zh", "yue", "wuu", "lzh"), r"\p{Han}"),
-    **dict.fromkeys(
-        ("uk", "ru", "be", "bg", "mk", "kk", "ky", "tg", "tt", "mn", "ba", "cv"), r"\p{Cyrillic}"
-    ),
-    **dict.fromkeys(("ar", "fa", "ur", "ps", "ckb", "ug", "sd"), r"\p{Arabic}"),
-    **dict.fromkeys(("hi", "mr", "ne", "sa"), r"\p{Devanagari}"),
-    **dict.fromkeys(("bn", "as"), r"\p{Bengali}"),
-    "el": r"\p{Greek}",
-    "he": r"\p{Hebrew}",
-    "yi": r"\p{Hebrew}",
-    "hy": r"\p{Armenian}",
-    "ka": r"\p{Georgian}",
-    "th": r"\p{Thai}",
-    "lo": r"\p{Lao}",
-    "my": r"\p{Myanmar}",
-    "km": r"\p{Khmer}",
-    "ta": r"\p{Tamil}",
-    "te": r"\p{Telugu}",
-    "kn": r"\p{Kannada}",
-    "ml": r"\p{Malayalam}",
-    "gu": r"\p{Gujarati}",
-    "pa": r"\p{Gurmukhi}",
-    "si": r"\p{Sinhala}",
-    "am": r"\p{Ethiopic}",
-    "ti": r"\p{Ethiopic}",
-    "bo": r"\p{Tibetan}",
-}
 _ANY_LETTER = r"\p{L}\p{M}"
 
 
@@ -133,7 +106,7 @@ def _clean_once(text: str) -> str:
 
 def is_korean(language: str) -> bool:
     """Whether a language code (ko, ko-KR, ...) means Korean."""
-    return language.lower().split("-")[0] == "ko"
+    return find_language(language).code == "ko"
 
 
 def repair_korean(text: str) -> str:
@@ -169,7 +142,7 @@ def is_wiki_junk(text: str, language: str) -> bool:
     """
     if _TABLE_LINE.match(text):
         return True
-    if len(text) >= _HEADING_CHARACTERS:
+    if len(text) >= _HEADING_CHARACTERS * min(1.0, find_language(language).relative_length):
         return False
     return not is_korean(language) or not _KOREAN_ENDING.search(text)
 
@@ -178,8 +151,8 @@ class SentenceFilter:
     """Says why a clean sentence is dropped."""
 
     def __init__(self, language: str, min_characters: int, max_characters: int, min_script_share: float):
-        script = _SCRIPTS.get(language.lower().split("-")[0], _ANY_LETTER)
-        self._foreign = regex.compile(rf"[^{script}]+")
+        scripts = "".join(rf"\p{{Script={name}}}" for name in find_language(language).scripts)
+        self._foreign = regex.compile(rf"[^{scripts or _ANY_LETTER}]+")
         self._min_characters, self._max_characters = min_characters, max_characters
         self._min_script_share = min_script_share
 

@@ -37,6 +37,7 @@ class Document:
     lines: list[str]
     is_wiki: bool = False
     continued: bool = False
+    entry: int = 0  # which of the inputs named by the user it comes from
 
 
 def read_documents(source: Source, column: str | None, bar: tqdm) -> Iterator[Document]:

@@ -1,11 +1,17 @@
-"""Which split a sentence is in, and which sentences stay: arithmetic on hashes, 8 bytes a sentence."""
+"""Which split a sentence is in, and which sentences stay: arithmetic on hashes, 8 bytes a sentence.
+
+The sentences of each entry of `corpus` stand together, in the order of the entries.
+"""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
+from xpt.corpus.mixture import wanted_of_entries
 from xpt.corpus.settings import SPLIT_NAMES, TEST_SHARE, VALIDATION_SHARE
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -29,14 +35,17 @@ def split_codes(hashes: np.ndarray) -> np.ndarray:
     return codes
 
 
-def drop_duplicates(hashes: np.ndarray, codes: np.ndarray) -> tuple[int, int]:
+def drop_duplicates(
+    hashes: np.ndarray, codes: np.ndarray, bounds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Keep each sentence once, in `codes` (changed in place; DROPPED for the others).
 
     A sentence in several splits (possible where documents decide) stays in training, or else in validation,
-    so that nothing held out was seen before; inside a split the first occurrence stays. Returns how many were
-    dropped as repetitions, and how many from held-out splits because they also stand in an earlier split.
+    so that nothing held out was seen before; inside a split the first occurrence stays. Returns for each
+    entry (`bounds`: where it begins, and the end of the last) how many were dropped as repetitions, and how
+    many from held-out splits because they also stand in an earlier split.
     """
-    duplicates = leaked = 0
+    duplicates, leaked = (np.zeros(len(bounds) - 1, np.int64) for _ in range(2))
     upper = (hashes >> np.uint64(58)).astype(np.uint8)
     for bucket in range(_BUCKETS):
         index = np.flatnonzero(upper == bucket)
@@ -45,8 +54,8 @@ def drop_duplicates(hashes: np.ndarray, codes: np.ndarray) -> tuple[int, int]:
         repeats = np.concatenate([np.zeros(min(1, len(index)), bool), of_hash[1:] == of_hash[:-1]])
         first = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(index))))
         elsewhere = repeats & (of_code != of_code[first])
-        leaked += int(elsewhere.sum())
-        duplicates += int(repeats.sum() - elsewhere.sum())
+        leaked += np.histogram(index[elsewhere], bounds)[0]
+        duplicates += np.histogram(index[repeats & ~elsewhere], bounds)[0]
         codes[index[repeats]] = DROPPED
     return duplicates, leaked
 
@@ -60,6 +69,9 @@ def keep_lowest(keys: np.ndarray, codes: np.ndarray, split: int, limit: int) -> 
     members = codes == split
     if np.count_nonzero(members) <= limit:
         return
+    if limit == 0:
+        codes[members] = DROPPED
+        return
     chosen = keys[members]
     chosen.partition(limit - 1)
     threshold = chosen[limit - 1]
@@ -72,25 +84,45 @@ def keep_lowest(keys: np.ndarray, codes: np.ndarray, split: int, limit: int) -> 
 
 @dataclass
 class Selection:
-    """`codes` (uint8, one a sentence in corpus order), and what was dropped on the way."""
+    """`codes` (uint8, one a sentence in corpus order), and what that means for each entry."""
 
     codes: np.ndarray
-    duplicates: int
-    leaked: int
-    available: dict[str, int] = field(default_factory=dict)
+    bounds: np.ndarray  # where each entry begins, and the end of the last
+    duplicates: np.ndarray
+    leaked: np.ndarray
+    available: dict[str, list[int]] = field(default_factory=dict)  # by split
+    wanted: list[int] | None = None  # training sentences; None where no shares are given
+
+    def kept(self, name: str) -> list[int]:
+        """How many sentences of each entry are in a split."""
+        split = SPLIT_NAMES.index(name)
+        return [int(np.count_nonzero(self.codes[start:end] == split)) for start, end in pairwise(self.bounds)]
 
 
 def select(
-    hashes: np.ndarray, document_keys: Callable[[], np.ndarray] | None, limits: dict[str, int | None]
+    hashes: np.ndarray,
+    document_keys: Callable[[], np.ndarray] | None,
+    limits: dict[str, int | None],
+    sizes: Sequence[int] | None = None,
+    shares: Sequence[Fraction] | None = None,
 ) -> Selection:
-    """Decide for every sentence; `document_keys` gives each one's document hash, where documents decide."""
+    """Decide for every sentence; `document_keys` gives each one's document hash, where documents decide.
+
+    `sizes` are the sentences of each entry (default: there is one), `shares` what each gives of the training
+    split. Held-out splits do not follow the shares: they are the same for every mixture.
+    """
     keys = hashes if document_keys is None else document_keys()
     codes = split_codes(keys)
-    duplicates, leaked = drop_duplicates(hashes, codes)
-    selection = Selection(codes, duplicates, leaked)
+    bounds = np.cumsum([0, *(sizes or [len(hashes)])])
+    selection = Selection(codes, bounds, *drop_duplicates(hashes, codes, bounds))
+    entries = [slice(start, end) for start, end in pairwise(bounds)]
     for split, name in enumerate(SPLIT_NAMES):
-        selection.available[name] = int(np.count_nonzero(codes == split))
+        selection.available[name] = [int(np.count_nonzero(codes[entry] == split)) for entry in entries]
         limit = limits[name]
-        if limit is not None:
+        if split == TRAIN and shares is not None:
+            selection.wanted = wanted_of_entries(selection.available[name], shares, limit)
+            for entry, wanted in zip(entries, selection.wanted, strict=True):
+                keep_lowest(keys[entry], codes[entry], TRAIN, wanted)
+        elif limit is not None:
             keep_lowest(keys, codes, split, limit)
     return selection

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import sentencex
 
@@ -17,6 +18,7 @@ from xpt.corpus.clean import (
 from xpt.corpus.readers import Document
 from xpt.corpus.settings import CorpusSettings
 from xpt.errors import XPTError
+from xpt.language import find_language
 
 _PAIRS = ("()", "[]", "“”", "‘’", "「」", "『』", "《》", "〈〉")
 _QUOTES = "\"'”’」』》〉"
@@ -39,6 +41,10 @@ _MISSED_END = re.compile(
     r"|(?<=[가-힣][다요죠까함음]\.)\([^()]*\)\s+"
     r"|(?<=[가-힣][다요죠까함음]…)\s+"
 )
+# Phrases between spaces are joined up to the length of a sentence: the median of Korean Wikipedia's is 56,
+# and Thai takes 1.5 characters for one of Korean (experiments/languages/lengths.json).
+_PHRASE_CHARACTERS = 80
+_PHRASE = re.compile(r"\S+\s*|\s+")
 
 
 def split_with_sentencex(line: str, language: str) -> list[str]:
@@ -47,7 +53,8 @@ def split_with_sentencex(line: str, language: str) -> list[str]:
     sentencex (Wikimedia) has rules for some 30 languages and fallbacks for 240; Korean gets English rules, so
     its boundaries are corrected here.
     """
-    pieces = sentencex.segment(language, line)
+    # Its rules are found by the language alone: "uk-UA" would not get those of Ukrainian.
+    pieces = sentencex.segment(find_language(language).code, line)
     return _correct_korean(pieces) if is_korean(language) else pieces
 
 
@@ -56,8 +63,19 @@ def split_lines_only(line: str, language: str) -> list[str]:
     return [line]
 
 
+def split_phrases(line: str, language: str) -> list[str]:
+    """Cut at spaces, each piece as long as a sentence: for Thai and others that mark no end of a sentence."""
+    pieces = [""]
+    for phrase in _PHRASE.findall(line):
+        if len(pieces[-1]) >= _PHRASE_CHARACTERS:
+            pieces.append("")
+        pieces[-1] += phrase
+    return pieces if line else []
+
+
 SPLITTERS: dict[str, Callable[[str, str], list[str]]] = {
     "sentencex": split_with_sentencex,
+    "phrases": split_phrases,
     "lines": split_lines_only,
 }
 
@@ -105,24 +123,48 @@ def _is_inside_pair(text: str) -> bool:
     return opened or text.count('"') % 2 == 1
 
 
+@dataclass
+class Tally:
+    """What cleaning found in one entry of `corpus`."""
+
+    lines: int = 0
+    sentences: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)  # by reason
+    foreign: Counter[str] = field(default_factory=Counter)  # characters of sentences dropped for their script
+
+
 class DocumentCleaner:
-    """Turns documents into clean sentences and counts what it drops, by reason."""
+    """Turns documents into clean sentences and counts, for each entry, what it keeps and drops."""
 
     def __init__(self, settings: CorpusSettings):
         if settings.splitter not in SPLITTERS:
             raise XPTError(f"splitter is {settings.splitter!r}: use one of {', '.join(SPLITTERS)}")
+        assert settings.min_characters is not None and settings.max_characters is not None
         self._split = SPLITTERS[settings.splitter]
         self._language = settings.language
         self._is_korean = is_korean(settings.language)
         self._filter = SentenceFilter(
             settings.language, settings.min_characters, settings.max_characters, settings.min_script_share
         )
-        self.lines = 0
-        self.dropped: Counter[str] = Counter()
+        self.tallies = [Tally() for _ in settings.corpus]
 
     def sentences(self, document: Document) -> list[str]:
         """The document's sentences, cleaned, in order."""
+        tally = self.tallies[document.entry]
         kept = []
+        for line in self._lines(document, tally):
+            for piece in self._split(line, self._language):
+                sentence = piece.strip()
+                if reason := self._filter.reason_to_drop(sentence):
+                    tally.dropped[reason] += 1
+                    if reason == "script":
+                        tally.foreign.update(sentence)
+                else:
+                    kept.append(sentence)
+        tally.sentences += len(kept)
+        return kept
+
+    def _lines(self, document: Document, tally: Tally) -> Iterator[str]:
         for raw in document.lines:
             line = clean_text(raw)
             if document.is_wiki:
@@ -131,14 +173,8 @@ class DocumentCleaner:
                 continue
             if self._is_korean:
                 line = repair_korean(line)
-            self.lines += 1
+            tally.lines += 1
             if document.is_wiki and is_wiki_junk(line, self._language):
-                self.dropped["heading"] += 1
-                continue
-            for piece in self._split(line, self._language):
-                sentence = piece.strip()
-                if reason := self._filter.reason_to_drop(sentence):
-                    self.dropped[reason] += 1
-                else:
-                    kept.append(sentence)
-        return kept
+                tally.dropped["heading"] += 1
+            else:
+                yield line

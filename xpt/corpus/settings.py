@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Literal
 
 from xpt.errors import XPTError
+from xpt.language import Language, find_language
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -13,6 +16,14 @@ SPLIT_NAMES = ("train", "validation", "test")
 # validation below the sum, training the rest. With 4 M / 100 K / 88 K sentences the paper's shares.
 TEST_SHARE = 0.0211
 VALIDATION_SHARE = 0.024
+
+# For Korean: below ten characters stand headings and exclamations, beyond a thousand lists and tables. Other
+# scripts take fewer or more characters for the same words; the lower limit never rises, since alphabets have
+# sentences of ten characters ("Mae'n oer.").
+_MIN_CHARACTERS = 10
+_MAX_CHARACTERS = 1000
+# Written without a mark at the end of a sentence, or with one that sentencex does not know.
+_PHRASE_SCRIPTS = ("Thai", "Lao", "Khmer", "Tibetan")
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,14 @@ class CorpusSettings:
             "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, WikiExtractor output; plain or "
             ".gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, org/name:config@revision."
         }
+    )
+    corpus_weights: tuple[float, ...] | None = field(
+        default=None,
+        metadata={
+            "help": "One number for each entry of corpus, of any sum: its share of the training sentences. "
+            "No sentence is repeated, and held-out splits do not follow them. Default: each entry gives "
+            "all it has."
+        },
     )
     column: str | None = field(
         default=None,
@@ -60,20 +79,19 @@ class CorpusSettings:
         default=None,
         metadata={"help": "Keep this many test sentences, those of the lowest hash. Default: all."},
     )
-    splitter: str = field(
-        default="sentencex",
+    splitter: str | None = field(
+        default=None,
         metadata={
             "help": "sentencex (experiments/splitters/: the best F1 of five, a hundred times faster than the "
-            "next best), or lines, for text that already stands one sentence a line."
+            "next best), phrases (cut at spaces, for scripts without sentence marks), or lines, for text "
+            "that already stands one sentence a line. Default: by language."
         },
     )
-    min_characters: int = field(
-        default=10,
-        metadata={"help": "Shorter sentences are dropped: below ten they are headings and exclamations."},
+    min_characters: int | None = field(
+        default=None, metadata={"help": "Shorter sentences are dropped. Default: by language."}
     )
-    max_characters: int = field(
-        default=1000,
-        metadata={"help": "Longer sentences are dropped: beyond a thousand they are lists and tables."},
+    max_characters: int | None = field(
+        default=None, metadata={"help": "Longer sentences are dropped. Default: by language."}
     )
     min_script_share: float = field(
         default=0.25,
@@ -83,22 +101,70 @@ class CorpusSettings:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "corpus", tuple(self.corpus))
+        self._set("corpus", tuple(self.corpus))
         if not self.corpus:
             raise XPTError("corpus is empty: name at least one file, folder, glob or Hub dataset")
         if self.split_by not in ("sentence", "document"):
             raise XPTError(f"split_by is {self.split_by!r}: use sentence or document")
-        if not 0 <= self.min_characters <= self.max_characters:
-            raise XPTError(
-                f"min_characters is {self.min_characters} and max_characters {self.max_characters}: "
-                "use 0 <= min_characters <= max_characters"
-            )
+        language = find_language(self.language)
+        self._set("language", language.tag)
+        self._follow(language)
+        self._check_weights()
+        self._check_thresholds()
         for split in SPLIT_NAMES:
             limit = self.limit(split)
             if limit is not None and limit < 1:
                 raise XPTError(
                     f"{split}_sentences is {limit}: give a positive number, or leave it out to keep all"
                 )
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _follow(self, language: Language) -> None:
+        """Fill in what was left to the language."""
+        length = language.relative_length
+        if self.splitter is None:
+            self._set("splitter", "phrases" if set(language.scripts) & set(_PHRASE_SCRIPTS) else "sentencex")
+        longest = round(_MAX_CHARACTERS * length) if self.max_characters is None else self.max_characters
+        self._set("max_characters", longest)
+        if self.min_characters is None:
+            self._set("min_characters", min(round(_MIN_CHARACTERS * min(1.0, length)), longest))
+
+    def _check_weights(self) -> None:
+        weights = self.corpus_weights
+        if weights is None:
+            return
+        self._set("corpus_weights", tuple(map(float, weights)))
+        if len(weights) != len(self.corpus):
+            raise XPTError(
+                f"corpus_weights has {len(weights)} numbers for {len(self.corpus)} entries of corpus: give "
+                "one for each"
+            )
+        for name, weight in zip(self.corpus, weights, strict=True):
+            if not (math.isfinite(weight) and weight >= 0):
+                raise XPTError(f"corpus_weights gives {name} the weight {weight}: use a number from 0 up")
+        if not any(weights):
+            raise XPTError("corpus_weights are all 0: give at least one entry of corpus a share")
+
+    def _check_thresholds(self) -> None:
+        assert self.min_characters is not None and self.max_characters is not None
+        if not 0 <= self.min_characters <= self.max_characters:
+            raise XPTError(
+                f"min_characters is {self.min_characters} and max_characters {self.max_characters}: "
+                "use 0 <= min_characters <= max_characters"
+            )
+        if not 0 <= self.min_script_share <= 1:
+            raise XPTError(f"min_script_share is {self.min_script_share}: use a share from 0 to 1")
+
+    @property
+    def shares(self) -> tuple[Fraction, ...] | None:
+        """What `corpus_weights` say, as exact parts of 1; None without them."""
+        if self.corpus_weights is None:
+            return None
+        # By their decimal digits: 0.1 is a tenth.
+        weights = [Fraction(repr(weight)) for weight in self.corpus_weights]
+        return tuple(weight / sum(weights) for weight in weights)
 
     def limit(self, split: str) -> int | None:
         """How many sentences of `split` are wanted; None for all."""
@@ -108,7 +174,7 @@ class CorpusSettings:
     def content_fields(self) -> dict[str, object]:
         """The settings apart from where the text comes from: part of the fingerprint of what comes out."""
         fields = asdict(self)
-        del fields["corpus"], fields["column"]
+        del fields["corpus"], fields["corpus_weights"], fields["column"]
         return fields
 
 
