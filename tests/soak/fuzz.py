@@ -83,7 +83,7 @@ class Fuzzer:
 
     def run(self, kind: str, number: int) -> list[str]:
         """One case; gives back what went wrong."""
-        from soak.fuzz_cases import make_case
+        from soak.fuzz_cases import make_case, send_signal
         from soak.fuzz_verdict import judge, said, signature
         from soak.sandbox import Places, run_watched
         from train_xpt import main
@@ -95,7 +95,11 @@ class Fuzzer:
         if case.given_output is not None:
             writable = (*writable, folder / "cwd")
         outcome = run_watched(
-            main, case.arguments(), Places(folder / "cwd", writable, case.inputs), folder / "log", case.stop
+            main,
+            case.arguments(),
+            Places(folder / "cwd", writable, case.inputs),
+            folder / "log",
+            send_signal(case),
         )
         faults = judge(case, outcome, self.untouched, self.before)
         self.seconds.append(outcome.seconds)
@@ -177,7 +181,7 @@ def _store(fuzzer: Fuzzer, arguments: argparse.Namespace) -> None:
         "seconds": round(sum(fuzzer.seconds), 1),
         "slowest_case_seconds": max(fuzzer.seconds, default=0.0),
         "outcomes": {kind: dict(sorted(counted.items())) for kind, counted in fuzzer.counts.items()},
-        "different_messages": {kind: len(found) for kind, found in fuzzer.messages.items()},
+        "messages": {kind: sorted(found) for kind, found in fuzzer.messages.items()},
         "faults": fuzzer.faults,
     }
     arguments.output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -5,8 +5,10 @@ for ever to do (a million steps) is not drawn: a case that does not end is a han
 """
 
 import json
+import os
 import random
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +20,6 @@ from conftest import korean_sentences
 
 from soak.fuzz_inputs import FORMATS, PACKING, Base, copy_folder
 from soak.mutations import mutate_bytes, mutate_file, odd_value
-from soak.sandbox import Signal
 from xpt.cli import make_parser
 from xpt.files import read_record, write_record
 from xpt.manifest import MANIFEST, write_manifest
@@ -43,7 +44,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)  # flags behind the options
     recipes: list[str] = field(default_factory=list)
-    stop: Signal | None = None
+    stop: tuple[int, float] | None = None  # a signal, and after how many seconds
     same_weights: bool = False  # as the undisturbed run, if it ends well
     given_output: str | None = None  # instead of `out`; relative to `cwd`, where it may then write
     what: str = ""
@@ -67,6 +68,20 @@ class Case:
         output = str(self.output) if self.given_output is None else self.given_output
         places = [f"--output_dir={output}", f"--cache_dir={self.cache}"]
         return [*self.recipes, *tokens, *self.extra, *places]
+
+
+def send_signal(case: Case) -> Callable[[int], None]:
+    """Sends the case's signal, once, to the process it is called with."""
+    began: list[float] = []
+    waiting = [case.stop] if case.stop else []
+
+    def meanwhile(process: int) -> None:
+        if not began:
+            began.append(time.monotonic())
+        if waiting and time.monotonic() - began[0] > waiting[0][1]:
+            os.kill(process, waiting.pop()[0])
+
+    return meanwhile
 
 
 def make_case(kind: str, folder: Path, base: Base, chooser: random.Random) -> Case:
@@ -340,8 +355,8 @@ def fuzz_cache(case: Case) -> None:
 def fuzz_signal(case: Case) -> None:
     """SIGTERM or Ctrl-C at any time of a run that is in order."""
     number = case.chooser.choice((signal.SIGTERM, signal.SIGINT))
-    case.stop = Signal(number, case.chooser.uniform(0.02, 2.5))
-    case.what = f"{number.name} after {case.stop.after:.2f} s"
+    case.stop = number, case.chooser.uniform(0.02, 2.5)
+    case.what = f"{number.name} after {case.stop[1]:.2f} s"
 
 
 KINDS: dict[str, Callable[[Case], None]] = {

@@ -28,7 +28,7 @@ def judge(
 ) -> list[str]:
     """Everything that is wrong with how a case ended and with what it left."""
     return [
-        *_ending(outcome),
+        *ending(outcome),
         *outcome.violations,
         *_changed(untouched, before),
         *_left_behind(case),
@@ -49,7 +49,8 @@ def signature(fault: str) -> str:
     return re.sub(r"\d[\d,.]*", "N", short)[:200]
 
 
-def _ending(outcome: Outcome) -> Iterator[str]:
+def ending(outcome: Outcome) -> Iterator[str]:
+    """Ends in time with a code that says what happened, and code 2 with one line."""
     if outcome.hung:
         yield f"hang, in {_innermost(outcome.stderr)}"
     elif outcome.code not in ENDS and _TRACEBACK not in outcome.stderr:

@@ -63,9 +63,9 @@ def mutate_json(text: str, chooser: random.Random) -> str:
     """Change one to three entries of a JSON document: gone, renamed, of another type, or with company."""
     root = {"root": json.loads(text)}
     for _ in range(chooser.randint(1, 3)):
-        holder, key = chooser.choice(_short_lists(root, chooser))
-        _change_entry(holder, key, chooser)
-    return json.dumps(root.get("root"), ensure_ascii=chooser.random() < 0.5)
+        _change_entry(*chooser.choice(_short_lists(root, chooser)), chooser)
+        root.setdefault("root", None)
+    return json.dumps(root["root"], ensure_ascii=chooser.random() < 0.5)
 
 
 def _short_lists(node: Any, chooser: random.Random) -> list[tuple[Any, Any]]:
@@ -97,7 +97,7 @@ def _change_entry(holder: Any, key: Any, chooser: random.Random) -> None:
             holder[key] = chooser.choice((-value, value + 1, value * 1000, float(value), 0))
         case 4:
             holder[key] = copy.deepcopy(chooser.choice(list(_values(holder))))
-        case 5 if isinstance(holder, dict):
+        case 5 if isinstance(holder, dict) and key != "root":
             holder[f"{key}x"] = holder.pop(key)
         case _:
             holder[key] = None

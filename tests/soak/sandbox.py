@@ -50,18 +50,17 @@ class Outcome:
     violations: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Signal:
-    """A signal that reaches the case some seconds after it has begun."""
-
-    number: int
-    after: float
-
-
 def run_watched(
-    main: Callable[[list[str]], int], arguments: list[str], places: Places, log: Path, stop: Signal | None = None
+    main: Callable[[list[str]], int],
+    arguments: list[str],
+    places: Places,
+    log: Path,
+    meanwhile: Callable[[int], None] = lambda child: None,
 ) -> Outcome:
-    """Call `main(arguments)` in a child, as the script would; what it prints is kept in the folder `log`."""
+    """Call `main(arguments)` in a child, as the script would; what it prints is kept in the folder `log`.
+
+    `meanwhile` is called with the child's process id again and again until it ends.
+    """
     log.mkdir(parents=True, exist_ok=True)
     ready, tell = os.pipe()
     began = time.monotonic()
@@ -70,7 +69,7 @@ def run_watched(
         os.close(ready)
         _be_the_script(main, arguments, places, log, tell)
     os.close(tell)
-    code, hung = _wait(child, ready, stop)
+    code, hung = _wait(child, ready, meanwhile)
     os.close(ready)
     _end_group(child)
     outcome = Outcome(
@@ -80,19 +79,17 @@ def run_watched(
     return outcome
 
 
-def _wait(child: int, ready: int, stop: Signal | None) -> tuple[int, bool]:
+def _wait(child: int, ready: int, meanwhile: Callable[[int], None]) -> tuple[int, bool]:
     """The child's exit code, and whether it had to be ended."""
-    if stop is not None:
-        select.select([ready], [], [], PATIENCE)
-        time.sleep(stop.after)
-        os.kill(child, stop.number)
+    select.select([ready], [], [], PATIENCE)
     for number, patience in ((signal.SIGABRT, PATIENCE), (signal.SIGKILL, 10.0), (None, 10.0)):
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 return os.waitstatus_to_exitcode(status), number is not signal.SIGABRT
-            time.sleep(0.002)
+            meanwhile(child)
+            time.sleep(0.0005)
         if number is not None:
             os.kill(child, number)
     raise RuntimeError(f"process {child} cannot be ended")
@@ -177,9 +174,10 @@ def _violations(
 ) -> Iterable[str]:
     """What an audit event shows that a case must not do."""
     if event == "open" and isinstance(values[0], str | bytes) and isinstance(values[2], int):
-        nameless = values[2] & os.O_TMPFILE == os.O_TMPFILE  # leaves no trace
-        if values[2] & _WRITES and not nameless and not _below(os.fsdecode(values[0]), roots):
-            yield f"wrote {os.fsdecode(values[0])}"
+        path = os.fsdecode(values[0])
+        # A folder is "opened" for a temporary file without a name, which leaves no trace.
+        if values[2] & _WRITES and not os.path.isdir(path) and not _below(path, roots):
+            yield f"wrote {path}"
     elif event in _CHANGES:
         for path in _changed_paths(event, values):
             if not _below(path, roots):
