@@ -131,7 +131,9 @@ def prepare(workdir: Path) -> list[str]:
     )
 
 
-def run(options: list[str], disk: Disk, log: Path, watch: Callable[[int], None] = lambda child: None) -> Outcome:
+def run(
+    options: list[str], disk: Disk, log: Path, watch: Callable[[int], None] = lambda child: None
+) -> Outcome:
     """The run in a forked child, to its end."""
     places = Places(log.parent, (disk.folder, Path(tempfile.gettempdir())), log.parent / "none")
     return run_watched(main, options, places, log, watch)
@@ -200,7 +202,9 @@ def check_what_stands(folders: Folders) -> list[str]:
     return [f"{saved['phase']} {saved['step']}" for saved in listed]
 
 
-def soak(workdir: Path, shares: tuple[float, ...] = SHARES, names: tuple[str, ...] | None = None) -> list[Filled]:
+def soak(
+    workdir: Path, shares: tuple[float, ...] = SHARES, names: tuple[str, ...] | None = None
+) -> list[Filled]:
     """Fill disks of these shares of what the run needs, and at the moments of these names (None: all)."""
     workdir.mkdir(parents=True, exist_ok=True)
     options, disk = prepare(workdir), Disk(workdir / "disk")
@@ -212,7 +216,9 @@ def soak(workdir: Path, shares: tuple[float, ...] = SHARES, names: tuple[str, ..
     done = []
     for how, size, moment in tries:
         done.append(fill_and_go_on(options, disk, workdir, how, size, moment))
-        print(f"{how:45} {done[-1].code}  {', '.join(done[-1].stood) or '-':30} {done[-1].message}", flush=True)
+        print(
+            f"{how:45} {done[-1].code}  {', '.join(done[-1].stood) or '-':30} {done[-1].message}", flush=True
+        )
         for fault in done[-1].faults:
             print(f"    FAULT {fault}", flush=True)
     return done

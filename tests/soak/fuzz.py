@@ -47,7 +47,9 @@ def sandbox_environment(workdir: Path) -> dict[str, Path]:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--cases", type=int, help="so many, however long they take")
     parser.add_argument("--kinds", help="only these, comma-separated")
@@ -74,7 +76,10 @@ class Fuzzer:
         self.seconds: list[float] = []
         self.base.folder.mkdir()
         made = run_watched(
-            lambda _: make_base(self.base.folder), [], Places(workdir, (workdir,), workdir / "none"), workdir / "log"
+            lambda _: make_base(self.base.folder),
+            [],
+            Places(workdir, (workdir,), workdir / "none"),
+            workdir / "log",
         )
         if made.code != 0:
             raise RuntimeError(f"what is valid could not be made:\n{made.stderr[-3000:]}")
@@ -158,7 +163,9 @@ def main() -> int:
     else:
         kinds = arguments.kinds.split(",") if arguments.kinds else list(KINDS)
         began, done = time.monotonic(), 0
-        while done < arguments.cases if arguments.cases else time.monotonic() - began < 60 * arguments.minutes:
+        while (
+            done < arguments.cases if arguments.cases else time.monotonic() - began < 60 * arguments.minutes
+        ):
             kind, number = kinds[done % len(kinds)], done // len(kinds)
             for fault in fuzzer.run(kind, number):
                 print(f"{kind}:{number}: {fault[:300]}", flush=True)

@@ -20,7 +20,7 @@ from conftest import korean_sentences
 
 from soak.fuzz_inputs import FORMATS, PACKING, Base, copy_folder
 from soak.mutations import mutate_bytes, mutate_file, odd_value
-from xpt.cli import make_parser
+from xpt.cli import REFUSED, make_parser
 from xpt.files import read_record, write_record
 from xpt.manifest import MANIFEST, write_manifest
 
@@ -29,8 +29,25 @@ from xpt.manifest import MANIFEST, write_manifest
 ASKS_FOR_MORE = ("torch_compile", "torch_compile_backend", "torch_compile_mode", "report_to", "help")
 SMALL = ("steps", "num_workers", "prefetch_factor", "accumulation", "batch_size", "num_itl", "num_fills")
 PICKLE = b"cposix\nsystem\n(S'touch opened-a-pickle'\ntR."
-TEXTS = ("", " ", "x", "가나다", "\u202e", "-", "--", "a\tb", "x" * 3000, "None", "null", "[]", "{}", "{", '{"a": 1}')
-NUMBERS = ("0", "1", "2", "-1", "-0", "1.5", "1e-9", "1e30", "-1e30", "nan", "inf", "-inf", "0x10", "１", "1_0", "1,5")
+TEXTS = (
+    "",
+    " ",
+    "x",
+    "가나다",
+    "\u202e",
+    "-",
+    "--",
+    "a\tb",
+    "x" * 3000,
+    "None",
+    "null",
+    "[]",
+    "{}",
+    "{",
+    '{"a": 1}',
+)
+WHOLE = ("0", "1", "2", "-1", "3", "7", "16", "100", "-2", "１", "1_0")
+NUMBERS = (*WHOLE, "0.5", "1.5", "1e-9", "1e30", "-1e30", "nan", "inf", "-inf", "0x10", "1,5", "-0")
 HUGE = ("1000000000000", str(2**63), str(-(2**63) - 1), "9" * 400)
 
 
@@ -99,34 +116,42 @@ def make_case(kind: str, folder: Path, base: Base, chooser: random.Random) -> Ca
 
 @cache
 def _actions() -> list[Any]:
-    return [action for action in make_parser()._actions if action.option_strings and action.dest not in ASKS_FOR_MORE]
+    return [each for each in make_parser()._actions if each.option_strings and each.dest not in ASKS_FOR_MORE]
+
+
+def _some_actions(chooser: random.Random, count: int) -> list[Any]:
+    """Options, seldom those that are refused whatever their value."""
+    refused = chooser.random() < 0.1
+    return chooser.sample([each for each in _actions() if refused or each.dest not in REFUSED], count)
 
 
 def _value(action: Any, chooser: random.Random) -> str:
-    """Text for an option: often one that it knows, else nonsense."""
-    if action.choices and chooser.random() < 0.7:
+    """Text for an option: mostly one of its type, else nonsense."""
+    nonsense = chooser.random() < 0.15
+    if action.choices and not nonsense:
         return str(chooser.choice(list(action.choices)))
     kind = getattr(action.type, "__name__", "")
-    if kind in ("int", "float") and chooser.random() < 0.85:
+    if kind in ("int", "float") and not nonsense:
         wide = not any(word in action.dest for word in SMALL)
-        return chooser.choice(NUMBERS[:6] if not wide else (*NUMBERS, *HUGE))
-    if kind == "string_to_bool" and chooser.random() < 0.7:
+        known = NUMBERS if kind == "float" else WHOLE
+        return chooser.choice((*known, *HUGE) if wide else known[:4])
+    if kind == "string_to_bool" and not nonsense:
         return chooser.choice(("true", "false", "1", "no"))
-    return chooser.choice((*TEXTS, *NUMBERS[:12]))
+    return chooser.choice((*TEXTS, *NUMBERS))
 
 
 def fuzz_flags(case: Case) -> None:
     """One to four options with values of any kind, in any spelling."""
     chooser = case.chooser
-    for action in chooser.sample(_actions(), chooser.randint(1, 4)):
+    for action in _some_actions(chooser, chooser.randint(1, 4)):
         name, value = chooser.choice(action.option_strings), _value(action, chooser)
         case.options.pop(action.dest, None)
-        match chooser.randrange(8):
+        match chooser.randrange(30):
             case 0:
                 case.extra += [name]
-            case 1 | 2:
+            case number if number < 12:
                 case.extra += [f"{name}={value}"]
-            case 3:
+            case 12:
                 case.extra += [name, value, chooser.choice(TEXTS)]
             case _:
                 case.extra += [name, value]
@@ -135,12 +160,11 @@ def fuzz_flags(case: Case) -> None:
 
 def fuzz_recipe(case: Case) -> None:
     """One to three recipes with entries of wrong types, unknown names, nulls and presets."""
-    chooser, names = case.chooser, [action.dest for action in _actions()]
+    chooser = case.chooser
     for number in range(chooser.randint(1, 3)):
         entries = {name: _plain(value) for name, value in case.options.items() if chooser.random() < 0.9}
-        for name in chooser.sample(names, chooser.randint(1, 3)):
-            small = any(word in name for word in SMALL)
-            entries[name] = chooser.choice((0, 1, -1, 1.5, "x", None, [], {})) if small else odd_value(chooser)
+        for action in _some_actions(chooser, chooser.randint(0, 3)):
+            entries[action.dest] = _entry(action, chooser)
         if chooser.random() < 0.1:
             entries["preset"] = chooser.choice(("xpt2021", "xpt2022_re", "x", None, 3, ["xpt2021"]))
         if chooser.random() < 0.1:
@@ -152,11 +176,28 @@ def fuzz_recipe(case: Case) -> None:
     case.options = {name: case.options[name] for name in kept}
 
 
+def _entry(action: Any, chooser: random.Random) -> Any:
+    """A value for an entry of a recipe: as YAML reads a fitting text, or of any type."""
+    if chooser.random() < 0.6:
+        try:
+            return yaml.safe_load(_value(action, chooser))
+        except yaml.YAMLError:
+            return ""
+    if any(word in action.dest for word in SMALL):
+        return chooser.choice((0, 1, -1, 1.5, "x", None, [], {}, [1], True))
+    return odd_value(chooser)
+
+
 def fuzz_recipe_bytes(case: Case) -> None:
     """A recipe whose bytes are damaged, or that says what YAML must not do."""
     chooser = case.chooser
     text = yaml.safe_dump({name: _plain(value) for name, value in case.options.items()}).encode()
-    tags = (b"a: !!python/object/apply:os.system ['touch x']\n", b"a: &a [*a]\n", b"? [1]\n: 2\n", b"%YAML 9.9\n---\n")
+    tags = (
+        b"a: !!python/object/apply:os.system ['touch x']\n",
+        b"a: &a [*a]\n",
+        b"? [1]\n: 2\n",
+        b"%YAML 9.9\n---\n",
+    )
     if chooser.random() < 0.3:
         text = chooser.choice(tags) + text
     case.recipes.append(_recipe(case, 0, mutate_bytes(text, chooser)))
@@ -166,21 +207,46 @@ def fuzz_recipe_bytes(case: Case) -> None:
 def fuzz_phases(case: Case) -> None:
     """`phases:` of every shape."""
     chooser = case.chooser
-    groups = ("word_embeddings", "source_embeddings", "itl", "itl.in", "itl.out", "encoder", "encoder.0", "encoder.9")
-    groups += ("lm_head_transform", "lm_head_bias", "all", "", "x", "encoder.-1", "itl.")
-    keys = ("name", "train", "steps", "learning_rate", "warmup_steps", "lr_scheduler_type", "mlm_probability", "x")
+    groups = (
+        "word_embeddings",
+        "source_embeddings",
+        "itl",
+        "itl.in",
+        "itl.out",
+        "encoder",
+        "encoder.0",
+        "encoder.9",
+    )
+    groups += ("lm_head_transform", "lm_head_bias", "all")
+    senseless = ("", "x", "encoder.-1", "itl.", 3, None)
+    keys = (
+        "name",
+        "train",
+        "steps",
+        "learning_rate",
+        "warmup_steps",
+        "lr_scheduler_type",
+        "mlm_probability",
+        "x",
+    )
     phases: list[Any] = []
     for number in range(chooser.choice((0, 1, 1, 2, 2, 3))):
         phase: dict[str, Any] = {"name": f"p{number}", "train": chooser.sample(groups, chooser.randint(1, 3))}
+        if chooser.random() < 0.1:
+            phase["train"].append(chooser.choice(senseless))
         phase |= {"steps": chooser.choice((1, 1, 2)), "learning_rate": chooser.choice((1e-3, 0.0, 1e30))}
-        for _ in range(chooser.choice((0, 0, 1, 2))):
+        for _ in range(chooser.choice((0, 0, 0, 1, 1, 2))):
             key = chooser.choice(keys)
-            phase[key] = chooser.choice((0, -1, 1.5, "2", None, [], {})) if key == "steps" else odd_value(chooser)
+            phase[key] = (
+                chooser.choice((0, -1, 1.5, "2", None, [], {})) if key == "steps" else odd_value(chooser)
+            )
         phases.append(phase if chooser.random() < 0.95 else odd_value(chooser))
     if chooser.random() < 0.5:
         case.extra += ["--phases", json.dumps(phases)]
     else:
-        case.recipes.append(_recipe(case, 0, yaml.safe_dump({"phases": phases}).encode("utf-8", "surrogatepass")))
+        case.recipes.append(
+            _recipe(case, 0, yaml.safe_dump({"phases": phases}).encode("utf-8", "surrogatepass"))
+        )
     case.options |= {"phase1_steps": None, "phase2_steps": None}
 
 
@@ -190,15 +256,52 @@ def fuzz_paths(case: Case) -> None:
     (somewhere / "empty").mkdir()
     (somewhere / "file").write_text("x")
     (somewhere / "loop").symlink_to("loop")
-    places = ["", " ", ".", "..", "~nobody/x", "가 나\n다", "x" * 300, "a/" * 2500, "--", "*", "[", "**/*", "org/name"]
+    places = [
+        "",
+        " ",
+        ".",
+        "..",
+        "~nobody/x",
+        "가 나\n다",
+        "x" * 300,
+        "a/" * 2500,
+        "--",
+        "*",
+        "[",
+        "**/*",
+        "org/name",
+    ]
     places += ["org/name:c@r", "org/name@", "/dev/null", "/proc/self/mem", "a\udcffb"]
     places += [str(somewhere / name) for name in ("empty", "file", "loop", "none", "file/x")]
-    places += [str(case.base.text), str(case.base.tokenizer), str(case.base.source("bert")), str(case.base.whole)]
-    options = ("source_model_name_or_path", "tokenizer_name_or_path", "corpus", "source_revision", "corpus_column")
+    places += [
+        str(case.base.text),
+        str(case.base.tokenizer),
+        str(case.base.source("bert")),
+        str(case.base.whole),
+    ]
+    options = (
+        "source_model_name_or_path",
+        "tokenizer_name_or_path",
+        "corpus",
+        "source_revision",
+        "corpus_column",
+    )
     for name in chooser.sample(options, chooser.randint(1, 2)):
         case.options[name] = chooser.choice(places)
     if chooser.random() < 0.3:
-        names = ("가 나\n다", "x" * 300, "a/" * 2500, "new/b/c", ".", "", " ", "*", "~nobody/x", "/proc/x", "/dev/null/x")
+        names = (
+            "가 나\n다",
+            "x" * 300,
+            "a/" * 2500,
+            "new/b/c",
+            ".",
+            "",
+            " ",
+            "*",
+            "~nobody/x",
+            "/proc/x",
+            "/dev/null/x",
+        )
         case.given_output = chooser.choice((*names, str(somewhere / "file"), str(somewhere / "loop")))
     if chooser.random() < 0.2:
         case.recipes = [chooser.choice([place for place in places if not place.startswith("-")])]
@@ -218,27 +321,57 @@ def _plain(value: Any) -> Any:
 
 
 def fuzz_corpus(case: Case) -> None:
-    """One or two files of any format, damaged before or after they were packed."""
+    """One or two files of any format: odd text in them, or damage before or after they were packed."""
     chooser = case.chooser
     for number in range(chooser.choice((1, 1, 2))):
         name, packing = chooser.choice(list(FORMATS)), chooser.choice(["", "", *PACKING])
-        sentences = korean_sentences(80, seed=chooser.randrange(5))
+        sentences = korean_sentences(200, seed=chooser.randrange(5))
         data = FORMATS[name]([_odd_text(chooser) if chooser.random() < 0.05 else one for one in sentences])
-        early = chooser.random() < 0.6
-        data = PACKING[packing](mutate_bytes(data, chooser) if early else data)
+        damage = chooser.choice(("none", "none", "before", "before", "after"))
+        data = PACKING[packing](mutate_bytes(data, chooser) if damage == "before" else data)
         folder = case.inputs / f"text{number}"
         folder.mkdir()
-        (folder / (name + packing)).write_bytes(data if early else mutate_bytes(data, chooser))
+        (folder / (name + packing)).write_bytes(mutate_bytes(data, chooser) if damage == "after" else data)
     case.options["corpus"] = chooser.choice((case.inputs, case.inputs / "text0", f"{case.inputs}/**/*"))
-    case.options["language"] = chooser.choice(("ko", "ko", "en", "zh", "xx", ""))
-    case.options["split_by"] = chooser.choice(("sentence", "document"))
+    case.options["language"] = chooser.choice(("ko", "ko", "ko", "ko", "en", "zh", "xx", ""))
+    case.options["split_by"] = chooser.choice(("sentence", "sentence", "document"))
     if chooser.random() < 0.3:
-        case.options |= {"tokenizer_name_or_path": None, "vocab_size": chooser.choice((6, 60, 200, 300, 5000))}
+        case.options |= {
+            "tokenizer_name_or_path": None,
+            "vocab_size": chooser.choice((6, 60, 200, 300, 5000)),
+        }
 
 
 def _odd_text(chooser: random.Random) -> str:
-    pieces = ("가", "나라 ", "A", "\u0000", "\u202e", "\u200d", "\ud7ff", "\U0010ffff", "🇰🇷", "\u0301", "\u1100\u1161", "\r")
-    pieces += ("\u2028", "\t", ". ", "?!", '"', "<", "&amp;", "\ufeff", "\ufffd", "１", "https://a.kr ", "\x1f", "\u00ad")
+    pieces = (
+        "가",
+        "나라 ",
+        "A",
+        "\u0000",
+        "\u202e",
+        "\u200d",
+        "\ud7ff",
+        "\U0010ffff",
+        "🇰🇷",
+        "\u0301",
+        "\u1100\u1161",
+        "\r",
+    )
+    pieces += (
+        "\u2028",
+        "\t",
+        ". ",
+        "?!",
+        '"',
+        "<",
+        "&amp;",
+        "\ufeff",
+        "\ufffd",
+        "１",
+        "https://a.kr ",
+        "\x1f",
+        "\u00ad",
+    )
     return "".join(chooser.choices(pieces, k=chooser.choice((1, 10, 100, 20_000))))
 
 
@@ -257,7 +390,9 @@ def _damage(folder: Path, chooser: random.Random, names: list[str] | None = None
                 file.unlink()
                 file.mkdir()
             case 2:
-                file.write_bytes(chooser.choice(files).read_bytes() if chooser.choice(files).is_file() else b"")
+                file.write_bytes(
+                    chooser.choice(files).read_bytes() if chooser.choice(files).is_file() else b""
+                )
             case _:
                 file.write_bytes(mutate_file(file.name, file.read_bytes(), chooser))
     return ", ".join(said)

@@ -23,9 +23,7 @@ def listing(folder: Path) -> Listing:
     }
 
 
-def judge(
-    case: Case, outcome: Outcome, untouched: dict[str, Path], before: dict[str, Listing]
-) -> list[str]:
+def judge(case: Case, outcome: Outcome, untouched: dict[str, Path], before: dict[str, Listing]) -> list[str]:
     """Everything that is wrong with how a case ended and with what it left."""
     return [
         *ending(outcome),

@@ -14,7 +14,19 @@ ODD_VALUES: tuple[Any, ...] = (
     *("<s>", "<mask>", "[MASK]", "\u0000", "\u202e", "x" * 5000, "{}", "bert", "roberta", "float16"),
     *([], {}, [0], [None], [[]], {"a": 1}, {"": {}}, [1, "a", None], float("nan"), float("inf")),
 )
-_INTERESTING = (b"\x00", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n\n", b'"', b"{", b"]", b"<doc ", b"</doc>", b"\xed\xa0\x80")
+_INTERESTING = (
+    b"\x00",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n\n",
+    b'"',
+    b"{",
+    b"]",
+    b"<doc ",
+    b"</doc>",
+    b"\xed\xa0\x80",
+)
 
 
 def odd_value(chooser: random.Random) -> Any:
@@ -56,7 +68,13 @@ def _cut(data: bytearray, chooser: random.Random) -> None:
     del data[chooser.randint(0, len(data)) :]
 
 
-_EDITS: tuple[Callable[[bytearray, random.Random], None], ...] = (_flip_a_bit, _insert, _delete, _repeat, _cut)
+_EDITS: tuple[Callable[[bytearray, random.Random], None], ...] = (
+    _flip_a_bit,
+    _insert,
+    _delete,
+    _repeat,
+    _cut,
+)
 
 
 def mutate_json(text: str, chooser: random.Random) -> str:

@@ -21,11 +21,28 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 60.0  # seconds; a case is one to three steps
-MEMORY = 6 << 30  # bytes of address space, so that a case cannot take the machine's
+MEMORY = 4 << 30  # bytes of address space beyond what is there, so that a case cannot take the machine's
 FILE_SIZE = 1 << 30
-_PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.forkpty", "pty.spawn")
+_PROCESSES = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.forkpty",
+    "pty.spawn",
+)
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "urllib.Request")
-_CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.symlink", "os.link", "os.chmod")
+_CHANGES = (
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.truncate",
+    "os.symlink",
+    "os.link",
+    "os.chmod",
+)
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -121,7 +138,10 @@ def _be_the_script(
         os.chdir(places.working)
         sys.dont_write_bytecode = True
         sys.argv = ["train_xpt.py", *arguments]
-        for kind, limit in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_FSIZE, FILE_SIZE)):
+        for kind, limit in (
+            (resource.RLIMIT_AS, _address_space() + MEMORY),
+            (resource.RLIMIT_FSIZE, FILE_SIZE),
+        ):
             resource.setrlimit(kind, (limit, limit))
         _watch(places, log / "violations.jsonl", may_fork=any("num_workers" in each for each in arguments))
         os.write(tell, b"x")
@@ -136,6 +156,10 @@ def _be_the_script(
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
+
+
+def _address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _redirect(log: Path) -> None:
@@ -213,4 +237,4 @@ def _changed_paths(event: str, values: tuple[Any, ...]) -> Iterable[str]:
 
 def _below(path: str, roots: list[str]) -> bool:
     real = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-    return real.startswith("/dev/") or any(real == root or real.startswith(root + os.sep) for root in roots)
+    return real == os.devnull or any(real == root or real.startswith(root + os.sep) for root in roots)
