@@ -21,8 +21,10 @@ from xpt.cli import read_recipe
 from xpt.environment import describe_command
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
+from xpt.launcher import is_first, say, tell_launcher
 from xpt.post_training import PostTraining, load_initial, summarize
 from xpt.preparation import check_source, prepare_model, prepare_text
+from xpt.processes import first_on_machine_first, is_left_alone
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
@@ -43,7 +45,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             lm_head_transform_is_new=False
         )  # a wrong phase is found before the text is read
         start = time.perf_counter()
-        with recipe.training.main_process_first(desc="preparing the text"):
+        with first_on_machine_first(recipe.training.device):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
             check_source(recipe, source)
             text = prepare_text(recipe)
@@ -67,16 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     disable_progress_bar()  # of reading and writing weights: ours shows the training
     try:
         with StopRequest().installed() as stop:
-            print(post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop))
+            summary = post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop)
+        if is_first():
+            print(summary)
         return 0
     except Exception as error:
+        if is_left_alone(error):
+            say("error: another process of this run ended; it says why")
+            return 2
         message = user_message(error)
+        tell_launcher(message or f"{type(error).__name__}: {error}")
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        say(f"error: {message}")
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"{interrupt or 'stopped'}; the same command goes on", file=sys.stderr)
+        say(f"{interrupt or 'stopped'}; the same command goes on")
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
 
 

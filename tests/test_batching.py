@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from accelerate.data_loader import prepare_data_loader
 from conftest import encoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
 from xpt.batching import (
     IGNORE_INDEX,
@@ -173,14 +174,52 @@ def test_packed_attention_is_block_diagonal():
     assert (allowed == (owner[:, None] == owner[None, :])).all()
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_workers_and_micro_batches_change_neither_order_nor_masks(workers):
-    examples = make_examples(200)
-    collator = MLMCollator(examples, 0.15, 3, packing=True)
-    rows = PhaseRows(RowStream(examples.lengths, 64, True, 3), first_row=17, count=48)
-    whole = list(DataLoader(rows, batch_size=12, collate_fn=collator))
-    parts = list(DataLoader(rows, batch_size=4, collate_fn=collator, num_workers=workers))
-    for index, batch in enumerate(whole):
-        for key, value in batch.items():
-            stacked = [parts[3 * index + i][key] for i in range(3)]
-            assert value.equal(type(value).new_empty(value, 0).new_tensor(np.concatenate(stacked)))
+def real_tokens(batch: dict, row: int, length: int) -> dict:
+    """One row of a batch as nested lists, without what pads it to the longest of its batch."""
+    cut = {name: value[row, ..., :length] for name, value in batch.items()}
+    if cut["attention_mask"].ndim > 1:  # (1, length, length)
+        cut["attention_mask"] = cut["attention_mask"][:, :length]
+    return {name: value.tolist() for name, value in cut.items()}
+
+
+def shares(rows: PhaseRows, collator: MLMCollator, processes: int, **loading) -> list[list[dict]]:
+    """The batches of each process, by the loader that the Trainer makes for it."""
+    loaders = [
+        prepare_data_loader(
+            DataLoader(rows, sampler=SequentialSampler(rows), collate_fn=collator, **loading),
+            num_processes=processes,
+            process_index=process,
+            split_batches=False,
+            put_on_device=False,
+        )
+        for process in range(processes)
+    ]
+    return [list(loader) for loader in loaders]
+
+
+@given(
+    shape=st.sampled_from([(1, 1, 12), (1, 12, 1), (1, 3, 4), (2, 3, 2), (2, 2, 3), (3, 4, 1), (4, 1, 3)]),
+    workers=st.integers(0, 3),
+    loading=st.fixed_dictionaries(
+        {"persistent_workers": st.booleans(), "prefetch_factor": st.integers(1, 4)}
+    ),
+    packing=st.booleans(),
+    first_row=st.integers(0, 200),
+)
+@settings(max_examples=12, deadline=None)
+def test_processes_micro_batches_and_workers_change_neither_order_nor_masks(
+    shape, workers, loading, packing, first_row
+):
+    processes, micro_batch, accumulation = shape
+    examples, steps = make_examples(60), 4  # epochs of 60 rows, or of about 20 packed ones
+    collator = MLMCollator(examples, 0.15, 3, packing)
+    stream = RowStream(examples.lengths, 64, packing, 3)
+    rows = PhaseRows(stream, first_row, steps * processes * micro_batch * accumulation)
+    loading = loading if workers else {}
+    by_process = shares(rows, collator, processes, batch_size=micro_batch, num_workers=workers, **loading)
+    assert {len(batches) for batches in by_process} == {steps * accumulation}
+    together = [batch for batches in zip(*by_process, strict=True) for batch in batches]
+    for index in range(len(rows)):
+        row, length = rows[index], int(examples.lengths[rows[index].examples].sum())
+        fed = real_tokens(together[index // micro_batch], index % micro_batch, length)
+        assert fed == real_tokens(collator([row]), 0, length)

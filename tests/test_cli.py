@@ -87,6 +87,10 @@ def test_presets_are_recipes_of_the_method(preset):
             "--hub_token is refused: a token on the command line is seen by others",
         ),
         (
+            ["--accelerator_config", '{"split_batches": true}'],
+            "--accelerator_config is refused: processes would read rows twice or never",
+        ),
+        (
             ["--ignore_data_skip", "true"],
             "--ignore_data_skip is refused: a resumed run would read other rows",
         ),

@@ -129,6 +129,8 @@ def test_shares_hold_nest_and_leave_the_held_out_text_alone(tmp_path, weights, t
 
 
 def test_decimal_shares_are_exact_and_need_no_sum_of_one(tmp_path):
+    exact = CorpusSettings(corpus=("a", "b"), corpus_weights=(0.1, 0.3)).shares
+    assert exact == (Fraction(1, 4), Fraction(3, 4))
     sizes = [300, 300, 300]
     for weights in [(0.6, 0.3, 0.1), (60, 30, 10), (6e-5, 3e-5, 1e-5)]:
         corpus = mixed(tmp_path, sizes, corpus_weights=weights, train_sentences=200)

@@ -1,7 +1,10 @@
 """Figures in documents are those of the stored results."""
 
 import importlib.util
+import json
 from pathlib import Path
+
+import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -14,3 +17,25 @@ def test_the_readme_shows_the_stored_results():
     assert render.rendered(text) == text, "run python docs/render.py"
     stale = text.replace(render.END, f"| 1.00 |\n{render.END}")
     assert render.rendered(stale) == text
+
+
+@pytest.mark.parametrize(("language", "column"), [("welsh", 0), ("ukrainian", 1)])
+def test_the_experiment_with_languages_quotes_its_results(language, column):
+    folder = REPO / "experiments" / "languages"
+    results = json.loads((folder / f"{language}.json").read_text("utf-8"))
+    rows = [line.strip("|").split("|") for line in (folder / "README.md").read_text("utf-8").splitlines()]
+    table = {row[0].strip(): row[1 + column].strip() for row in rows if len(row) == 3}
+    corpus, phases, loss = results["corpus"], results["phases"], results["test"]["loss"]
+    counts = [f"{split['sentences']:,}" for split in corpus["splits"].values()]
+    assert table["sentences: training, validation, test"] == ", ".join(counts)
+    sizes = corpus["splits"]["train"]["characters"], results["tokenizer"]["train_tokens"]
+    assert table["characters and tokens of training text"] == "{:,}, {:,}".format(*sizes)
+    read = sum(phase["tokens"] for phase in phases)
+    assert table["steps, tokens read"] == f"{phases[0]['steps']} + {phases[1]['steps']}, {read:,}"
+    losses = [results["before"]["eval_loss"], *(phase["eval_loss"] for phase in phases)]
+    said = table["validation loss: before, after phase 1, after phase 2"]
+    assert said == ", ".join(f"{value:.3f}" for value in losses)
+    assert table["test loss (masked tokens)"] == f"{loss:.3f} ({results['test']['masked_tokens']:,})"
+    assert table["below unigram frequencies"] == f"{results['unigram_loss'] - loss:.3f}"
+    context = table["below its own loss on another sentence's context"]
+    assert context == f"{results['shuffled_context_loss'] - loss:.3f}"

@@ -76,7 +76,9 @@ def test_other_context_keeps_masks_and_labels_and_takes_visible_ids_of_another_s
     examples = make_examples(50)
     contexts = _Contexts(examples)
     assert sorted(contexts.other) == list(range(50)) and (contexts.other != np.arange(50)).all()
-    for rows, batch in _batches(examples, ""):
+    collator = MLMCollator(examples, 0.15, EVALUATION_SEED, packing=False)
+    for rows in _batches(examples):
+        batch = collator([Row(0, np.asarray([row])) for row in rows])
         changed = contexts.exchange(rows, batch)
         assert changed["labels"].equal(batch["labels"])
         for r, index in enumerate(rows):

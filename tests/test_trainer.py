@@ -95,6 +95,16 @@ def test_interrupted_anywhere_training_ends_bit_equal(tmp_path, tiny_tokenizer, 
         assert equal(run(folder, tiny_tokenizer, **options), undisturbed), step
 
 
+def test_loader_workers_change_no_bit(tmp_path, tiny_tokenizer):
+    alone = run(tmp_path / "0", tiny_tokenizer, dataloader_num_workers=0)
+    for workers, prefetch in ((1, 4), (2, 1), (3, 2)):
+        loading = {"dataloader_num_workers": workers, "dataloader_prefetch_factor": prefetch}
+        helped = run(
+            tmp_path / str(workers), tiny_tokenizer, dataloader_persistent_workers=workers > 1, **loading
+        )
+        assert equal(helped, alone), workers
+
+
 def test_the_logged_loss_counts_the_steps_before_an_interruption(tmp_path, tiny_tokenizer):
     class Keep(TrainerCallback):
         def __init__(self):

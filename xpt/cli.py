@@ -33,6 +33,7 @@ REFUSED = {
     "auto_find_batch_size": "would change what a step reads; use --per_device_train_batch_size",
     "train_sampling_strategy": "is not used: rows are shuffled by seed and epoch",
     "label_smoothing_factor": "is refused: losses would not compare with the baselines",
+    "accelerator_config": "is refused: processes would read rows twice or never",
     "ignore_data_skip": "is refused: a resumed run would read other rows",
     "hub_token": "is refused: a token on the command line is seen by others; use `hf auth login`",
     "push_to_hub": "is not supported yet; upload the finished folder with `hf upload`",

@@ -11,7 +11,9 @@ import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from xpt.arrays import ArrayWriter
 from xpt.files import write_folder_atomically
+from xpt.manifest import is_whole, write_manifest
 
 BATCH_SENTENCES = 4096
 
@@ -59,22 +61,25 @@ def encode_sentences(
 ) -> EncodedSentences:
     """Encode `sentences` into `folder`, or open what stands there.
 
-    The caller names the folder after everything the ids depend on. It appears whole or not at all.
+    The caller names the folder after everything the ids depend on. It appears whole or not at all; one that
+    was damaged since is named and made anew.
     """
-    if not folder.exists():
+    if not is_whole(folder):
         dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
         with write_folder_atomically(folder) as staging:
-            offsets = [np.zeros(1, dtype=np.int64)]
-            with open(staging / "ids.bin", "wb") as raw:
+            with (
+                ArrayWriter(staging / "ids.npy", dtype) as ids,
+                ArrayWriter(staging / "offsets.npy", np.int64) as offsets,
+            ):
+                offsets.append(np.zeros(1))
+                end = 0
                 for batch in _batches(sentences, description):
                     encoded = tokenizer.backend_tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-                    lengths = np.fromiter(
-                        (len(one.ids) for one in encoded), dtype=np.int64, count=len(encoded)
-                    )
-                    offsets.append(offsets[-1][-1] + np.cumsum(lengths))
-                    raw.write(np.concatenate([np.asarray(one.ids, dtype=dtype) for one in encoded]).tobytes())
-            _raw_to_npy(staging / "ids.bin", staging / "ids.npy", dtype)
-            np.save(staging / "offsets.npy", np.concatenate(offsets))
+                    ends = end + np.cumsum([len(one.ids) for one in encoded])
+                    ids.append(np.concatenate([np.asarray(one.ids, dtype=dtype) for one in encoded]))
+                    offsets.append(ends)
+                    end = int(ends[-1])
+            write_manifest(staging, {})
     return EncodedSentences.load(folder)
 
 
@@ -84,13 +89,3 @@ def _batches(sentences: SentenceSequence, description: str):
             stop = min(start + BATCH_SENTENCES, len(sentences))
             yield [sentences[index] for index in range(start, stop)]
             bar.update(stop - start)
-
-
-def _raw_to_npy(raw: Path, npy: Path, dtype: type) -> None:
-    """Give a raw array file the header that makes it memory-mappable by name, without loading it."""
-    count = raw.stat().st_size // np.dtype(dtype).itemsize
-    array = np.lib.format.open_memmap(npy, mode="w+", dtype=dtype, shape=(count,))
-    if count:
-        array[:] = np.memmap(raw, dtype=dtype, mode="r", shape=(count,))
-    array.flush()
-    raw.unlink()

@@ -4,18 +4,22 @@ A model that has only learned how frequent each piece is sits on the unigram pla
 it ignores its input. So the loss is always shown with (1) the loss of the training split's unigram
 frequencies on the same masked positions, and (2) the model's own loss when the visible tokens come from
 another sentence. Masks depend on the evaluation seed and the sentence alone, so runs compare on equal terms.
+
+Several processes share the batches; sums are rounded once, so their number changes no result.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import PartialState
 from tqdm import tqdm
 
 from xpt.batching import IGNORE_INDEX, Examples, MLMCollator, Row
+from xpt.launcher import is_first
+from xpt.processes import summed
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15
@@ -53,34 +57,41 @@ def evaluate_mlm(
 ) -> MLMEvaluation:
     """Loss of `model` on all `examples` at 15 % masking; the model's mode and RNG are left as they were.
 
-    With `log_probs`, shape (vocab_size,), also the unigram loss; with `shuffled_context` also the loss on
-    another sentence's visible tokens.
+    Every process of the run must call it: each scores a share and gets the result of all. With `log_probs`,
+    shape (vocab_size,), also the unigram loss; with `shuffled_context` also the loss on another sentence's
+    visible tokens.
     """
-    device = next(model.parameters()).device
+    device, process = next(model.parameters()).device, PartialState()
     was_training = model.training
     model.eval()
-    own = other = unigram = 0.0
-    masked = 0
+    collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
     contexts = _Contexts(examples) if shuffled_context else None
+    batches = _batches(examples)
+    sums = torch.zeros(len(batches), 4, dtype=torch.float64)  # masked tokens, own, unigram, other
     try:
-        with torch.no_grad():
-            for rows, batch in _batches(examples, description):
-                labels = batch["labels"]
-                count = int((labels != IGNORE_INDEX).sum())
-                if not count:
+        with torch.no_grad(), _bar(examples, description) as bar:
+            for number, rows in enumerate(batches):
+                bar.update(len(rows))
+                if number % process.num_processes != process.process_index:
                     continue
-                masked += count
-                own += _summed_loss(model, batch, device, autocast_dtype)
+                batch = collator([Row(0, np.asarray([row])) for row in rows])
+                labels = batch["labels"][batch["labels"] != IGNORE_INDEX]
+                if not len(labels):
+                    continue
+                sums[number, 0] = len(labels)
+                sums[number, 1] = _summed_loss(model, batch, device, autocast_dtype)
                 if log_probs is not None:
-                    unigram -= float(log_probs[labels[labels != IGNORE_INDEX]].double().sum())
+                    sums[number, 2] = -log_probs[labels].double().sum()
                 if contexts is not None:
-                    other += _summed_loss(model, contexts.exchange(rows, batch), device, autocast_dtype)
+                    exchanged = contexts.exchange(rows, batch)
+                    sums[number, 3] = _summed_loss(model, exchanged, device, autocast_dtype)
     finally:
         model.train(was_training)
-    count = max(masked, 1)
+    masked, own, unigram, other = (math.fsum(column) for column in summed(sums, device).T.tolist())
+    count = max(int(masked), 1)
     return MLMEvaluation(
         loss=own / count,
-        masked_tokens=masked,
+        masked_tokens=int(masked),
         unigram_loss=unigram / count if log_probs is not None else None,
         shuffled_context_loss=other / count if contexts is not None else None,
     )
@@ -99,19 +110,18 @@ def _summed_loss(
     return float(losses.cpu().double().sum())  # on the CPU: not every device has float64
 
 
-def _batches(examples: Examples, description: str) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+def _batches(examples: Examples) -> list[list[int]]:
     """All examples once, short ones first, about `TOKENS_PER_BATCH` tokens a batch."""
-    collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
-    order = np.argsort(examples.lengths, kind="stable").tolist()
-    rows: list[int] = []
-    with tqdm(total=len(order), desc=description, unit=" sentences", leave=False) as bar:
-        for position, index in enumerate(order):
-            rows.append(index)
-            longest_next = examples.lengths[order[min(position + 1, len(order) - 1)]]
-            if (len(rows) + 1) * longest_next > TOKENS_PER_BATCH or position == len(order) - 1:
-                yield rows, collator([Row(0, np.asarray([row])) for row in rows])
-                bar.update(len(rows))
-                rows = []
+    batches: list[list[int]] = []
+    for index in np.argsort(examples.lengths, kind="stable").tolist():
+        if not batches or (len(batches[-1]) + 1) * examples.lengths[index] > TOKENS_PER_BATCH:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def _bar(examples: Examples, description: str) -> tqdm:
+    return tqdm(total=len(examples), desc=description, unit=" sentences", leave=False, disable=not is_first())
 
 
 class _Contexts:

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
+
+from xpt.files import remove_folder
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -62,6 +65,19 @@ def _verify_file(path: Path, size: int, sha256: str) -> None:
         raise DamagedError(f"{path.name} has {found:,} bytes instead of {size:,}")
     if file_sha256(path) != sha256:
         raise DamagedError(f"{path.name} is of the right size but other content")
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder that can be made anew stands and verifies; a damaged one is named and removed."""
+    if not folder.exists():
+        return False
+    try:
+        verify(folder)
+    except DamagedError as damage:
+        print(f"{folder} is damaged: {damage}; making it anew", file=sys.stderr)
+        remove_folder(folder)
+        return False
+    return True
 
 
 def set_aside_damaged(folder: Path) -> None:

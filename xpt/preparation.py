@@ -23,6 +23,7 @@ from xpt.errors import XPTError
 from xpt.evaluation import unigram_log_probs
 from xpt.files import check_writable, write_folder_atomically
 from xpt.language import find_language
+from xpt.manifest import is_whole, write_manifest
 from xpt.recipe import Recipe
 from xpt.source import Source, TransplantSettings, check_transplant, transplant
 from xpt.tokenizer import (
@@ -95,7 +96,7 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
         return load_tokenizer(arguments.tokenizer_name_or_path)
     choices = (arguments.vocab_size, arguments.tokenizer_model_type, arguments.tokenizer_sentences)
     folder = cache / "tokenizers" / _key(corpus.fingerprint, *map(str, choices))
-    if not folder.exists():
+    if not is_whole(folder):
         vocab_size, model_type, sample = choices
         sentences = corpus.split("train")
         few = sample if sample is not None and sample < len(sentences) else None
@@ -108,6 +109,7 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
         )
         with write_folder_atomically(folder) as staging:
             save_tokenizer(trained, staging)
+            write_manifest(staging, {})
     return load_tokenizer(str(folder))
 
 

@@ -1,8 +1,38 @@
-"""What the processes of one run must agree on, where only one of them looks at the disk or gets a signal."""
+"""What the processes of one run share: who goes first, what only one of them knows, sums."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast, gather
+from accelerate.utils import broadcast, gather, reduce
+
+
+class OtherProcessError(RuntimeError):
+    """Another process of the run has failed, and says why."""
+
+
+@contextmanager
+def first_on_machine_first(device: torch.device) -> Iterator[None]:
+    """The first process of each machine runs the block, then the others find what it left.
+
+    Raises `OtherProcessError` in the others where one of those failed: they would do its work once more.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        yield
+        return
+    goes_first, failed = state.is_local_main_process, True
+    try:
+        if goes_first:
+            yield
+        failed = False
+    finally:
+        left_alone = any_process(goes_first and failed, device) and not (goes_first and failed)
+    if left_alone:
+        raise OtherProcessError
+    if not goes_first:
+        yield
 
 
 def told_by_first(value: int, device: torch.device) -> int:
@@ -17,3 +47,15 @@ def any_process(value: bool, device: torch.device) -> bool:
     if PartialState().num_processes == 1:
         return value
     return bool(gather(torch.tensor([int(value)], device=device)).any())
+
+
+def summed(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`values` of all processes added up, on the CPU. A single one is not asked through its GPU."""
+    if PartialState().num_processes == 1:
+        return values
+    return reduce(values.to(device), reduction="sum").cpu()
+
+
+def is_left_alone(error: Exception) -> bool:
+    """Whether a process fails only because another one has ended; gloo has no error type for that."""
+    return isinstance(error, OtherProcessError) or "Connection closed by peer" in str(error)

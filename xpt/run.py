@@ -173,7 +173,8 @@ class Run:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            print(f"{file} is damaged ({error}); its stages are measured again", file=sys.stderr)
+            if self.writes:
+                print(f"{file} is damaged ({error}); its stages are measured again", file=sys.stderr)
             return {}
 
     def record(self, stage: str, result: dict[str, Any]) -> None:

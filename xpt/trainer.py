@@ -8,6 +8,8 @@ the step, saves and stops.
 
 import copy
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -28,6 +30,9 @@ from xpt.interrupts import Interrupted, StopRequest
 from xpt.phases import Phase
 from xpt.processes import any_process, told_by_first
 from xpt.tokenizer import save_tokenizer
+
+# Between the seeds of two processes: phases count theirs up by one, so that no two streams are the same.
+PROCESS_SEEDS = 100_003
 
 
 @dataclass(frozen=True)
@@ -96,26 +101,36 @@ class XPTTrainer(Trainer):
     # ---- checkpoints -------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any = None) -> None:
-        step = self.state.global_step
         self.store_flos()
-        # Every rank's generators go into the same folder, so all ranks write before the first one gathers.
-        shared = Path(self.args.output_dir) / f".rng-{step}{STAGING}ranks"
-        with self.checkpoints.reporting(shared):
-            shared.mkdir(parents=True, exist_ok=True)
-            training_state.save_rng_state(shared, self.args.process_index)
+        step, name = self.state.global_step, self.phase.name
+        with self._own_states(self.checkpoints.path(name, step)) as shared:
+            if self.args.should_save:
+                self.checkpoints.save(
+                    name,
+                    step,
+                    lambda folder: self._write_checkpoint(folder, shared),
+                    self.args.save_total_limit,
+                    training_state.estimated_bytes(self.model),
+                )
+        if self.args.should_save and step < self.phase.steps:
+            self.checkpoints.require_space(self.checkpoints.size(name, step), 1)
         self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            self.checkpoints.save(
-                self.phase.name,
-                step,
-                lambda folder: self._write_checkpoint(folder, shared),
-                self.args.save_total_limit,
-                training_state.estimated_bytes(self.model),
-            )
-            shutil.rmtree(shared)
-            if step < self.phase.steps:
-                self.checkpoints.require_space(self.checkpoints.size(self.phase.name, step), 1)
-        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _own_states(self, checkpoint: Path) -> Iterator[Path]:
+        """A folder with what each process has of its own, while the first one makes a checkpoint of it."""
+        shared = checkpoint.with_name(f".rng-{checkpoint.name}{STAGING}shared")
+        try:
+            with self.checkpoints.reporting(checkpoint):
+                shared.mkdir(parents=True, exist_ok=True)
+                training_state.save_rng_state(shared, self.args.process_index)
+                loss = {"since_log": float(self._tr_loss)}
+                training_state.write_json(shared / self._loss_file, loss)
+            self.accelerator.wait_for_everyone()
+            yield shared
+        finally:
+            if self.args.should_save:
+                shutil.rmtree(shared, ignore_errors=True)
 
     def _write_checkpoint(self, folder: Path, shared: Path) -> None:
         self._save(str(folder))
@@ -128,9 +143,12 @@ class XPTTrainer(Trainer):
             shutil.move(file, folder / file.name)
         self.state.save_to_json(str(folder / "trainer_state.json"))
 
+    @property
+    def _loss_file(self) -> str:
+        return f"loss-{self.args.process_index}.json"
+
     def _progress(self) -> dict[str, Any]:
         return {
-            "loss_since_log": float(self._tr_loss),
             "loss_logged": float(self._total_loss_scalar),
             "last_logged_step": self._globalstep_last_logged,
             "evaluation_is_due": self.evaluation_is_due,
@@ -147,12 +165,15 @@ class XPTTrainer(Trainer):
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: PreTrainedModel | None = None
     ) -> None:
-        load_weights(model or self.model, Path(resume_from_checkpoint))
+        with training_state.reading(Path(resume_from_checkpoint)):
+            load_weights(model or self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            training_state.load_optimizer(self.optimizer, self.model, Path(checkpoint))
-            self.lr_scheduler.load_state_dict(training_state.read_json(Path(checkpoint) / "scheduler.json"))
+            with training_state.reading(Path(checkpoint)):
+                training_state.load_optimizer(self.optimizer, self.model, Path(checkpoint))
+                schedule = training_state.read_json(Path(checkpoint) / "scheduler.json")
+                self.lr_scheduler.load_state_dict(schedule)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
         if checkpoint is not None and self.accelerator.scaler is not None:
@@ -162,14 +183,17 @@ class XPTTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         # Called right before the first resumed step, after the stock loop has set its loss sums to zero.
-        if checkpoint is not None:
+        if checkpoint is None:
+            return
+        with training_state.reading(Path(checkpoint)):
             training_state.load_rng_state(Path(checkpoint), self.args.process_index)
             progress = training_state.read_json(Path(checkpoint) / "progress.json")
-            self._tr_loss = torch.tensor(progress["loss_since_log"], device=self.args.device)
+            loss = training_state.read_json(Path(checkpoint) / self._loss_file)
+            self._tr_loss = torch.tensor(loss["since_log"], device=self.args.device)
             self._total_loss_scalar = progress["loss_logged"]
             self._globalstep_last_logged = progress["last_logged_step"]
-            if progress["evaluation_is_due"]:
-                self.evaluate()
+        if progress["evaluation_is_due"]:
+            self.evaluate()
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -213,6 +237,8 @@ def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     narrowed.seed = args.seed + index
     narrowed.remove_unused_columns = False  # rows are not dictionaries
     narrowed.push_to_hub = False
+    if args.ddp_find_unused_parameters is None:
+        narrowed.ddp_find_unused_parameters = False  # every trained parameter has a gradient
     return narrowed
 
 
@@ -261,7 +287,7 @@ def train_phase(
     trainer.remove_callback(PrinterCallback)
     if args.should_save:
         checkpoints.require_space(training_state.estimated_bytes(model), 2)
-    set_seed(args.seed)
+    set_seed(args.seed + PROCESS_SEEDS * args.process_index)  # each process drops activations of its own
     with stop.put_off():
         trainer.train(resume_from_checkpoint=str(path) if found else None)
         trainer._save_checkpoint(trainer.model)

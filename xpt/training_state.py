@@ -4,23 +4,40 @@ optimizer.safetensors, optimizer.json   moments by parameter *name*, hyper-param
 scheduler.json                          learning-rate schedule
 rng-<rank>.safetensors, rng-<rank>.json Python, NumPy, torch and CUDA generators of one process
 trainer_state.json                      step, logged history (transformers' own format)
-progress.json                           loss summed since the last log line
+loss-<rank>.json                        loss that one process summed since the last log line
+progress.json                           loss logged before, and where
 """
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from xpt.errors import XPTError
 
-TRAINING_FILES = ("optimizer.*", "scheduler.json", "scaler.json", "rng-*", "progress.json")
+TRAINING_FILES = ("optimizer.*", "scheduler.json", "scaler.json", "rng-*", "loss-*", "progress.json")
 SMALL_FILES_BYTES = 4 << 20  # tokenizer, code, generators: what a checkpoint holds beside its tensors
+
+
+@contextmanager
+def reading(checkpoint: Path) -> Iterator[None]:
+    """Turn what a checkpoint of another make raises in the block into an `XPTError` that names it."""
+    try:
+        yield
+    except (AttributeError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise XPTError(
+            f"{checkpoint} cannot be read as this program writes it ({reason}); "
+            "delete it, and the same command goes on from the one before"
+        ) from error
 
 
 def remove_training_state(checkpoint: Path) -> None:
