@@ -33,7 +33,7 @@ from conftest import korean_sentences, tiny_config
 from tiny_runs import assert_equal_runs, flags
 from transformers import RobertaForMaskedLM, set_seed
 
-from soak.fuzz_verdict import ending
+from soak.fuzzing.verdict import ending
 from soak.moments import Folders, Moment, moments
 from soak.sandbox import Outcome, Places, run_watched
 from train_xpt import main

@@ -12,7 +12,6 @@ undisturbed one. Exit code 0 if all of that holds; what does not is kept below `
 import argparse
 import json
 import os
-import random
 import shlex
 import shutil
 import sys
@@ -27,7 +26,7 @@ KEPT_OF_A_FAULT = 3
 
 
 def sandbox_environment(workdir: Path) -> dict[str, Path]:
-    """Give this process, before it imports anything large, a home and a folder for temporary files of its own."""
+    """Give this process a home and a temporary folder of its own, before it imports what looks for them."""
     places = {"home": workdir / "home", "temporary": workdir / "temporary"}
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
@@ -64,8 +63,8 @@ class Fuzzer:
     """Draws cases, runs them, and keeps what went wrong."""
 
     def __init__(self, workdir: Path, seed: int, places: dict[str, Path]):
-        from soak.fuzz_inputs import Base, make_base
-        from soak.fuzz_verdict import listing
+        from soak.fuzzing.base import Base, make_base
+        from soak.fuzzing.verdict import listing
         from soak.sandbox import Places, run_watched
 
         self.workdir, self.seed, self.places = workdir, seed, places
@@ -88,17 +87,16 @@ class Fuzzer:
 
     def run(self, kind: str, number: int) -> list[str]:
         """One case; gives back what went wrong."""
-        from soak.fuzz_cases import make_case, send_signal
-        from soak.fuzz_verdict import judge, said, signature
+        from soak.fuzzing.case import send_signal
+        from soak.fuzzing.kinds import make_case
+        from soak.fuzzing.verdict import judge, said, signature
         from soak.sandbox import Places, run_watched
         from train_xpt import main
 
         folder = self.workdir / "case"
         shutil.rmtree(folder, ignore_errors=True)
-        case = make_case(kind, folder, self.base, random.Random(f"{self.seed}:{kind}:{number}"))
-        writable = (case.output, case.cache, self.places["temporary"])
-        if case.given_output is not None:
-            writable = (*writable, folder / "cwd")
+        case = make_case(kind, number, self.seed, folder, self.base)
+        writable = (*case.writable(), self.places["temporary"])
         outcome = run_watched(
             main,
             case.arguments(),
@@ -118,7 +116,7 @@ class Fuzzer:
 
     def _keep(self, signature: str, fault: str, kind: str, number: int, stderr: str) -> None:
         """Keep the first cases of a fault, as they were before they were run."""
-        from soak.fuzz_cases import make_case
+        from soak.fuzzing.kinds import make_case
 
         cases = self.faults.setdefault(signature, [])
         cases.append(f"{kind}:{number}")
@@ -126,7 +124,7 @@ class Fuzzer:
             return
         folder = self.workdir / "failures" / f"{kind}-{number}".replace(" ", "-")
         if not folder.exists():
-            case = make_case(kind, folder, self.base, random.Random(f"{self.seed}:{kind}:{number}"))
+            case = make_case(kind, number, self.seed, folder, self.base)
             command = shlex.join(["python", str(REPO / "train_xpt.py"), *case.arguments()])
             (folder / "command.txt").write_text(
                 f"cd {folder / 'cwd'} && {command}\n", encoding="utf-8", errors="surrogateescape"
@@ -153,7 +151,7 @@ def main() -> int:
     arguments = parse()
     shutil.rmtree(arguments.workdir, ignore_errors=True)
     places = sandbox_environment(arguments.workdir.resolve())
-    from soak.fuzz_cases import KINDS
+    from soak.fuzzing.kinds import KINDS
 
     fuzzer = Fuzzer(arguments.workdir.resolve(), arguments.seed, places)
     if arguments.case:

@@ -1,7 +1,7 @@
-"""Runs one command line in a forked child, watched: what it opens, starts, connects to, leaves, and how it ends.
+"""Runs a command line in a forked child, watched: what it opens, starts and connects to, and how it ends.
 
-The child has everything imported already, so a case costs what it does, not what importing torch does. Audit hooks
-see each file opened for writing, each process started, each connection and each class that a pickle asks for.
+The child has everything imported already, so a case costs what it does, not what importing torch does. Audit
+hooks see each file opened for writing, process started, connection, and class that a pickle asks for.
 """
 
 import atexit
@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,8 @@ def _wait(child: int, ready: int, meanwhile: Callable[[int], None]) -> tuple[int
 
 def _end_group(child: int) -> None:
     """End what the case left running; its data loaders, should they have outlived it."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _text(path: Path) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from soak.fuzz_cases import Case
+from soak.fuzzing.case import Case
 from soak.sandbox import Outcome
 from xpt.files import STAGING
 
@@ -71,7 +71,7 @@ def _innermost(stderr: str) -> str:
     return (ours or own or ["?"])[-1]
 
 
-_REPO = Path(__file__).resolve().parents[2]
+_REPO = Path(__file__).resolve().parents[3]
 _OWN_FILES = {path.name for path in (*_REPO.glob("*.py"), *_REPO.glob("xpt/**/*.py"))} - {"__init__.py"}
 
 
@@ -93,19 +93,15 @@ def _left_behind(case: Case) -> Iterator[str]:
 
 def _results(case: Case) -> Iterator[str]:
     """Standard JSON, and the weights of the undisturbed run where nothing may have changed them."""
-    for name in ("results.json", "log.jsonl"):
-        file = case.output / name
+    results, weights = case.output / "results.json", case.output / "model.safetensors"
+    if case.fresh and results.exists():
         try:
-            for line in file.read_text("utf-8").splitlines() if name.endswith("l") and file.exists() else ():
-                json.loads(line, parse_constant=_refuse)
-            if file.exists() and name == "results.json":
-                json.loads(file.read_text("utf-8"), parse_constant=_refuse)
+            json.loads(results.read_text("utf-8"), parse_constant=_refuse)
         except ValueError as error:
-            yield f"{name} is no standard JSON: {error}"
-    weights = case.output / "model.safetensors"
-    if case.same_weights and weights.exists():
-        if weights.read_bytes() != (case.base.whole / "model.safetensors").read_bytes():
-            yield "other weights than the undisturbed run"
+            yield f"results.json is no standard JSON: {error}"
+    undisturbed = (case.base.whole / "model.safetensors").read_bytes()
+    if case.same_weights and weights.exists() and weights.read_bytes() != undisturbed:
+        yield "other weights than the undisturbed run"
 
 
 def _refuse(constant: str) -> None:

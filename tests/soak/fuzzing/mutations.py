@@ -1,4 +1,4 @@
-"""Valid bytes, JSON and safetensors become damaged ones; everything is drawn from the generator it is given."""
+"""Valid bytes, JSON and safetensors become damaged ones; all is drawn from the generator that is given."""
 
 import copy
 import json

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from tiny_runs import flags
 from transformers import BertForMaskedLM, RobertaForMaskedLM, set_seed
 
 from train_xpt import main
+from xpt.progress import PhaseProgress
 from xpt.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 SENTENCES = 300
@@ -89,10 +91,6 @@ def make_base(folder: Path) -> int:
 
 
 def _stop_in_phase2(arguments: list[str], folder: Path) -> None:
-    import signal
-
-    from xpt.progress import PhaseProgress
-
     step_end = PhaseProgress.on_step_end
 
     def stop(self: PhaseProgress, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -116,11 +114,10 @@ def _wiki(sentences: list[str]) -> bytes:
 
 
 def _dump(sentences: list[str]) -> bytes:
-    pages = "".join(
-        f"<page><title>문서 {i}</title><ns>0</ns><id>{i + 1}</id><revision><id>{i + 1}</id><text>'''{s}''' [[링크]] {{{{틀}}}}"
-        "</text></revision></page>"
-        for i, s in enumerate(sentences)
-    )
+    page = "<page><title>문서 {0}</title><ns>0</ns><id>{0}</id><revision><id>{0}</id><text>{1}</text>"
+    page += "</revision></page>"
+    marked = (f"'''{sentence}''' [[링크]] {{{{틀}}}}" for sentence in sentences)
+    pages = "".join(page.format(number, text) for number, text in enumerate(marked, 1))
     head = '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="ko">'
     return f"{head}<siteinfo><sitename>위키</sitename></siteinfo>{pages}</mediawiki>".encode()
 
