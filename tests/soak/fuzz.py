@@ -100,7 +100,7 @@ class Fuzzer:
         outcome = run_watched(
             main,
             case.arguments(),
-            Places(folder / "cwd", writable, case.inputs),
+            Places(folder / "cwd", writable, case.inputs, case.has_workers()),
             folder / "log",
             send_signal(case),
         )

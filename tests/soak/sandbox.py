@@ -49,11 +49,12 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 @dataclass(frozen=True)
 class Places:
-    """Folders of a case: it may write below `writable`, and must not run code that lies below `inputs`."""
+    """What a case may: write below `writable`, run no code below `inputs`, fork if it `may_fork`."""
 
     working: Path
     writable: tuple[Path, ...]
     inputs: Path
+    may_fork: bool = False  # data loaders of its own, which hand batches over as pickles
 
 
 @dataclass
@@ -142,7 +143,7 @@ def _be_the_script(
             (resource.RLIMIT_FSIZE, FILE_SIZE),
         ):
             resource.setrlimit(kind, (limit, limit))
-        _watch(places, log / "violations.jsonl", may_fork=any("num_workers" in each for each in arguments))
+        _watch(places, log / "violations.jsonl")
         os.write(tell, b"x")
         code = main(arguments)
     except SystemExit as end:
@@ -170,7 +171,7 @@ def _redirect(log: Path) -> None:
     faulthandler.enable(2, all_threads=True)  # says where a hanging case is when it is aborted
 
 
-def _watch(places: Places, log: Path, may_fork: bool) -> None:
+def _watch(places: Places, log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     roots = [os.path.realpath(root) for root in places.writable]
     inputs = os.path.realpath(places.inputs)
@@ -184,7 +185,7 @@ def _watch(places: Places, log: Path, may_fork: bool) -> None:
             return
         busy.yes = True
         try:
-            for text in _violations(event, values, roots, inputs, may_fork):
+            for text in _violations(event, values, roots, inputs, places.may_fork):
                 note(text)
         finally:
             busy.yes = False

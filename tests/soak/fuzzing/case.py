@@ -52,6 +52,11 @@ class Case:
             existing = existing.parent
         return (self.folder / "cwd", self.cache, existing)
 
+    def has_workers(self) -> bool:
+        """Whether it may ask for data loaders in processes of their own."""
+        read = [path.read_bytes().decode("utf-8", "replace") for path in self.inputs.glob("*.yaml")]
+        return any("num_workers" in text.replace("-", "_") for text in (*read, *self.arguments()))
+
     def arguments(self) -> list[str]:
         """The command line; the folders stand last, so that they hold."""
         given = {name: value for name, value in self.options.items() if value is not None}
