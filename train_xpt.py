@@ -1,8 +1,10 @@
 """Cross-lingual Post-Training: an English encoder and text in another language become an encoder of it.
 
     python train_xpt.py configs/demo.yaml
-    python train_xpt.py configs/xpt_ko_4m.yaml --output_dir output/xpt-ko --seed 1
+    python train_xpt.py configs/methods/xpt_2021.yaml configs/xpt_ko_4m.yaml --seed 1
     python train_xpt.py --source_model_name_or_path FacebookAI/roberta-base --corpus wiki.txt
+
+    python train_xpt.py configs/demo.yaml --dry_run true
 
 Started again with the same options, a run goes on where it stopped; finished, it prints its result.
 `--help` lists every option with the reason for its default.
@@ -18,16 +20,18 @@ from accelerate.utils import wait_for_everyone
 from transformers.utils.logging import disable_progress_bar
 
 from xpt.cli import read_recipe
+from xpt.dry_run import check_dry_run, dry_run, nothing_to_do
 from xpt.environment import describe_command
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
 from xpt.launcher import is_first, say, tell_launcher
-from xpt.post_training import PostTraining, load_initial, summarize
+from xpt.post_training import PostTraining, load_initial
 from xpt.preparation import check_source, prepare_model, prepare_text
 from xpt.processes import first_on_machine_first, is_left_alone
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
+from xpt.summary import summarize
 
 
 def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
@@ -35,24 +39,30 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
 
     Raises `XPTError` for anything the user can mend, before anything is written.
     """
-    with closing(Run(Path(str(recipe.training.output_dir)), writes=recipe.training.should_save)) as run:
+    dry = recipe.training.dry_run
+    writes = recipe.training.should_save and not dry
+    with closing(Run(Path(str(recipe.training.output_dir)), writes)) as run:
+        if dry:
+            check_dry_run(recipe)
         run.check_settings(recipe.settings())
         if run.finished:
             run.tidy()
-            return summarize(run) if run.writes else ""
+            if dry:
+                return nothing_to_do(run)
+            return summarize(run) if writes else ""
 
-        recipe.planned_phases(
-            lm_head_transform_is_new=False
-        )  # a wrong phase is found before the text is read
+        recipe.planned_phases()  # a wrong phase is found before the text is read
         start = time.perf_counter()
         with first_on_machine_first(recipe.training.device):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
             check_source(recipe, source)
-            text = prepare_text(recipe)
+            text = prepare_text(recipe, source)
             model, report = load_initial(run) or prepare_model(recipe, source, text)
         preparation_seconds = time.perf_counter() - start
-        phases = recipe.planned_phases(report["lm_head_transform_is_new"])
+        phases = recipe.planned_phases(report)
         training = PostTraining(recipe, run, model, report, text, phases, stop)
+        if dry:
+            return dry_run(training)
 
         run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
         training.start(preparation_seconds)
@@ -60,7 +70,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             training.run_phase(index)
         training.finish(source.describe(), command)
         wait_for_everyone()  # a process that ends early takes the others down
-        return summarize(run) if run.writes else ""
+        return summarize(run) if writes else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,10 +1,23 @@
 """Command line and recipes: what wins, and what is said of a mistake."""
 
-import pytest
+import json
+import re
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
-from xpt.cli import make_parser, read_recipe
+import pytest
+from transformers import TrainingArguments
+
+from xpt.cli import REFUSED, RecipeParser, make_parser, read_recipe
 from xpt.errors import XPTError
-from xpt.recipe import PRESETS
+from xpt.help import help_text
+from xpt.recipe import (
+    CorpusArguments,
+    PhaseArguments,
+    SourceArguments,
+    TokenizerArguments,
+    XPTTrainingArguments,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -12,9 +25,10 @@ def in_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_flags_win_over_recipes_and_recipes_over_the_preset(tmp_path):
+def test_flags_win_over_recipes_and_later_recipes_over_earlier(tmp_path):
     (tmp_path / "first.yaml").write_text(
-        "preset: xpt2021\nlearning_rate: 3e-4\nseed: 1\nphase1_steps: 5_000\n"
+        "output_bias_init: zero\nper_device_train_batch_size: 256\nlearning_rate: 3e-4\nseed: 1\n"
+        "phase1_steps: 5_000\n"
     )
     (tmp_path / "second.yaml").write_text("seed: 2\ncorpus: [a.txt, b.txt]\n")
     recipe = read_recipe(["first.yaml", "second.yaml", "--phase2_steps", "7"])
@@ -26,8 +40,9 @@ def test_flags_win_over_recipes_and_recipes_over_the_preset(tmp_path):
 
 
 def test_null_takes_an_earlier_value_back(tmp_path):
-    (tmp_path / "small.yaml").write_text("preset: xpt2022_re\ntrain_sentences: null\n")
-    recipe = read_recipe(["small.yaml"])
+    (tmp_path / "large.yaml").write_text("train_sentences: 4_000_000\ntest_sentences: 88_000\n")
+    (tmp_path / "small.yaml").write_text("train_sentences: null\n")
+    recipe = read_recipe(["large.yaml", "small.yaml"])
     assert recipe.corpus.train_sentences is None and recipe.corpus.test_sentences == 88_000
 
 
@@ -40,30 +55,16 @@ phases:
   - {name: top, train: [encoder.2, itl], steps: 4, learning_rate: 1e-4, lr_scheduler_type: cosine}
 """
     )
-    new, top = read_recipe(["gradual.yaml"]).planned_phases(lm_head_transform_is_new=True)
+    new, top = read_recipe(["gradual.yaml"]).planned_phases()
     assert (new.name, new.steps, new.learning_rate, new.lr_scheduler_type) == ("new", 3, 1e-3, "linear")
     assert (top.train, top.learning_rate, top.lr_scheduler_type) == (("encoder.2", "itl"), 1e-4, "cosine")
 
 
-@pytest.mark.parametrize("is_new", [True, False])
-def test_the_lm_head_transform_learns_in_phase_one_where_it_is_new(is_new):
-    first, second = read_recipe([]).planned_phases(is_new)
-    assert ("lm_head_transform" in first.train) == is_new and second.train == ("all",)
-
-
 def test_rates_and_masking_of_each_phase_have_flags():
     flags = ["--learning_rate", "1e-4", "--phase2_learning_rate", "5e-5", "--phase1_mlm_probability", "0.3"]
-    first, second = read_recipe(flags).planned_phases(False)
+    first, second = read_recipe(flags).planned_phases()
     assert (first.learning_rate, first.mlm_probability) == (1e-4, 0.3)
     assert (second.learning_rate, second.mlm_probability) == (5e-5, 0.15)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_recipes_of_the_method(preset):
-    recipe = read_recipe(["--preset", preset])
-    assert recipe.source.output_bias_init == "zero" and recipe.source.embedding_init == "random"
-    assert recipe.source.lm_head_init == ("random" if preset == "xpt2022_re" else "auto")
-    assert recipe.training.learning_rate == 1e-4 and recipe.phases.frozen_dropout
 
 
 @pytest.mark.parametrize(
@@ -74,13 +75,12 @@ def test_presets_are_recipes_of_the_method(preset):
         (["--vocab_sise", "3"], "unknown option --vocab_sise; did you mean --vocab_size"),
         (["--vocab_size", "many"], "invalid int value: 'many'"),
         (["--itl_init", "zero"], "invalid choice: 'zero'"),
-        (["--preset", "xpt2020"], "unknown preset 'xpt2020'"),
         (["missing.yaml"], "missing.yaml: no such recipe"),
         (["broken.yaml"], "broken.yaml: not readable as YAML"),
         (["list.yaml"], "list.yaml: a recipe is a list of `name: value`"),
         (["typo.yaml"], "typo.yaml: unknown option 'corpsu'; did you mean 'corpus'"),
         (["--phases", "[1]"], "phases: give a list of phases"),
-        (["--phases", "[{}]", "--phase1_steps", "3"], "--phase1_steps has no effect beside `phases:`"),
+        (["--phases", "[{}]", "--phase1_steps", "3"], "--phase1_steps has no effect: in `phases:` no phase1"),
         (["--seed", "1", "fine.yaml"], "fine.yaml stands behind the options; name recipes first"),
         (
             ["--hub_token", "hf_secret"],
@@ -122,13 +122,69 @@ def test_how_many_processes_share_a_step_is_a_setting():
     assert read_recipe([]).settings()["world_size"] == 1 and "n_gpu" in read_recipe([]).settings()
 
 
+@pytest.mark.parametrize("names", [[], ["a", "b", "a"]])
+def test_phases_need_names_of_their_own(names):
+    phases = [{"name": name, "train": "all", "steps": 1} for name in names]
+    recipe = read_recipe(["--phases", json.dumps(phases)])
+    with pytest.raises(
+        XPTError, match=rf"at least one phase a name of its own; found {re.escape(str(names))}"
+    ):
+        recipe.planned_phases(False)
+
+
 def test_nothing_to_train_is_an_error():
     with pytest.raises(XPTError, match="nothing to train"):
-        read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases(False)
+        read_recipe(["--phase1_steps", "0", "--phase2_steps", "0"]).planned_phases()
 
 
-def test_help_explains_every_option_of_ours():
-    text = make_parser().format_help()
-    assert "--embedding_init" in text and "P21" in text
-    ours = [action for action in make_parser()._actions if action.dest in vars(read_recipe([]).phases)]
-    assert all(action.help for action in ours)
+OPTION = re.compile(r"^  --(\w+) .+\n((?: {8}.*\n)+)", re.MULTILINE)
+OURS = (SourceArguments, CorpusArguments, TokenizerArguments, PhaseArguments, XPTTrainingArguments)
+STOCK = {entry.name for entry in fields(TrainingArguments) if entry.init}
+
+
+def test_help_explains_every_option_of_ours_once_with_its_default():
+    explained = OPTION.findall(make_parser().format_help())
+    declared = [name for kind in OURS for name in vars(kind).get("__annotations__", {})]
+    declared += [entry.name for entry in fields(XPTTrainingArguments) if entry.name not in STOCK]
+    assert {"dry_run", "packing", "corpus", "learning_rate", "cache_dir"} <= set(declared)
+    assert set(declared) <= {name for name, _ in explained}
+    assert len({name for name, _ in explained}) == len(explained)
+    for name, text in explained:
+        reasons, default, value = " ".join(text.split()).partition("Default: ")
+        assert default and value and len(reasons.split()) > 2, name
+
+
+def test_help_names_every_option_there_is_but_the_refused():
+    named = set(re.findall(r"^  --(\w+)", make_parser().format_help(), re.MULTILINE))
+    named |= set(re.findall(r"(?<= )--(\w+)(?=,|$)", make_parser().format_help(), re.MULTILINE))
+    known = {entry.name for kind in OURS for entry in fields(kind) if entry.init}
+    assert known - named == set(REFUSED) & known and not named & set(REFUSED)
+
+
+def test_help_fits_the_screen_and_comes_in_groups(capsys):
+    with pytest.raises(SystemExit) as end:
+        read_recipe(["--help"])
+    text = capsys.readouterr().out
+    assert end.value.code == 0 and max(map(len, text.splitlines())) <= 100
+    titles = [line.split()[0].rstrip(":") for line in text.splitlines() if re.match(r"[A-Z].*:$", line)]
+    assert titles == ["Source", "Text", "Tokenizer", "Phases", "Run", "Training", "Others,"]
+
+
+def test_an_option_of_a_new_dataclass_needs_no_list(monkeypatch):
+    @dataclass
+    class NewArguments:
+        """Something new."""
+
+        share: float | None = field(default=None, metadata={"help": "A share of 10 %%."})
+        shape: Literal["round", "square"] = field(default="round", metadata={"help": "A shape."})
+
+    @dataclass
+    class MoreArguments(NewArguments):
+        """Something more."""
+
+        shape: Literal["round", "square"] = field(default="square", metadata={"help": "Square is better."})
+
+    text = help_text(RecipeParser(MoreArguments), [MoreArguments], hidden=())
+    assert "Something new:\n  --share NUMBER\n        A share of 10 %. Default: none.\n" in text
+    assert "Something more:\n  --shape round|square\n        Square is better. Default: square.\n" in text
+    assert "A shape." not in text

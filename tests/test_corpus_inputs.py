@@ -117,7 +117,10 @@ BAD_INPUTS = {
         write_bytes("a.csv.gz", gzip.compress(b"text\n\xff\n")),
         r"a\.csv\.gz line 2, byte 1 is not",
     ),
-    "utf-16": (write_bytes("a.tsv", "text\n가나".encode("utf-16")), "line 1, byte 1 is not UTF-8"),
+    "utf-16": (
+        write_bytes("a.tsv", "text\n가나".encode("utf-16")),
+        "line 1 is not UTF-8 but looks like UTF-16",
+    ),
     "column": (
         write_bytes("a.csv", b"id,body\n1,x\n"),
         r"a\.csv has no column text: set column to one of id, body",

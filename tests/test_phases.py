@@ -10,10 +10,11 @@ from xpt.errors import XPTError
 from xpt.phases import (
     GROUPS,
     NEW_GROUPS,
-    Phase,
+    Parts,
     frozen_dropout_off,
     group_sizes,
     parameter_group,
+    read_phase,
     set_trainable,
 )
 
@@ -75,17 +76,102 @@ def test_a_group_that_the_model_lacks_is_refused():
         ({"name": "a", "train": "encodr", "steps": 5}, "unknown parameter group 'encodr'"),
         ({"name": "a", "train": "all", "steps": 0}, "steps is 0"),
         ({"name": "a", "train": "all", "steps": "x"}, "invalid literal"),
+        ({"name": "a", "train": "all", "steps": 2.5}, "2.5 is no whole number"),
         ({"name": "a b", "train": "all", "steps": 5}, "name is made of"),
         ({"name": "before", "train": "all", "steps": 5}, "the name is taken"),
         ({"name": "a", "train": [], "steps": 5}, "train is empty"),
         ({"name": "a", "train": "all", "steps": 5, "mlm_probability": 1.5}, "mlm_probability is 1.5"),
         ({"name": "a", "train": "all", "steps": 5, "learning_rate": -1}, "learning_rate is -1"),
         ({"name": "a", "train": "all", "steps": 5, "lr_scheduler_type": "liner"}, "liner is not a valid"),
+        (
+            {"name": "a", "train": "encoder.top4", "steps": 5},
+            "'encoder.top4': the model has 3 encoder layers",
+        ),
+        ({"name": "a", "train": "new", "steps": 5, "unfreeze": "up"}, "unfreeze is 'up'; give top_down or"),
+        (
+            {"name": "a", "train": "new", "steps": 2, "unfreeze": "top_down"},
+            "steps is 2; unfreezing 3 layers",
+        ),
+        ({"name": "a", "train": ["lora", "new"], "steps": 5}, "phase 'a': it trains lora but has none"),
+        ({"name": "a", "train": "new", "steps": 5, "lora": {"r": 8}}, "adapters would not learn; name lora"),
+        ({"name": "a", "train": "all", "steps": 5, "lora": {"r": 0}}, "phase 'a': r of lora is 0"),
+        (
+            {"name": "a", "train": ["lora", "all"], "steps": 5, "lora": {}},
+            "'all' holds the weights that lora",
+        ),
+        ({"name": "a", "train": ["lora", "encoder.top1"], "steps": 5, "lora": {}}, "'encoder.2' holds the"),
+        (
+            {"name": "a", "train": "lora", "steps": 5, "lora": {}, "unfreeze": "top_down"},
+            "phase 'a-1': 'encoder.2' holds the weights that lora",
+        ),
     ],
 )
 def test_a_wrong_phase_is_named(values, message):
-    with pytest.raises(XPTError, match=message):
-        Phase.from_dict(values, {"learning_rate": 1e-4})
+    with pytest.raises(XPTError, match=message) as error:
+        read_phase(values, {"learning_rate": 1e-4}, Parts(layers=3))
+    assert "\n" not in str(error.value)
+
+
+def read(train, parts, **entries):
+    return read_phase({"name": "a", "train": train, "steps": 20, **entries}, {"learning_rate": 1e-4}, parts)
+
+
+@given(st.integers(1, 30), st.data())
+def test_layers_are_counted_from_either_end(layers, data):
+    count = data.draw(st.integers(1, layers))
+    (phase,) = read(["itl", f"encoder.top{count}", f"encoder.bottom{count}"], Parts(layers=layers))
+    chosen = {int(group.split(".")[1]) for group in phase.train if group.startswith("encoder.")}
+    assert chosen == {n for n in range(layers) if n < count or n >= layers - count}
+    assert phase.train[0] == "itl" and len(set(phase.train)) == len(phase.train)
+
+
+@given(st.integers(1, 30), st.integers(0, 500), st.sampled_from(["top_down", "bottom_up"]))
+def test_unfreezing_lets_one_layer_more_learn_in_each_phase(layers, more, direction):
+    steps = layers + more
+    phases = read("new", Parts(layers=layers), unfreeze=direction, steps=steps)
+    assert [phase.name for phase in phases] == [f"a-{number}" for number in range(1, layers + 1)]
+    assert sum(phase.steps for phase in phases) == steps
+    assert max(phase.steps for phase in phases) - min(phase.steps for phase in phases) <= 1
+    assert phases[-1].train == ("all",)
+    order = range(layers - 1, -1, -1) if direction == "top_down" else range(layers)
+    beyond = "lm_head_transform" if direction == "top_down" else "source_embeddings"
+    for number, phase in enumerate(phases[:-1], 1):
+        unfrozen = {f"encoder.{layer}" for layer in list(order)[:number]}
+        assert set(phase.train) == {*NEW_GROUPS, beyond, *unfrozen}
+
+
+def report(**copied):
+    """A transplant's report of a model with these groups: whether they were copied."""
+    groups = {group: {"copied": 0, "new": 0} for group in GROUPS}
+    groups |= {group: {"copied": 9 * was, "new": 9 * (not was)} for group, was in copied.items()}
+    return {"groups": groups, "layers": 3}
+
+
+def test_new_is_what_was_not_copied_and_the_parts_that_the_method_adds():
+    usual = {"word_embeddings": 0, "source_embeddings": 1, "itl": 0, "encoder": 1, "lm_head_bias": 0}
+    for changes, new in (
+        ({"lm_head_transform": 1}, {"word_embeddings", "itl", "lm_head_bias"}),
+        ({"lm_head_transform": 0}, {"word_embeddings", "itl", "lm_head_bias", "lm_head_transform"}),
+        ({"lm_head_transform": 1, "itl": 1}, {"word_embeddings", "itl", "lm_head_bias"}),  # copies of layers
+    ):
+        (phase,) = read("new", Parts.of_report(report(**{**usual, **changes})))
+        assert set(phase.train) == new
+    without_itls = {group: was for group, was in usual.items() if group != "itl"}
+    (phase,) = read("new", Parts.of_report(report(**without_itls, lm_head_transform=1)))
+    assert set(phase.train) == {"word_embeddings", "lm_head_bias"}
+    (phase,) = read("new", Parts.of_report(report(**dict.fromkeys(GROUPS, 0))))
+    assert phase.train == ("all",)
+
+
+def test_parts_of_a_group_are_groups():
+    trained = set_trainable(MODEL, ["source_embeddings.position"])
+    assert trained == ["roberta.embeddings.position_embeddings.weight"]
+    parts = [
+        set_trainable(MODEL, [f"source_embeddings.{part}"]) for part in ("position", "token_type", "norm")
+    ]
+    assert sorted(name for part in parts for name in part) == sorted(
+        set_trainable(MODEL, ["source_embeddings"])
+    )
 
 
 def test_frozen_dropout_is_off_in_frozen_layers_only_and_comes_back():

@@ -50,9 +50,10 @@ def refused(tmp_path):
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     (tmp_path / "no-config").mkdir()
     return {
-        "gpt2": "is of type 'gpt2' (GPT2LMHeadModel); supported are encoders of the families roberta,",
-        "mpnet": "is of type 'mpnet' (MPNetModel); supported are",
-        "deberta": "is of type 'deberta' (DebertaModel); supported are",
+        "gpt2": "is of type 'gpt2' (GPT2LMHeadModel), not an encoder that XPT knows; "
+        "supported are encoders of the families roberta,",
+        "mpnet": "is of type 'mpnet' (MPNetModel), which adds relative positions to its attention",
+        "deberta": "is of type 'deberta' (DebertaModel), which adds relative positions to its attention",
         "decoder": "and a decoder (is_decoder or add_cross_attention is true); supported are",
         "layer": "lacks encoder.layer.1.attention.self.query.weight (16 of 57 tensors are missing)",
         "cut": "model.safetensors is no whole safetensors file",
@@ -77,13 +78,12 @@ def test_what_is_no_source_is_refused_in_one_line_that_names_it(tmp_path):
     [
         ({"auto_map": {"AutoModel": "modeling.Own"}}, "code of its own (auto_map), which is not run"),
         ({"position_embedding_type": "relative_key"}, "positions of type 'relative_key'"),
-        ({"model_type": "xpt-roberta"}, "which is post-trained already"),
         ({"model_type": None}, "is of type None"),
         ({"model_type": ["bert"]}, "is of type ['bert']"),
         ({"hidden_size": "wide"}, "its config.json is not in order"),
         ({"hidden_act": "none"}, "its config.json describes no model"),
         ({"num_attention_heads": 5}, "not a multiple of the number of attention heads"),
-        ({"num_hidden_layers": 0}, "0 layers"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
         ({"num_hidden_layers": 10**9}, "lacks encoder.layer.3."),
         ({"num_hidden_layers": 2}, "holds encoder.layer.2."),
         ({"type_vocab_size": 1}, "token_type_embeddings.weight has the shape (2, 32), but"),
@@ -112,7 +112,7 @@ def test_a_roberta_without_positions_behind_its_padding_is_refused(tmp_path, pad
         (lambda stored, name: stored | {name: stored[name] * torch.nan}, "values that are not finite"),
         (lambda stored, name: stored | {name: stored[name][:, :3].clone()}, "has the shape (32, 3)"),
         (lambda stored, name: stored | {f"{name}_gate": stored[name].clone()}, "weight_gate, which its"),
-        (lambda stored, name: stored | {name.removeprefix("bert."): stored[name].clone()}, "twice"),
+        (lambda stored, name: stored | {name.removeprefix("bert."): stored[name] + 1}, "twice"),
         (
             lambda stored, name: {key: stored[key] for key in stored if "transform.dense.bias" not in key},
             "lacks lm_head.dense.bias (1 of 57",

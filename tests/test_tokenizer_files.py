@@ -12,10 +12,14 @@ import unicodedata
 import pytest
 import sentencepiece
 from tokenizer_texts import SHIPPED, synthetic_sentences
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from xpt.errors import XPTError
 from xpt.tokenizer import (
     SENTENCEPIECE_FILE,
+    _explain,
     load_tokenizer,
     save_tokenizer,
     sentencepiece_processor,
@@ -179,6 +183,30 @@ def test_folders_that_cannot_be_used(trained, tmp_path):
     own_class = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": [None, "own.OwnTokenizer"]}}
     config_path.write_text(json.dumps({**config, **own_class}))
     refused("contains custom code")
+    config_path.write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
+    refused(r"is not a fast one \(ByT5Tokenizer\): give a tokenizer.json")
+
+
+def test_special_tokens_outside_the_vocabulary_are_refused(tmp_path):
+    words = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 50}
+    roles = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    roles |= {"pad_token": "<pad>", "mask_token": "<mask>", "unk_token": "<unk>"}
+    model = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=model, **roles).save_pretrained(tmp_path)
+    with pytest.raises(XPTError, match="has <mask> at 50, outside its 5 ids"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_of_others_has_no_sentencepiece_model(trained, tmp_path):
+    save_tokenizer(trained["unigram"], tmp_path)
+    (tmp_path / SENTENCEPIECE_FILE).unlink()
+    with pytest.raises(XPTError, match=f"has no {SENTENCEPIECE_FILE} beside it: only tokenizers made by xpt"):
+        sentencepiece_processor(load_tokenizer(tmp_path))
+
+
+def test_what_sentencepiece_says_otherwise_is_passed_on():
+    said = str(_explain("Internal: out of luck", 10, 300))
+    assert said == "SentencePiece cannot train a vocabulary of 300: Internal: out of luck"
 
 
 def test_shipped_note_is_rendered_from_its_record():

@@ -219,6 +219,7 @@ def bad_inputs(tmp_path, tiny_source):
     (tmp_path / "latin.txt").write_bytes("국회는 오늘 책을 읽었다.\n".encode("cp949"))
     (tmp_path / "table.csv").write_text("title,body\n제목,국회는 오늘 책을 읽었다.\n", encoding="utf-8")
     (tmp_path / "few.txt").write_text("\n".join(korean_sentences(40)), encoding="utf-8")
+    (tmp_path / "three.txt").write_text("\n".join(korean_sentences(3)), encoding="utf-8")
     broken = tmp_path / "broken"
     broken.mkdir()
     for file in tiny_source("roberta").iterdir():
@@ -241,6 +242,12 @@ def bad_inputs(tmp_path, tiny_source):
         "truncated source": ({"source_model_name_or_path": broken}, "broken"),
         "missing source": ({"source_model_name_or_path": tmp_path / "nowhere"}, "nowhere"),
         "missing tokenizer": ({"tokenizer_name_or_path": tmp_path / "notok"}, "notok"),
+        "no text": ({"corpus": None}, "no text: give --corpus with files, folders or a Hub data set"),
+        "too short rows": ({"max_seq_length": 4}, "--max_seq_length is 4; give at least 8 tokens"),
+        "nothing held out": (
+            {"corpus": tmp_path / "three.txt", "tokenizer_name_or_path": REPO / "tokenizer"},
+            "sentence; give more text",
+        ),
         "too long": ({"max_seq_length": 4096}, "max_seq_length 4096"),
         "too many layers": ({"source_num_layers": 9}, "9"),
         "unknown group": (
@@ -257,6 +264,9 @@ def bad_inputs(tmp_path, tiny_source):
 BAD_INPUTS = (
     *("no corpus file", "empty corpus", "not UTF-8", "missing column", "vocabulary too large", "decoder"),
     *(
+        "no text",
+        "too short rows",
+        "nothing held out",
         "truncated source",
         "missing source",
         "missing tokenizer",

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 
 from xpt.errors import XPTError
 from xpt.files import free_bytes, read_record, remove_folder, write_folder_atomically, write_record
+from xpt.legible import short_size
 from xpt.manifest import MANIFEST, DamagedError, file_sha256, set_aside_damaged, verify, write_manifest
 from xpt.training_state import remove_training_state
 
@@ -135,7 +136,7 @@ class Checkpoints:
 
     def size(self, phase: str, step: int) -> int:
         """Bytes of a checkpoint that stands."""
-        return sum(file.stat().st_size for file in self.path(phase, step).iterdir())
+        return sum(file.stat().st_size for file in self.path(phase, step).rglob("*") if file.is_file())
 
     def require_space(self, checkpoint_bytes: int, checkpoints: int, others: int = 0) -> None:
         """Raise `XPTError` unless the disk has room for so many checkpoints more and `others` bytes."""
@@ -147,7 +148,8 @@ class Checkpoints:
                 else f"the next {checkpoints} checkpoints need"
             )
             raise XPTError(
-                f"{self.folder}: the disk has {_size(free)} left, and {what} {_size(needed)}; {self.way_on()}"
+                f"{self.folder}: the disk has {short_size(free)} left, and {what} {short_size(needed)}; "
+                f"{self.way_on()}"
             )
 
     def tidy(self) -> None:
@@ -198,11 +200,3 @@ class Checkpoints:
                 if one.phase != new.phase and one.step != self.listed(one.phase)[-1]
             ]
         return stale
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

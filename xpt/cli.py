@@ -1,4 +1,4 @@
-"""Command line and YAML become a `Recipe`: preset, then recipe files, then flags; the later one wins.
+"""Command line and YAML become a `Recipe`: recipe files, then flags; the later one wins.
 
 YAML entries are read as if they were flags, so both are checked by the same parser and mean the same.
 """
@@ -14,8 +14,8 @@ from transformers import HfArgumentParser
 from transformers.integrations import get_reporting_integration_callbacks
 
 from xpt.errors import XPTError
+from xpt.help import help_text
 from xpt.recipe import (
-    PRESETS,
     CorpusArguments,
     PhaseArguments,
     Recipe,
@@ -24,6 +24,7 @@ from xpt.recipe import (
     XPTTrainingArguments,
 )
 
+METHODS = Path(__file__).with_name("methods")  # a link to configs/methods
 # Options of TrainingArguments that cannot be meant here, and why or what instead.
 REFUSED = {
     "max_steps": "contradicts the phases; use --phase1_steps and --phase2_steps",
@@ -48,6 +49,9 @@ class RecipeParser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise XPTError(f"{message} (see --help)")
 
+    def format_help(self) -> str:
+        return help_text(self, self.dataclass_types, hidden=REFUSED)
+
     def unknown(self, token: str) -> XPTError:
         """What to say of an option that does not exist."""
         flag = token.split("=")[0]
@@ -60,11 +64,14 @@ def make_parser() -> RecipeParser:
     parser = RecipeParser(
         (SourceArguments, CorpusArguments, TokenizerArguments, PhaseArguments, XPTTrainingArguments),
         prog="train_xpt.py",
-        description="Cross-lingual Post-Training: an English encoder and text in another language become an "
-        "encoder of that language.",
         allow_abbrev=False,
     )
-    parser.add_argument("recipe", nargs="*", help="YAML files of the options below; flags override them.")
+    parser.add_argument(
+        "recipe",
+        nargs="*",
+        help="YAML files of the options below, the later one wins, and flags over all; or the bare name of a "
+        "method in configs/methods.",
+    )
     return parser
 
 
@@ -72,22 +79,12 @@ def read_recipe(arguments: Sequence[str]) -> Recipe:
     """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
     parser = make_parser()
     files = _leading(arguments)
-    from_files = [(path, _load_yaml(Path(path))) for path in files]
+    from_files = [(path, _load_yaml(_find(path))) for path in files]
     flags = list(arguments[len(files) :])
-    preset = _preset(flags, from_files)
     options: dict[str, list[str]] = {}
-    if preset:
-        _take(PRESETS[preset], f"preset {preset}", options, parser)
-    given = set(map(_name, flags))
     for path, entries in from_files:
         _take(entries, path, options, parser)
-        given |= {str(name) for name, value in entries.items() if value is not None}
     tokens = [token for option in options.values() for token in option] + flags
-    idle = sorted(name for name in given if name.startswith(("phase1_", "phase2_")))
-    if "phases" in given and idle:
-        raise XPTError(
-            f"--{idle[0]} has no effect beside `phases:`, which replaces the usual two; give one of them"
-        )
     _refuse(tokens)
     if "output_dir" not in {_name(token) for token in tokens}:
         tokens += ["--output_dir", f"output/{Path(files[-1]).stem if files else 'xpt'}"]
@@ -103,7 +100,11 @@ def read_recipe(arguments: Sequence[str]) -> Recipe:
         raise XPTError(f"{misplaced.recipe[0]} stands behind the options; name recipes first")
     source, corpus, tokenizer, phases, training = parts
     _check_trackers(training)
-    return Recipe(source, corpus, tokenizer, phases, training, _phase_list(phases.phases))
+    recipe = Recipe(source, corpus, tokenizer, phases, training, _phase_list(phases.phases))
+    for flag in recipe.idle_flags({*options, *map(_name, flags)}):
+        phase, _, entry = flag.partition("_")
+        raise XPTError(f"--{flag} has no effect: in `phases:` no {phase} leaves its {entry} to a flag")
+    return recipe
 
 
 def _leading(arguments: Sequence[str]) -> list[str]:
@@ -115,9 +116,18 @@ def _leading(arguments: Sequence[str]) -> list[str]:
     return files
 
 
+def _find(recipe: str) -> Path:
+    """The file of a recipe: its path, or the bare name of a ready method."""
+    path, method = Path(recipe), METHODS / f"{recipe}.yaml"
+    if path.is_file():
+        return path
+    if path.name == recipe and method.is_file():
+        return method
+    methods = ", ".join(sorted(file.stem for file in METHODS.glob("*.yaml")))
+    raise XPTError(f"{recipe}: no such recipe; give a YAML file, or one of the methods {methods}")
+
+
 def _load_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise XPTError(f"{path}: no such recipe; give a YAML file, such as configs/demo.yaml")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -147,16 +157,6 @@ def _take(entries: dict[str, Any], origin: str, options: dict[str, list[str]], p
 
 def _name(token: str) -> str:
     return token[2:].split("=")[0].replace("-", "_") if token.startswith("--") else ""
-
-
-def _preset(flags: list[str], from_files: list[tuple[str, dict[str, Any]]]) -> str | None:
-    preset = next((entries["preset"] for _, entries in reversed(from_files) if "preset" in entries), None)
-    for position, token in enumerate(flags):
-        if _name(token) == "preset":
-            preset = token.split("=", 1)[1] if "=" in token else "".join(flags[position + 1 : position + 2])
-    if preset is not None and preset not in PRESETS:
-        raise XPTError(f"unknown preset {preset!r}; there are {', '.join(PRESETS)}")
-    return preset
 
 
 def _refuse(tokens: Sequence[str]) -> None:

@@ -84,7 +84,9 @@ def encode_sentences(
 
 
 def _batches(sentences: SentenceSequence, description: str):
-    with tqdm(total=len(sentences), desc=description, unit=" sentences", unit_scale=True, leave=False) as bar:
+    with tqdm(
+        total=len(sentences), desc=description, unit=" sentences", unit_scale=True, leave=False, disable=None
+    ) as bar:
         for start in range(0, len(sentences), BATCH_SENTENCES):
             stop = min(start + BATCH_SENTENCES, len(sentences))
             yield [sentences[index] for index in range(start, stop)]

@@ -1,11 +1,14 @@
 """What a result needs to be repeated: command, versions, hardware, peak memory."""
 
+import ctypes
+import gc
 import platform
 import re
 import resource
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -61,3 +64,39 @@ def peak_memory_mib() -> dict[str, int]:
     if torch.cuda.is_available():
         peak["gpu"] = int(torch.cuda.max_memory_allocated() / 2**20)
     return peak
+
+
+class PeakMemory:
+    """How far memory grew while open, at its highest: the GPU's, else this process's.
+
+    On Linux the kernel's mark of the highest resident memory is set back first; elsewhere it cannot be, and
+    what was higher before counts too.
+    """
+
+    def __init__(self, device: torch.device):
+        self.on_gpu, self.grown = device.type == "cuda", 0
+
+    def __enter__(self) -> "PeakMemory":
+        if self.on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated()
+            return self
+        with suppress(OSError, AttributeError):
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)  # or what was freed before would be taken again unseen
+            Path("/proc/self/clear_refs").write_text("5")
+        self._before = _resident_bytes("VmRSS")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        highest = torch.cuda.max_memory_allocated() if self.on_gpu else _resident_bytes("VmHWM")
+        self.grown = max(0, highest - self._before)
+
+
+def _resident_bytes(entry: str) -> int:
+    """Resident memory of this process, now (`VmRSS`) or at its highest (`VmHWM`)."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.search(rf"{entry}:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+    except (OSError, TypeError):
+        return peak_memory_mib()["cpu"] * 2**20

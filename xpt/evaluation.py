@@ -121,7 +121,8 @@ def _batches(examples: Examples) -> list[list[int]]:
 
 
 def _bar(examples: Examples, description: str) -> tqdm:
-    return tqdm(total=len(examples), desc=description, unit=" sentences", leave=False, disable=not is_first())
+    silent = None if is_first() else True  # None: where no terminal shows it
+    return tqdm(total=len(examples), desc=description, unit=" sentences", leave=False, disable=silent)
 
 
 class _Contexts:

@@ -65,14 +65,17 @@ def _remove_stale(folder: Path) -> None:
 
 @contextmanager
 def replace_files(folder: Path) -> Iterator[Path]:
-    """Yield a staging folder; on leaving without an error its files replace those of `folder`, one by one."""
+    """Yield a staging folder; on leaving without an error what it holds replaces the same of `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".files{STAGING}", dir=folder))
     try:
         yield staging
-        for file in staging.iterdir():
-            fsync_path(file)
-            os.replace(file, folder / file.name)
+        for path in list(staging.rglob("*")):
+            fsync_path(path)
+        for path in staging.iterdir():
+            if path.is_dir():
+                remove_folder(folder / path.name)
+            os.replace(path, folder / path.name)
         fsync_path(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -83,7 +86,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f".{path.name}{STAGING}{os.getpid()}")
     try:
-        with open(staging, "w", encoding="utf-8") as file:
+        # What is no Unicode (a path of other bytes) becomes the escape that JSON has for it.
+        with open(staging, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

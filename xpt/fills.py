@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from xpt.legible import wrap
+
 WORD_MARK = "▁"
 
 
@@ -87,12 +89,12 @@ def fills_record(prompts: list[Prompt], before: list, after: list) -> list[dict[
 
 
 def print_fills(record: list[dict[str, Any]]) -> str:
-    """The same, as lines of text."""
+    """The same, as lines of text that fit the screen."""
     lines = []
     for number, one in enumerate(record, 1):
-        lines.append(f"{number}. {one['sentence']}")
+        lines.append(wrap(one["sentence"], "   ", f"{number}. "))
         lines.append(f"   masked word: {one['answer']}")
         for when in ("before", "after"):
             shown = "  ".join(f"{piece} {100 * share:.1f}%" for piece, share in one[when])
-            lines.append(f"   {when + ':':8}{shown}")
+            lines.append(wrap(shown, " " * 11, f"   {when + ':':8}"))
     return "\n".join(lines)

@@ -26,9 +26,9 @@ def file_sha256(path: Path) -> str:
 def write_manifest(folder: Path, facts: dict[str, Any]) -> str:
     """Describe every file of `folder` and keep `facts` beside; gives back the manifest's own hash."""
     files = {
-        file.name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
-        for file in sorted(folder.iterdir())
-        if file.name != MANIFEST
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file != folder / MANIFEST
     }
     text = json.dumps({"format": FORMAT, **facts, "files": files}, ensure_ascii=False, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
@@ -53,18 +53,19 @@ def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError(f"{MANIFEST} cannot be read") from error
     for name, (size, sha256) in expected.items():
-        _verify_file(folder / name, size, sha256)
+        _verify_file(folder, name, size, sha256)
     return manifest
 
 
-def _verify_file(path: Path, size: int, sha256: str) -> None:
+def _verify_file(folder: Path, name: str, size: int, sha256: str) -> None:
+    path = folder / name
     if not path.is_file():
-        raise DamagedError(f"{path.name} is missing")
+        raise DamagedError(f"{name} is missing")
     found = path.stat().st_size
     if found != size:
-        raise DamagedError(f"{path.name} has {found:,} bytes instead of {size:,}")
+        raise DamagedError(f"{name} has {found:,} bytes instead of {size:,}")
     if file_sha256(path) != sha256:
-        raise DamagedError(f"{path.name} is of the right size but other content")
+        raise DamagedError(f"{name} is of the right size but other content")
 
 
 def is_whole(folder: Path) -> bool:

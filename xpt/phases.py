@@ -2,24 +2,28 @@
 
 Phase 1 of the method trains what is new (word embeddings with the tied output, both ITLs, the output bias)
 while the English layers are frozen; phase 2 trains everything (Lee et al. 2021). A recipe may list any other
-phases, such as gradual unfreezing, in the same words.
+phases in the same words; `new`, `encoder.top2` and `unfreeze` stand for groups that depend on the model, and
+are read into them here.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from torch import nn
 from transformers import SchedulerType
 
+from xpt.adapters import LoraSettings, whole_number
 from xpt.errors import XPTError
 
 # The first pattern that matches a parameter's name gives its group; a dotted group belongs to its stem.
 GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
+    (r"\.lora_[AB]\.", "lora"),
     (r"\.word_embeddings\.", "word_embeddings"),
-    (r"\.embeddings\.(position_embeddings|token_type_embeddings|LayerNorm)\.", "source_embeddings"),
+    (r"\.embeddings\.(position|token_type)_embeddings\.", "source_embeddings.{}"),
+    (r"\.embeddings\.LayerNorm\.", "source_embeddings.norm"),
     (r"\.itl_(in|out)\.", "itl.{}"),
     (r"\.encoder\.layer\.(\d+)\.", "encoder.{}"),
     (r"^lm_head\.(?:dense|layer_norm)\.", "lm_head_transform"),
@@ -27,16 +31,30 @@ GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
 )
 GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
+ADAPTERS = "lora"  # a group where a phase has adapters
 RESERVED_NAMES = ("initial", "before", "seconds", "transplant")
+# From which end `unfreeze` lets layers learn, and what lies beyond that end.
+DIRECTIONS = {"top_down": ("top", "lm_head_transform"), "bottom_up": ("bottom", "source_embeddings")}
+END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
+
+
+def _direction(value: Any) -> str:
+    if value not in DIRECTIONS:
+        raise ValueError(f"unfreeze is {value!r}; give {' or '.join(DIRECTIONS)}")
+    return str(value)
+
+
 # How each entry of a phase is read; YAML gives 1e-4 as text.
 PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
     "name": str,
-    "train": lambda groups: (groups,) if isinstance(groups, str) else tuple(groups),
-    "steps": int,
+    "train": lambda groups: (groups,) if isinstance(groups, str) else tuple(map(str, groups)),
+    "steps": whole_number,
     "learning_rate": float,
     "warmup_steps": float,
     "lr_scheduler_type": lambda kind: SchedulerType(kind).value,
     "mlm_probability": float,
+    "unfreeze": _direction,
+    "lora": LoraSettings.from_dict,
 }
 
 
@@ -51,23 +69,7 @@ class Phase:
     warmup_steps: float = 0.06
     lr_scheduler_type: str = "linear"
     mlm_probability: float = 0.15
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], defaults: dict[str, Any]) -> "Phase":
-        """A phase as a recipe writes it. Raises `XPTError` for a wrong, missing or unknown entry."""
-        unknown = sorted(set(values) - set(PHASE_ENTRIES))
-        if unknown:
-            raise XPTError(f"phases: unknown entry {unknown[0]!r}; a phase has {', '.join(PHASE_ENTRIES)}")
-        merged = {**defaults, **values}
-        missing = sorted({"name", "train", "steps", "learning_rate"} - set(merged))
-        if missing:
-            raise XPTError(f"phases: phase {merged.get('name', '?')!r} lacks {missing[0]!r}")
-        try:
-            phase = cls(**{entry: PHASE_ENTRIES[entry](value) for entry, value in merged.items()})
-        except (TypeError, ValueError) as error:
-            raise XPTError(f"phases: phase {merged['name']!r}: {error}") from error
-        phase.check()
-        return phase
+    lora: LoraSettings | None = None
 
     def check(self) -> None:
         """Raise `XPTError` for numbers that cannot train."""
@@ -87,15 +89,114 @@ class Phase:
         if self.learning_rate <= 0:
             raise XPTError(f"{where}: learning_rate is {self.learning_rate}; give a positive number")
         for group in self.train:
-            if group != "all" and group.split(".")[0] not in GROUPS:
+            if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
                 raise XPTError(
-                    f"{where}: unknown parameter group {group!r}; groups are all, {', '.join(GROUPS)}, "
-                    "itl.in, itl.out, encoder.0, encoder.1, ..."
+                    f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(GROUPS)}, "
+                    "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, lora"
+                )
+        self._check_adapters(where)
+
+    def _check_adapters(self, where: str) -> None:
+        if self.lora is None:
+            if ADAPTERS in self.train:
+                raise XPTError(f"{where}: it trains lora but has none; give it some, such as lora: {{r: 8}}")
+            return
+        if ADAPTERS not in self.train:
+            raise XPTError(f"{where}: its adapters would not learn; name lora in train")
+        for group in self.train:
+            if group == "all" or group.split(".")[0] == "encoder":
+                raise XPTError(
+                    f"{where}: {group!r} holds the weights that lora leaves frozen; name lora and the groups "
+                    "that learn beside it"
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """For records: plain JSON types."""
-        return {**asdict(self), "train": list(self.train)}
+        """For records: plain JSON types; adapters only where there are some."""
+        record = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        record |= {"train": list(self.train), "lora": self.lora and self.lora.to_dict()}
+        return record if self.lora else {name: value for name, value in record.items() if name != "lora"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the words of a phase stand for in one model.
+
+    Args:
+        new: the groups that `new` means.
+        layers: encoder layers; None before the source is known, when their words are left as they are.
+    """
+
+    new: tuple[str, ...] = NEW_GROUPS
+    layers: int | None = None
+
+    @classmethod
+    def of_report(cls, report: dict[str, Any]) -> "Parts":
+        """From a transplant's report: the new parts that there are, and whatever else was not copied."""
+        counts = {group: kinds for group, kinds in report["groups"].items() if sum(kinds.values())}
+        new = tuple(group for group, kinds in counts.items() if group in NEW_GROUPS or not kinds["copied"])
+        return cls(("all",) if len(new) == len(counts) else new, report["layers"])
+
+    def groups(self, train: Sequence[str]) -> tuple[str, ...]:
+        """`train` in groups of the model, each once. Raises `XPTError` for more layers than there are."""
+        found: list[str] = []
+        for group in train:
+            ends = END_LAYERS.fullmatch(group)
+            if group == "new":
+                found += self.new
+            elif ends and self.layers is not None:
+                found += self._end_layers(group, ends[1], int(ends[2]))
+            else:
+                found.append(group)
+        return tuple(dict.fromkeys(found))
+
+    def _end_layers(self, group: str, end: str, count: int) -> list[str]:
+        layers = self.layers or 0
+        if count > layers:
+            raise XPTError(f"parameter group {group!r}: the model has {layers} encoder layers")
+        chosen = range(layers - count, layers) if end == "top" else range(count)
+        return [f"encoder.{layer}" for layer in chosen]
+
+
+def read_phase(values: dict[str, Any], defaults: dict[str, Any], parts: Parts) -> list[Phase]:
+    """A phase as a recipe writes it; with `unfreeze` it becomes several.
+
+    Raises `XPTError` for a wrong, missing or unknown entry.
+    """
+    unknown = sorted(set(values) - set(PHASE_ENTRIES))
+    if unknown:
+        raise XPTError(f"phases: unknown entry {unknown[0]!r}; a phase has {', '.join(PHASE_ENTRIES)}")
+    merged = {**defaults, **values}
+    missing = [entry for entry in ("name", "train", "steps", "learning_rate") if entry not in merged]
+    if missing:
+        raise XPTError(f"phases: phase {merged.get('name', '?')!r} lacks {missing[0]!r}")
+    try:
+        read = {entry: PHASE_ENTRIES[entry](value) for entry, value in merged.items()}
+    except (TypeError, ValueError) as error:
+        raise XPTError(f"phases: phase {merged['name']!r}: {error}") from error
+    direction = read.pop("unfreeze", None)
+    phase = Phase(**read)
+    planned = [phase] if direction is None else _unfrozen(phase, direction, parts)
+    planned = [replace(one, train=parts.groups(one.train)) for one in planned]
+    for one in planned:
+        one.check()
+    return planned
+
+
+def _unfrozen(phase: Phase, direction: str, parts: Parts) -> list[Phase]:
+    """A phase for each encoder layer: one more of them learns in each, and in the last one everything."""
+    end, beyond = DIRECTIONS[direction]
+    count = parts.layers or 1
+    if phase.steps < count:
+        raise XPTError(
+            f"phase {phase.name!r}: steps is {phase.steps}; unfreezing {count} layers takes at least one each"
+        )
+    share, rest = divmod(phase.steps, count)
+    stages = []
+    for number in range(1, count + 1):
+        train = (*phase.train, beyond, f"encoder.{end}{number}") if number < count else ("all",)
+        steps = share + (number > count - rest)  # what does not divide goes to the last ones
+        stages.append(replace(phase, name=f"{phase.name}-{number}", train=train, steps=steps))
+    return stages
 
 
 def parameter_group(name: str) -> str:
@@ -108,10 +209,11 @@ def parameter_group(name: str) -> str:
 
 
 def group_sizes(model: nn.Module) -> dict[str, int]:
-    """Parameters of each of `GROUPS`; tied tensors count once."""
+    """Parameters of each of `GROUPS`, and of adapters where there are some; tied tensors count once."""
     sizes = dict.fromkeys(GROUPS, 0)
     for name, parameter in model.named_parameters():
-        sizes[parameter_group(name).split(".")[0]] += parameter.numel()
+        group = parameter_group(name).split(".")[0]
+        sizes[group] = sizes.get(group, 0) + parameter.numel()
     return sizes
 
 

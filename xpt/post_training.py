@@ -13,24 +13,24 @@ from transformers import PreTrainedModel
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
-from xpt.corpus import format_corpus_report
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.files import replace_files, write_folder_atomically
-from xpt.fills import choose_prompts, fill, fills_record, print_fills
+from xpt.fills import choose_prompts, fill, fills_record
 from xpt.interrupts import StopRequest
 from xpt.manifest import DamagedError, set_aside_damaged, verify, write_manifest
 from xpt.phases import Phase, frozen_dropout_off, group_sizes, set_trainable
 from xpt.plots import Curve, plot_loss
 from xpt.precision import precision
-from xpt.preparation import SPLITS, PreparedText, describe_text
+from xpt.preparation import PreparedText, describe_text
 from xpt.processes import told_by_first
 from xpt.progress import PhaseProgress
 from xpt.recipe import Recipe
 from xpt.run import Run
-from xpt.source import format_report
+from xpt.summary import announcement, stage_line
 from xpt.trainer import PhaseData, autocast_dtype, load_weights, phase_arguments, save_model, train_phase
 from xpt.training_state import estimated_bytes
 
@@ -67,8 +67,9 @@ class PostTraining:
         self.recipe, self.run, self.model, self.report, self.stop = recipe, run, model, report, stop
         model.config.sparse_prediction = True
         self.text, self.phases = text, phases
-        for phase in phases:
-            set_trainable(model, phase.train)  # an unknown group is found before anything is written
+        for phase in phases:  # what the model lacks is found before anything is written
+            self.prepare(phase)
+            remove_adapters(model)
         arguments, training = recipe.phases, recipe.training
         train = text.examples["train"]
         self.stream = RowStream(train.lengths, arguments.max_seq_length, arguments.packing, training.seed)
@@ -76,7 +77,7 @@ class PostTraining:
             training.train_batch_size * training.gradient_accumulation_steps * max(training.world_size, 1)
         )
         self.prompts = choose_prompts(
-            text.corpus.split("test"), text.tokenizer, arguments.num_fills, arguments.max_seq_length
+            text.corpus.split("test"), text.tokenizer, training.num_fills, arguments.max_seq_length
         )
 
     # ---- stages ------------------------------------------------------------------------------------------
@@ -95,7 +96,10 @@ class PostTraining:
                     save_model(self.model, self.text.tokenizer, staging)
                     write_manifest(staging, {"step": 0})
         self.run.record("transplant", self.report)
-        self._announce()
+        if self.run.writes:
+            print(
+                announcement(self.recipe, self.text, self.report, self.phases, self.rows_per_step), flush=True
+            )
         self.model.to(self.recipe.training.device)
         if "before" not in self.run.progress():
             scored = self._evaluate("validation", "Evaluating step 0")
@@ -108,24 +112,13 @@ class PostTraining:
         phase = self.phases[index]
         if self._is_passed(index):
             return
-        trained = set_trainable(self.model, phase.train)
-        first_row = sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step
-        progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step)
-        arguments = self.recipe.phases
-        data = PhaseData(
-            self.stream,
-            first_row,
-            MLMCollator(
-                self.text.examples["train"],
-                phase.mlm_probability,
-                self.recipe.training.seed,
-                arguments.packing,
-            ),
-            self.text.tokenizer,
-            self.text.examples["validation"],
-        )
+        trained = self.prepare(phase)
+        data = self.phase_data(index)
+        first_row = data.first_row
+        later_steps = sum(later.steps for later in self.phases[index + 1 :])
+        progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step, later_steps)
         with (
-            nullcontext() if arguments.frozen_dropout else frozen_dropout_off(self.model),
+            nullcontext() if self.recipe.phases.frozen_dropout else frozen_dropout_off(self.model),
             self._timed(phase.name),
             closing(progress),
         ):
@@ -138,21 +131,45 @@ class PostTraining:
                 self.stop,
                 [progress],
             )
+        if phase.lora and phase.lora.merge:
+            merge_adapters(self.model)
         if phase.name in self.run.progress():
             return
         scored = self._evaluate("validation", f"Evaluating {phase.name}")
         rows = range(first_row, first_row + phase.steps * self.rows_per_step)
-        trainable = sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
         result = {
             **phase.to_dict(),
             "tokens": self.stream.tokens(rows.start, rows.stop),
             "tokens_per_second": progress.tokens_per_second,
             "trained_tensors": len(trained),
-            "trainable_parameters": trainable,
+            "trainable_parameters": sum(trained.values()),
             **_metrics(scored),
         }
         self.run.record(phase.name, result)
         self._say(phase.name, scored)
+
+    def prepare(self, phase: Phase) -> dict[str, int]:
+        """Give the model the phase's adapters, let its groups learn; names and sizes of what is trained."""
+        if phase.lora:
+            # Seeded by the phase's name too, so that a second one does not start where the first did.
+            attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
+        trained = set(set_trainable(self.model, phase.train))
+        return {name: tensor.numel() for name, tensor in self.model.named_parameters() if name in trained}
+
+    def phase_data(self, index: int) -> PhaseData:
+        """What a phase reads: its rows begin where those of the phase before end."""
+        return PhaseData(
+            self.stream,
+            sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
+            MLMCollator(
+                self.text.examples["train"],
+                self.phases[index].mlm_probability,
+                self.recipe.training.seed,
+                self.recipe.phases.packing,
+            ),
+            self.text.tokenizer,
+            self.text.examples["validation"],
+        )
 
     def _is_passed(self, index: int) -> bool:
         """Whether a phase is measured and a later one has a checkpoint that verifies."""
@@ -203,28 +220,9 @@ class PostTraining:
     def _seconds(self) -> dict[str, float]:
         return self.run.progress().get("seconds", {})
 
-    def _announce(self) -> None:
-        """Say what is about to be trained, on what, and in which precision."""
-        if not self.run.writes:
-            return
-        text, training = self.text, self.recipe.training
-        sentences = ", ".join(f"{len(text.corpus.split(split)):,} {split}" for split in SPLITS)
-        print(f"text: {sentences} sentences; {text.counts.sum():,} training tokens")
-        print(format_corpus_report(text.corpus.report))
-        print(format_report(self.report))
-        for phase in self.phases:
-            tokens = phase.steps * self.rows_per_step * self.recipe.phases.max_seq_length
-            groups = ", ".join(phase.train)
-            print(f"{phase.name}: {phase.steps:,} steps, up to {tokens:,} tokens; trains {groups}")
-        print(f"precision: {precision(training)} on {training.device}", flush=True)
-
     def _say(self, stage: str, scored: MLMEvaluation) -> None:
         if self.run.writes:
-            print(
-                f"{stage}: validation loss {scored.loss:.3f}, unigram {scored.unigram_loss:.3f}, "
-                f"another sentence's context {scored.shuffled_context_loss:.3f}",
-                flush=True,
-            )
+            print(stage_line(stage, scored), flush=True)
 
     def _results(
         self, source: dict[str, Any], command: str, scored: MLMEvaluation, after: list
@@ -241,6 +239,7 @@ class PostTraining:
             "transplant": self.report,
             **describe_text(self.recipe, self.text),
             "parameters": group_sizes(self.model),
+            "adapter": ADAPTER_FOLDER if has_adapters(self.model) else None,
             "before": {key: value for key, value in before.items() if key != "fills"},
             "phases": [progress[phase.name] for phase in self.phases],
             "unigram_loss": scored.unigram_loss,
@@ -265,29 +264,3 @@ def _metrics(scored: MLMEvaluation) -> dict[str, Any]:
         "eval_shuffled_context_loss": scored.shuffled_context_loss,
         "eval_masked_tokens": scored.masked_tokens,
     }
-
-
-def summarize(run: Run) -> str:
-    """A finished run in a few lines."""
-    results = run.results()
-    test, unigram, shuffled = results["test"], results["unigram_loss"], results["shuffled_context_loss"]
-    masked = f"{test['masked_tokens']:,} masked tokens"
-    lines = [
-        "",
-        f"{run.folder}: {results['source']['name']} -> {results['settings']['language']}",
-        f"  test loss            {test['loss']:.3f} nats (perplexity {test['perplexity']:.1f}, {masked})",
-        f"  unigram frequencies  {unigram:.3f}  ({unigram - test['loss']:+.3f})",
-        f"  another's context    {shuffled:.3f}  ({shuffled - test['loss']:+.3f})",
-    ]
-    for phase in results["phases"]:
-        speed = phase["tokens_per_second"]
-        lines.append(
-            f"  {phase['name']:20} {phase['steps']:,} steps, {phase['tokens']:,} tokens"
-            + (f", {speed:,.0f} tokens/s" if speed else "")
-            + f", validation loss {phase['eval_loss']:.3f}"
-        )
-    peak = ", ".join(f"{value:,} MiB {name}" for name, value in results["peak_memory_mib"].items())
-    lines.append(f"  peak memory          {peak}")
-    if results["fills"]:
-        lines += ["", print_fills(results["fills"])]
-    return "\n".join(lines)

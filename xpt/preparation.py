@@ -63,12 +63,15 @@ class PreparedText:
 
 def cache_folder(recipe: Recipe) -> Path:
     """Where prepared text is kept: `--cache_dir`, else $XPT_CACHE, else ~/.cache/xpt."""
-    chosen = recipe.phases.cache_dir or os.environ.get("XPT_CACHE")
+    chosen = recipe.training.cache_dir or os.environ.get("XPT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xpt"
 
 
-def prepare_text(recipe: Recipe) -> PreparedText:
-    """Clean and split the corpus, train or load the tokenizer, and encode every split."""
+def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
+    """Clean and split the corpus, train or load the tokenizer, and encode every split.
+
+    Of the source nothing matters but that an XPT checkpoint brings a tokenizer.
+    """
     if not recipe.corpus.corpus:
         raise XPTError("no text: give --corpus with files, folders or a Hub data set")
     if recipe.phases.max_seq_length < 8:
@@ -76,7 +79,7 @@ def prepare_text(recipe: Recipe) -> PreparedText:
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
     corpus = build_corpus(recipe.corpus.settings(), cache / "corpus")
-    tokenizer = _tokenizer(recipe, corpus, cache)
+    tokenizer = _own_tokenizer(recipe, source) or _tokenizer(recipe, corpus, cache)
     special = SpecialIds.of(tokenizer)
     ids = {}
     for split in SPLITS:
@@ -88,6 +91,13 @@ def prepare_text(recipe: Recipe) -> PreparedText:
         if not len(examples[split]):
             raise XPTError(f"the corpus leaves no {split} sentence; give more text")
     return PreparedText(corpus, tokenizer, special, ids, examples, ids["train"].counts(len(tokenizer)))
+
+
+def _own_tokenizer(recipe: Recipe, source: Source) -> PreTrainedTokenizerFast | None:
+    """An XPT source's own tokenizer, where it is kept and no other is named."""
+    if not source.is_xpt or recipe.tokenizer.tokenizer_name_or_path or recipe.source.keep_vocabulary is False:
+        return None
+    return source_tokenizer(source)
 
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
@@ -131,6 +141,7 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
     arguments = recipe.source
     return TransplantSettings(
         source_num_layers=arguments.source_num_layers,
+        layers_init=arguments.layers_init,
         num_itl_in=arguments.num_itl_in,
         num_itl_out=arguments.num_itl_out,
         itl_init=arguments.itl_init,
@@ -145,6 +156,47 @@ def check_source(recipe: Recipe, source: Source) -> None:
     wanted, room = recipe.phases.max_seq_length, len(source.used_positions)
     if wanted > room:
         raise XPTError(f"--max_seq_length {wanted} exceeds the source's {room} positions")
+    if recipe.source.keep_vocabulary and not source.is_xpt:
+        raise XPTError(
+            f"--keep_vocabulary is for XPT checkpoints; source {source.name} is of the family {source.family}"
+        )
+    keeps_vocabulary(recipe, source)
+
+
+def source_tokenizer(source: Source) -> PreTrainedTokenizerFast:
+    """The tokenizer that an XPT source came with. Raises `XPTError` where there is none."""
+    place = source.name if source.commit else Path(source.name).expanduser()
+    try:
+        return load_tokenizer(place, source.commit)
+    except XPTError as error:
+        raise XPTError(
+            f"the source's own vocabulary is kept unless --keep_vocabulary is false, but {error}"
+        ) from error
+
+
+def keeps_vocabulary(recipe: Recipe, source: Source) -> bool:
+    """Whether text and model speak the source's own ids: no other tokenizer is named, or an equal one.
+
+    Raises `XPTError` where --keep_vocabulary says so and the tokenizers differ.
+    """
+    wish, named = recipe.source.keep_vocabulary, recipe.tokenizer.tokenizer_name_or_path
+    if not source.is_xpt or wish is False:
+        return False
+    if not named:
+        return True
+    try:
+        own = source_tokenizer(source)
+    except XPTError:
+        if wish:
+            raise
+        return False
+    same = tokenizer_fingerprint(own) == tokenizer_fingerprint(load_tokenizer(named))
+    if wish and not same:
+        raise XPTError(
+            f"--keep_vocabulary, but --tokenizer_name_or_path {named} is not the tokenizer of source "
+            f"{source.name}; leave one of them out"
+        )
+    return same
 
 
 def prepare_model(
@@ -152,10 +204,11 @@ def prepare_model(
 ) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
     """The transplanted model at step 0, a function of source, text and seed alone."""
     arguments, seed = recipe.source, recipe.training.seed
-    vocab_size = len(text.tokenizer)
+    settings = transplant_settings(recipe)
+    kept = settings.copies_layers and keeps_vocabulary(recipe, source)
     context = EmbeddingContext(
         source_embeddings=source.word_embeddings,
-        vocab_size=vocab_size,
+        vocab_size=len(text.tokenizer),
         special=text.special,
         ids=text.ids["train"].ids,
         offsets=text.ids["train"].offsets,
@@ -164,9 +217,9 @@ def prepare_model(
     )
     return transplant(
         source,
-        transplant_settings(recipe),
+        settings,
         text.special,
-        word_embeddings=EMBEDDING_INITS[arguments.embedding_init](context),
+        word_embeddings=None if kept else EMBEDDING_INITS[arguments.embedding_init](context),
         unigram_log_probs=text.log_probs if arguments.output_bias_init == "unigram" else None,
     )
 

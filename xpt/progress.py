@@ -1,23 +1,82 @@
-"""What a person sees while a phase trains: a bar with the time left, and lines that are kept as JSON too."""
+"""What a person sees while a phase trains: a bar with the time left, and lines that are kept as JSON too.
 
+A log file gets the lines alone: where the bar's place is no terminal, there is no bar.
+"""
+
+import sys
 import time
+from dataclasses import dataclass
 from typing import Any
 
+import wcwidth
 from tqdm import tqdm
 from transformers import TrainerCallback
 
 from xpt.batching import RowStream
+from xpt.legible import LINE_WIDTH, clip, duration, known, short_count, short_number
 from xpt.phases import Phase
 from xpt.run import Run
 
 
-class PhaseProgress(TrainerCallback):
-    """Bar, log lines and `log.jsonl` of one phase, and its speed in real tokens a second."""
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands when it logs; `None` is what is not known (yet)."""
 
-    def __init__(self, run: Run, phase: Phase, stream: RowStream, first_row: int, rows_per_step: int):
-        self.run, self.phase = run, phase
+    phase: str
+    step: int
+    steps: int
+    loss: float | None = None  # nats per masked token, mean since the last line
+    eval_loss: float | None = None
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None  # of this phase
+    run_seconds_left: float | None = None  # of this phase and the later ones
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+
+    def line(self) -> str:
+        """The moment in one line of at most `LINE_WIDTH` columns; only a long name of a phase is cut."""
+        steps = _steps(self.steps)
+        parts = [f"step {_steps(self.step):>{len(steps)}}/{steps}", f"loss {known(short_number, self.loss)}"]
+        if self.eval_loss is not None:
+            parts.append(f"eval {short_number(self.eval_loss)}")
+        tail = [
+            f"{known(short_count, self.tokens_per_second)} tokens/s",
+            f"{known(duration, self.seconds_left)} left (run {known(duration, self.run_seconds_left)})",
+        ]
+        name = clip(self.phase, LINE_WIDTH - len("  ".join(["", *parts, *tail])))
+        free = LINE_WIDTH - wcwidth.width("  ".join([name, *parts, *tail]))
+        for label, value in (("lr", self.learning_rate), ("grad", self.grad_norm)):
+            extra = f"{label} {known(short_number, value)}"
+            if value is not None and len(extra) + 2 <= free:
+                parts.append(extra)
+                free -= len(extra) + 2
+        return "  ".join([name, *parts, *tail])
+
+
+def _steps(count: int) -> str:
+    return str(count) if count < 10_000_000 else short_count(count)
+
+
+class PhaseProgress(TrainerCallback):
+    """Bar, log lines and `log.jsonl` of one phase, and its speed in real tokens a second.
+
+    The time left is what the steps run by this process took, their saving and evaluation included; for the
+    `later_steps` of the phases that follow the present pace is assumed.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        phase: Phase,
+        stream: RowStream,
+        first_row: int,
+        rows_per_step: int,
+        later_steps: int = 0,
+    ):
+        self.run, self.phase, self.later_steps = run, phase, later_steps
         self.stream, self.first_row, self.rows_per_step = stream, first_row, rows_per_step
         self.seconds, self.tokens, self.steps_done = 0.0, 0, 0
+        self.loss: float | None = None
         self.bar: Any = None
 
     @property
@@ -27,12 +86,14 @@ class PhaseProgress(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.run.rewind_log(self.phase, state.global_step)
+        shown = state.is_world_process_zero and not args.disable_tqdm
         self.bar = tqdm(
             total=state.max_steps, initial=state.global_step, desc=self.phase.name, unit=" steps",
-            disable=not state.is_world_process_zero, dynamic_ncols=True,
+            disable=None if shown else True, dynamic_ncols=True, leave=False,
         )  # fmt: skip
-
-        self.mark = time.perf_counter()
+        known = (entry["loss"] for entry in reversed(state.log_history) if "loss" in entry)
+        self.loss = next(known, None)
+        self.begin = self.mark = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds += time.perf_counter() - self.mark
@@ -53,22 +114,32 @@ class PhaseProgress(TrainerCallback):
             return
         entry = {"phase": self.phase.name, "step": state.global_step}
         entry |= {key: value for key, value in logs.items() if key != "epoch"}
-        speed = self.tokens_per_second
-        self.run.log({**entry, "tokens_per_second": speed})
-        self.bar.write(self._line(entry, speed))
+        self.run.log({**entry, "tokens_per_second": self.tokens_per_second})
+        self.loss = logs.get("loss", self.loss)
+        self.bar.write(self.moment(state.global_step, logs).line())
+        sys.stdout.flush()  # a log file is read while it grows
+
+    def moment(self, step: int, logs: dict[str, float]) -> Moment:
+        """What is known after `step` of the phase, with the Trainer's `logs`."""
+        left = run_left = None
+        if self.steps_done:
+            pace = (time.perf_counter() - self.begin) / self.steps_done
+            left = (self.phase.steps - step) * pace
+            run_left = left + self.later_steps * pace
+        return Moment(
+            phase=self.phase.name,
+            step=step,
+            steps=self.phase.steps,
+            loss=self.loss,
+            eval_loss=logs.get("eval_loss"),
+            tokens_per_second=self.tokens_per_second,
+            seconds_left=left,
+            run_seconds_left=run_left,
+            learning_rate=logs.get("learning_rate"),
+            grad_norm=logs.get("grad_norm"),
+        )
 
     def close(self) -> None:
         """Take the bar away, however training ended."""
         if self.bar is not None:
             self.bar.close()
-
-    def _line(self, entry: dict[str, Any], speed: float | None) -> str:
-        shown = [f"{self.phase.name:10} step {entry['step']:>6}/{self.phase.steps}"]
-        shown += [f"{key} {entry[key]:.3f}" for key in ("loss", "eval_loss") if key in entry]
-        if "learning_rate" in entry:
-            shown.append(f"lr {entry['learning_rate']:.1e}")
-        if speed is not None:
-            left = (self.phase.steps - entry["step"]) * self.seconds / self.steps_done
-            shown.append(f"{speed:,.0f} tokens/s")
-            shown.append(f"{int(left // 60)}:{int(left % 60):02} left")
-        return "  ".join(shown)

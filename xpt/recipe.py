@@ -4,16 +4,17 @@ Reasons for defaults stand in each field's help: "P21" is Lee et al. 2021, "RE22
 extraction report of 2022; "measured" means the repository holds the result.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
-from transformers import TrainingArguments
+from transformers import IntervalStrategy, SchedulerType, TrainingArguments
 
 from xpt.corpus import CorpusSettings
 from xpt.embeddings import EMBEDDING_INITS
 from xpt.errors import XPTError
-from xpt.phases import NEW_GROUPS, Phase
+from xpt.phases import Parts, Phase, read_phase
 from xpt.precision import resolve_bf16
 
 
@@ -24,23 +25,43 @@ def option(default: Any, help: str, **metadata: Any) -> Any:
 
 @dataclass
 class SourceArguments:
-    """The English encoder and what is built around it."""
+    """Source: the English encoder, and what is built around it."""
 
     source_model_name_or_path: str | None = option(
-        None, "English checkpoint, Hub id or folder: RoBERTa family or BERT. P21 uses RoBERTa."
+        None,
+        "English encoder, Hub id or folder (the README lists families; P21: RoBERTa), or an XPT checkpoint, "
+        "which is trained further. Default: none, it must be given.",
     )
-    source_revision: str | None = option(None, "Branch, tag or commit of the source on the Hub.")
+    source_revision: str | None = option(
+        None, "Branch, tag or commit of the source on the Hub. Default: its newest."
+    )
     source_num_layers: int | None = option(
         None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
     )
-    num_itl_in: int = option(1, "Implicit Translation Layers before the first English layer (P21: 1).")
-    num_itl_out: int = option(1, "Implicit Translation Layers after the last English layer (P21: 1).")
-    itl_init: Literal["random", "near_identity", "copy"] = option(
-        "random",
-        "Start of the ITLs: random (P21), random with small outputs, or copies of the nearest layer.",
+    layers_init: Literal["copy", "random"] = option(
+        "copy", "random: the control that takes the source's shape and copies nothing of it."
+    )
+    num_itl_in: int | None = option(
+        None,
+        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's.",
+    )
+    num_itl_out: int | None = option(
+        None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
+    )
+    itl_init: Literal["auto", "random", "near_identity", "copy"] = option(
+        "auto",
+        "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small "
+        "outputs; or copies of the nearest layer.",
     )
     lm_head_init: Literal["auto", "copy", "random"] = option(
-        "auto", "LM-head transform: copied where the source has one (auto), always, or never (RE22)."
+        "auto",
+        "LM-head transform: copied where the source has one that computes the same (auto), always, or never "
+        "(RE22).",
+    )
+    keep_vocabulary: bool | None = option(
+        None,
+        "Of an XPT source: keep tokenizer, word embeddings and output bias. Default: unless "
+        "tokenizer_name_or_path names another tokenizer; false without one trains a new one.",
     )
     embedding_init: str = option(
         "random",
@@ -55,10 +76,12 @@ class SourceArguments:
 
 @dataclass
 class CorpusArguments:
-    """The target-language text."""
+    """Text in the target language."""
 
     corpus: list[str] | None = option(
-        None, "Files, folders, globs, or a Hub data set `org/name`, `org/name:config@revision`."
+        None,
+        "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, "
+        "`org/name:config@revision`.",
     )
     corpus_weights: list[float] | None = option(
         None,
@@ -101,10 +124,20 @@ class CorpusArguments:
         0, "Seed of the split; its own, so that runs with another --seed share the test set."
     )
     train_sentences: int | None = option(
-        None, "Keep this many training sentences (nested: 40K in 400K in 4M)."
+        None, "Keep this many training sentences (nested: 40K in 400K in 4M). Default: all."
     )
-    validation_sentences: int | None = option(None, "Keep this many validation sentences (RE22: 100,000).")
-    test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000).")
+    validation_sentences: int | None = option(
+        None, "Keep this many validation sentences (RE22: 100,000). Default: all."
+    )
+    test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000). Default: all.")
+    near_duplicates: bool = option(
+        False,
+        "Of sentences that are nearly the same keep one, the one in training first (MinHash). P21 and RE22 "
+        "removed exact repetitions only; the report says what it dropped.",
+    )
+    near_duplicate_threshold: float = option(
+        0.8, "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
+    )
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:
@@ -120,69 +153,132 @@ class CorpusArguments:
 
 @dataclass
 class TokenizerArguments:
-    """The target-language vocabulary."""
+    """Tokenizer: the vocabulary of the target language."""
 
     tokenizer_name_or_path: str | None = option(
-        None, "A ready tokenizer, Hub id or folder. Absent: train one."
+        None, "A ready tokenizer, Hub id or folder. Default: one is trained on the training sentences."
     )
     vocab_size: int = option(
-        32_000, "Pieces of a trained tokenizer, special ones included (P21: not published)."
+        32_000, "Pieces of a trained tokenizer, special ones included. As in KLUE-BERT; P21 does not say."
     )
     tokenizer_model_type: Literal["unigram", "bpe"] = option(
-        "unigram", "SentencePiece model of a trained one."
+        "unigram", "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
     )
     tokenizer_sentences: int | None = option(
-        1_000_000, "Training sentences that a trained one is made from, a seeded sample."
+        1_000_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
     )
 
 
 @dataclass
 class PhaseArguments:
-    """The phases of post-training."""
+    """Phases of post-training, and the rows they read."""
 
-    preset: Literal["xpt2021", "xpt2022_re"] | None = option(
-        None, "A published reading of the method as defaults; the recipe and flags override it."
-    )
     phase1_steps: int = option(
         30_000, "Steps with the English layers frozen. RE22: 60K in all; split not published."
     )
-    phase2_steps: int = option(30_000, "Steps with everything trained.")
-    phase1_learning_rate: float | None = option(None, "Default: --learning_rate.")
-    phase2_learning_rate: float | None = option(None, "Default: --learning_rate.")
+    phase2_steps: int = option(30_000, "Steps with everything trained: the other half.")
+    phase1_learning_rate: float | None = option(None, "Peak rate of phase 1. Default: --learning_rate.")
+    phase2_learning_rate: float | None = option(None, "Peak rate of phase 2. Default: --learning_rate.")
     phase1_mlm_probability: float = option(
         0.15, "Share of tokens masked in phase 1 (BERT and RoBERTa: 0.15)."
     )
-    phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2.")
+    phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2 (the same).")
     phases: str | None = option(
         None,
-        "Any other list of phases, in a recipe as YAML: name, train (groups), steps, learning_rate, "
-        "warmup_steps, lr_scheduler_type, mlm_probability. Replaces the two.",
+        "Another list of phases, in a recipe as YAML; see configs/methods. A phase has name, train, steps, "
+        "learning_rate, warmup_steps, lr_scheduler_type, mlm_probability, lora (r, lora_alpha, lora_dropout, "
+        "target_modules, merge) and unfreeze (top_down, bottom_up: one encoder layer more at a time). It "
+        "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
+        "encoder (.0, ..., .top2, .bottom2), lm_head_transform, lm_head_bias; new, all, lora. What phases "
+        "named phase1 and phase2 leave open is given by the flags above. Default: phase1 trains new, phase2 "
+        "all.",
     )
     frozen_dropout: bool = option(True, "Dropout stays on in frozen layers (not published; stock behavior).")
     max_seq_length: int = option(128, "Tokens of a row, `<s>` and `</s>` included; longer sentences are cut.")
     packing: bool = option(
         True, "Several sentences share a row without seeing each other: no padding to compute."
     )
-    cache_dir: str | None = option(None, "Prepared text and ids. Default: $XPT_CACHE or ~/.cache/xpt.")
-    num_fills: int = option(3, "Held-out sentences whose masked word is filled before and after training.")
 
 
 @dataclass
-class XPTTrainingArguments(TrainingArguments):
-    """transformers' training arguments; only the defaults below differ."""
+class RunArguments(TrainingArguments):
+    """Run folder, checkpoints and log."""
 
-    output_dir: str | None = option(None, "The run's folder; started again, the run goes on from here.")
+    output_dir: str | None = option(
+        None,
+        "The run's folder: model, card, checkpoints, results.json. Started again, the run goes on from it. "
+        "Default: output/NAME of the last recipe, or output/xpt.",
+    )
+    dry_run: bool = option(
+        False,
+        "Print what would happen (counts, parameters, memory, disk, time from a few real steps) and write "
+        "nothing but prepared text into the cache.",
+    )
+    cache_dir: str | None = option(
+        None,
+        "Where prepared text and ids are kept, for every run on the same text. Default: $XPT_CACHE, or "
+        "~/.cache/xpt.",
+    )
+    save_steps: float = option(
+        500, "Steps between checkpoints, or below 1 a share of the phase; a killed run loses no more."
+    )
+    save_total_limit: int | None = option(2, "Checkpoints kept in each phase; 2, as one may get damaged.")
+    logging_steps: float = option(
+        50,
+        "Steps between log lines, or below 1 a share of the phase. The line's loss is the mean of these "
+        "steps, so that fewer make it noisier; see log.jsonl and loss.png.",
+    )
+    logging_nan_inf_filter: bool = option(
+        False, "Leave infinite and NaN losses out of the logged mean; off, so that a divergence shows."
+    )
+    report_to: str = option(
+        "none", "Tracker that also gets every log line (tensorboard, wandb, trackio, ...; all, none)."
+    )
+    num_fills: int = option(
+        3, "Held-out sentences whose masked word is filled before and after training, for the reader's eye."
+    )
+
+
+@dataclass
+class XPTTrainingArguments(RunArguments):
+    """Training: transformers' options with the defaults of the method."""
+
+    per_device_train_batch_size: int = option(
+        32, "Rows a device and micro-batch. RE22: 256 in all; 32 suits small devices, see --dry_run."
+    )
+    gradient_accumulation_steps: int = option(
+        1, "Micro-batches a step. 8 of 32 rows are RE22's 256; they change neither order nor masks."
+    )
     learning_rate: float = option(1e-4, "Peak learning rate of both phases (RE22).")
+    lr_scheduler_type: SchedulerType | str = option(
+        "linear", "Course of the rate after the warm-up: down to 0 in each phase (RoBERTa)."
+    )
     warmup_steps: float = option(0.06, "Steps, or below 1 the share of a phase (RoBERTa: 0.06).")
     weight_decay: float = option(0.01, "Weight decay of matrices (RoBERTa).")
     adam_beta2: float = option(0.98, "RoBERTa's value; steadier at large batches.")
-    adam_epsilon: float = option(1e-6, "RoBERTa's value.")
-    per_device_train_batch_size: int = option(32, "Rows a device and micro-batch. RE22: 256 in all.")
-    bf16: bool | None = option(None, "bfloat16 autocast. Default: where the hardware has it.")
-    logging_steps: float = option(50, "Steps between log lines.")
-    save_steps: float = option(500, "Steps between checkpoints.")
-    save_total_limit: int | None = option(2, "Checkpoints kept in each phase.")
-    ddp_timeout: int = option(86_400, "Seconds that processes wait while the first one prepares the text.")
+    adam_epsilon: float = option(1e-6, "RoBERTa's value (stock: 1e-8).")
+    max_grad_norm: float = option(1.0, "Gradients are scaled down to this norm (stock; RoBERTa: 0, off).")
+    seed: int = option(42, "Of new weights, order of rows, masks and dropout (stock).")
+    eval_strategy: IntervalStrategy | str = option(
+        "no", "Validation loss during a phase, too; off, as both ends of each phase are always measured."
+    )
+    eval_steps: float | None = option(
+        None, "Steps between these, or below 1 a share of the phase. Default: --logging_steps."
+    )
+    bf16: bool | None = option(
+        None, "bfloat16 autocast: faster, and less memory. Default: where the hardware has it."
+    )
+    fp16: bool = option(False, "float16 autocast, for GPUs before Ampere; its loss scaling skips steps.")
+    full_determinism: bool = option(
+        False, "Only deterministic GPU kernels, so that a resumed run is bit-equal there; slower."
+    )
+    use_cpu: bool = option(False, "Stay on the CPU where there is an accelerator.")
+    dataloader_num_workers: int = option(
+        0, "Processes that build batches ahead of time. 0 is enough on a CPU; batches are the same."
+    )
+    ddp_timeout: int = option(
+        86_400, "Seconds that processes wait while the first one prepares the text (stock 1800: too few)."
+    )
 
     def __post_init__(self) -> None:
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
@@ -191,37 +287,13 @@ class XPTTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The reading of P21 that method notes and bilingual quotes agree on; batch, rate and steps from RE22.
-    "xpt2021": {
-        "itl_init": "random",
-        "embedding_init": "random",
-        "output_bias_init": "zero",
-        "lm_head_init": "auto",
-        "frozen_dropout": True,
-        "packing": False,
-        "per_device_train_batch_size": 256,
-        "learning_rate": 1e-4,
-        "phase1_steps": 30_000,
-        "phase2_steps": 30_000,
-    },
-    # RE22 says that the output layer starts at random and learns in phase 1.
-    "xpt2022_re": {
-        "itl_init": "random",
-        "embedding_init": "random",
-        "output_bias_init": "zero",
-        "lm_head_init": "random",
-        "frozen_dropout": True,
-        "packing": False,
-        "train_sentences": 4_000_000,
-        "validation_sentences": 100_000,
-        "test_sentences": 88_000,
-        "per_device_train_batch_size": 256,
-        "learning_rate": 1e-4,
-        "phase1_steps": 30_000,
-        "phase2_steps": 30_000,
-    },
-}
+# The method; what each leaves open is given by the flags of its name.
+TWO_PHASES: tuple[dict[str, Any], ...] = (
+    {"name": "phase1", "train": "new"},
+    {"name": "phase2", "train": "all"},
+)
+FLAG_PHASES = ("phase1", "phase2")
+FLAG_ENTRIES = ("steps", "learning_rate", "mlm_probability")
 
 
 @dataclass(frozen=True)
@@ -235,39 +307,57 @@ class Recipe:
     training: XPTTrainingArguments
     phase_list: list[dict[str, Any]] | None = None
 
-    def planned_phases(self, lm_head_transform_is_new: bool) -> list[Phase]:
-        """The phases in order. Raises `XPTError` for one that cannot train.
+    def planned_phases(self, report: dict[str, Any] | None = None) -> list[Phase]:
+        """The phases in order, for the model of a transplant's `report`; without, as far as they can be read.
 
-        The LM-head transform learns in phase 1 where it is new, and stays frozen where it was copied.
+        The LM-head transform learns in phase 1 where it is new, and stays frozen where it was copied. Raises
+        `XPTError` for a phase that cannot train.
         """
-        arguments, training = self.phases, self.training
-        scheduler = getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)
-        shared: dict[str, Any] = {"warmup_steps": training.warmup_steps, "lr_scheduler_type": scheduler}
-        if self.phase_list is not None:
-            defaults = {**shared, "learning_rate": training.learning_rate}
-            planned = [Phase.from_dict(values, defaults) for values in self.phase_list]
-            names = [phase.name for phase in planned]
-            if not planned or len(set(names)) < len(names):
-                raise XPTError(f"phases: give each of at least one phase a name of its own; found {names}")
-            return planned
-        new: tuple[str, ...] = NEW_GROUPS
-        if lm_head_transform_is_new:
-            new = (*new, "lm_head_transform")
-        if self.source.num_itl_in + self.source.num_itl_out == 0:
-            new = tuple(group for group in new if group != "itl")
-        planned = []
-        for name, train in (("phase1", new), ("phase2", ("all",))):
-            steps, rate, probability = (
-                getattr(arguments, f"{name}_{what}") for what in ("steps", "learning_rate", "mlm_probability")
-            )
-            if steps:
-                rate = training.learning_rate if rate is None else rate
-                planned.append(Phase(name, train, steps, rate, mlm_probability=probability, **shared))
-        for phase in planned:
-            phase.check()
+        parts = Parts() if report is None else Parts.of_report(report)
+        planned: list[Phase] = []
+        for values in TWO_PHASES if self.phase_list is None else self.phase_list:
+            defaults = self._phase_defaults(values.get("name"))
+            if "steps" in values or defaults.get("steps") != 0:
+                planned += read_phase(values, defaults, parts)
+        names = [phase.name for phase in planned]
         if not planned:
-            raise XPTError("nothing to train: both --phase1_steps and --phase2_steps are 0")
+            raise XPTError("nothing to train: there is no phase of at least one step")
+        if len(set(names)) < len(names):
+            raise XPTError(f"phases: give each phase a name of its own; found {', '.join(names)}")
+        for phase in planned[:-1]:
+            if phase.lora and not phase.lora.merge:
+                raise XPTError(
+                    f"phase {phase.name!r} keeps its adapters (merge: false), so that no phase can follow; "
+                    "merge them, or let it be the last one"
+                )
         return planned
+
+    def _phase_defaults(self, name: Any) -> dict[str, Any]:
+        """What a phase of this name takes from flags where it says nothing itself."""
+        training = self.training
+        scheduler = getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)
+        defaults = {
+            "learning_rate": training.learning_rate,
+            "warmup_steps": training.warmup_steps,
+            "lr_scheduler_type": scheduler,
+        }
+        if name in FLAG_PHASES:
+            flags = {entry: getattr(self.phases, f"{name}_{entry}") for entry in FLAG_ENTRIES}
+            defaults |= {entry: value for entry, value in flags.items() if value is not None}
+        return defaults
+
+    def idle_flags(self, given: Iterable[str]) -> list[str]:
+        """Flags among `given` that no phase takes, because `phases:` says it itself or lacks the phase."""
+        if self.phase_list is None:
+            return []
+        taken = {
+            f"{values.get('name')}_{entry}"
+            for values in self.phase_list
+            for entry in FLAG_ENTRIES
+            if entry not in values
+        }
+        flags = {f"{name}_{entry}" for name in FLAG_PHASES for entry in FLAG_ENTRIES}
+        return sorted(flags.intersection(given) - taken)
 
     def settings(self) -> dict[str, Any]:
         """Every setting by name, in plain JSON types, secrets left out."""

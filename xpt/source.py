@@ -1,23 +1,24 @@
-"""The transplant: an English checkpoint becomes an XPT model; what is copied, what is new, and how it starts.
+"""The transplant: a source checkpoint becomes an XPT model; what is copied, what is new, and how it starts.
 
-Layers, position rows and, where there is one, the LM-head transform are copied byte for byte. Word
-embeddings, ITLs and the output bias are new. Every new tensor is drawn from a generator of its own, seeded by
-(seed, name), so that it depends on nothing else that happens in the process.
+Layers, position rows and, where it computes the same, the LM-head transform are copied byte for byte. Word
+embeddings, ITLs and the output bias are new, unless the source is an XPT checkpoint, whose own are kept.
+Every new tensor is drawn from a generator of its own, seeded by (seed, name), so that it depends on nothing
+else that happens in the process.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.embeddings import seeded_generator
+from xpt.embeddings import SpecialTokens, seeded_generator
 from xpt.errors import XPTError
 from xpt.families import SHARED_FIELDS
 from xpt.phases import GROUPS, parameter_group
-from xpt.source_checkpoint import Source, open_source
+from xpt.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
 
 __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
 
@@ -27,56 +28,69 @@ class TransplantSettings:
     """What the transplant decides; see the options of the same names."""
 
     source_num_layers: int | None = None
-    num_itl_in: int = 1
-    num_itl_out: int = 1
-    itl_init: Literal["random", "near_identity", "copy"] = "random"
+    layers_init: Literal["copy", "random"] = "copy"
+    num_itl_in: int | None = None
+    num_itl_out: int | None = None
+    itl_init: Literal["auto", "random", "near_identity", "copy"] = "auto"
     lm_head_init: Literal["auto", "copy", "random"] = "auto"
     seed: int = 0
 
+    @property
+    def copies_layers(self) -> bool:
+        """Whether anything of the source but its shape is taken."""
+        return self.layers_init == "copy"
 
+
+DEFAULT_ITLS = 1  # at each end (Lee et al. 2021)
 NEAR_IDENTITY_SCALE = 0.1  # of both output projections: the layer then changes its input little
 OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
+NUM_ITLS = ("num_itl_in", "num_itl_out")
+HEAD_ACTIVATION = "gelu"  # of our LM head, whatever the layers do
 
 
 def transplant(
     source: Source,
     settings: TransplantSettings,
-    special: Any,
-    word_embeddings: torch.Tensor,
-    unigram_log_probs: torch.Tensor | None = None,
+    special: SpecialTokens,
+    word_embeddings: Tensor | None,
+    unigram_log_probs: Tensor | None = None,
 ) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
     """Build the XPT model around the source's layers.
 
-    `special` has the new tokenizer's `bos`, `pad`, `eos`; `word_embeddings` is (vocab_size, hidden);
-    `unigram_log_probs`, (vocab_size,), starts the output bias, which is 0 without. Gives back the model and a
-    report of what was copied and what is new. Raises `XPTError` for settings the source cannot serve.
+    `special` has the tokenizer's `bos`, `pad`, `eos` and `vocab_size`; `word_embeddings` is (vocab_size,
+    hidden), or None: the source's own are kept, and its output bias with them. `unigram_log_probs`,
+    (vocab_size,), starts an output bias that is new, which is 0 without. Gives back the model and a report
+    of what was copied and what is new. Raises `XPTError` for settings the source cannot serve.
     """
     layers = check_transplant(source, settings)
+    config = _config(source, settings, special, layers)
     with torch.random.fork_rng(devices=[]):
-        model = XPTRobertaForMaskedLM(_config(source, settings, special, len(word_embeddings), layers))
-    copies = _copies(source, settings, layers)
+        model = XPTRobertaForMaskedLM(config)
+    copies = _copies(source, settings, config)
+    if word_embeddings is None:
+        copies |= _vocabulary(source, special)
     origin: dict[str, str] = {}
     with torch.no_grad():
         for name, tensor in model.named_parameters():
-            if name == "roberta.embeddings.word_embeddings.weight":
+            origin[name] = "copied" if name in copies else "new"
+            if name.endswith(POSITIONS):
+                tensor[: special.pad + 1] = 0.0  # no token ever reads the rows up to the padding's
+                tensor = tensor[special.pad + 1 :]
+            if name in copies:
+                tensor.copy_(copies[name])
+            elif name.endswith(WORDS) and word_embeddings is not None:
                 tensor.copy_(word_embeddings)
-                origin[name] = "new"
             elif name == "lm_head.bias":
                 tensor.copy_(unigram_log_probs if unigram_log_probs is not None else torch.zeros_like(tensor))
-                origin[name] = "new"
-            elif name == "roberta.embeddings.position_embeddings.weight":
-                tensor.zero_()  # the rows up to the padding's are never read by a token
-                tensor[special.pad + 1 :] = source.used_positions
-                origin[name] = "copied"
-            elif name in copies:
-                tensor.copy_(copies[name])
-                origin[name] = "copied"
             else:
-                draw_new(tensor, name, settings.seed, source.config.initializer_range)
-                if settings.itl_init == "near_identity" and name.endswith(OUTPUT_PROJECTION):
+                draw_new(tensor, name, settings.seed, config.initializer_range)
+                if (
+                    settings.itl_init == "near_identity"
+                    and ".itl_" in name
+                    and name.endswith(OUTPUT_PROJECTION)
+                ):
                     tensor.mul_(NEAR_IDENTITY_SCALE)
-                origin[name] = "new"
-    return model, _report(source, model, origin, layers)
+    return model, _report(source, settings, model, origin)
 
 
 def check_transplant(source: Source, settings: TransplantSettings) -> int:
@@ -87,35 +101,58 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
         raise XPTError(f"--source_num_layers is {layers}; source {source.name} has 1 to {have}")
     if settings.lm_head_init == "copy" and source.head is None:
         raise XPTError(f"--lm_head_init copy, but source {source.name} has no LM head; give auto or random")
+    for option in ("lm_head_init", "itl_init"):
+        if getattr(settings, option) == "copy" and not settings.copies_layers:
+            raise XPTError(f"--{option} copy contradicts --layers_init random, which copies nothing")
+    for side in NUM_ITLS:
+        given, own = getattr(settings, side), getattr(source.config, side)
+        if given is not None and given < 0:
+            raise XPTError(f"--{side} is {given}; give 0 or more")
+        if _keeps_itls(source, settings) and given not in (None, own):
+            raise XPTError(
+                f"--{side} is {given}, but the ITLs of source {source.name} are kept and are {own}; "
+                "leave it out, or give --itl_init random for new ones"
+            )
     return layers
 
 
-def _config(source: Source, settings: TransplantSettings, special: Any, vocab_size: int, layers: int) -> Any:
+def _keeps_itls(source: Source, settings: TransplantSettings) -> bool:
+    return source.is_xpt and settings.copies_layers and settings.itl_init == "auto"
+
+
+def _config(
+    source: Source, settings: TransplantSettings, special: SpecialTokens, layers: int
+) -> XPTRobertaConfig:
+    default = {side: getattr(source.config, side) if source.is_xpt else DEFAULT_ITLS for side in NUM_ITLS}
+    chosen = {side: getattr(settings, side) for side in NUM_ITLS}
     return XPTRobertaConfig(
-        vocab_size=vocab_size,
+        vocab_size=special.vocab_size,
         num_hidden_layers=layers,
-        num_itl_in=settings.num_itl_in,
-        num_itl_out=settings.num_itl_out,
         max_position_embeddings=special.pad + 1 + len(source.used_positions),
         bos_token_id=special.bos,
         pad_token_id=special.pad,
         eos_token_id=special.eos,
+        **{side: default[side] if chosen[side] is None else chosen[side] for side in NUM_ITLS},
         **{name: getattr(source.config, name) for name in SHARED_FIELDS},
     )
 
 
-def _copies(source: Source, settings: TransplantSettings, layers: int) -> dict[str, torch.Tensor]:
-    """Tensors that are taken from the source, by their name in the new model."""
+def _copies(source: Source, settings: TransplantSettings, config: XPTRobertaConfig) -> dict[str, Tensor]:
+    """Tensors that are taken from the source whatever the vocabulary, by their name in the new model."""
+    if not settings.copies_layers:
+        return {}
     copies = {f"roberta.{name}": tensor for name, tensor in source.body.items()}
-    for position in ("word_embeddings", "position_embeddings"):
-        del copies[f"roberta.embeddings.{position}.weight"]
-    if settings.lm_head_init != "random" and source.head is not None:
+    del copies[f"roberta.{WORDS}"]
+    copies[f"roberta.{POSITIONS}"] = source.used_positions
+    if not _keeps_itls(source, settings):
+        copies = {
+            name: copies[name] for name in copies if not name.startswith(tuple(f"roberta.{i}" for i in ITLS))
+        }
+    if source.head is not None and _copies_head(source, settings):
         copies |= {f"lm_head.{name}": tensor for name, tensor in source.head.items()}
     if settings.itl_init == "copy":
-        for side, count, nearest in (
-            ("in", settings.num_itl_in, 0),
-            ("out", settings.num_itl_out, layers - 1),
-        ):
+        last = config.num_hidden_layers - 1
+        for side, count, nearest in (("in", config.num_itl_in, 0), ("out", config.num_itl_out, last)):
             stem = f"encoder.layer.{nearest}."
             for number in range(count):
                 copies |= {
@@ -126,6 +163,25 @@ def _copies(source: Source, settings: TransplantSettings, layers: int) -> dict[s
     return copies
 
 
+def _copies_head(source: Source, settings: TransplantSettings) -> bool:
+    same = source.lm_head_activation == HEAD_ACTIVATION
+    return settings.lm_head_init == "copy" or (settings.lm_head_init == "auto" and same)
+
+
+def _vocabulary(source: Source, special: SpecialTokens) -> dict[str, Tensor]:
+    """The source's word embeddings and output bias; rows behind the tokenizer's last id belong to nothing."""
+    have = len(source.word_embeddings)
+    if have < special.vocab_size:
+        raise XPTError(
+            f"source {source.name} has {have} word embeddings for the {special.vocab_size} ids of its "
+            "tokenizer; give its own, or --keep_vocabulary false"
+        )
+    kept = {f"roberta.{WORDS}": source.word_embeddings[: special.vocab_size]}
+    if source.output_bias is not None:
+        kept["lm_head.bias"] = source.output_bias[: special.vocab_size]
+    return kept
+
+
 def draw_new(tensor: torch.Tensor, name: str, seed: int, std: float) -> None:
     """Start a new tensor as RoBERTa does: matrices N(0, std), biases 0, LayerNorm weights 1."""
     if tensor.dim() > 1:
@@ -134,19 +190,41 @@ def draw_new(tensor: torch.Tensor, name: str, seed: int, std: float) -> None:
         tensor.fill_(0.0 if name.endswith("bias") else 1.0)
 
 
-def _report(source: Source, model: nn.Module, origin: dict[str, str], layers: int) -> dict[str, Any]:
+def _report(
+    source: Source, settings: TransplantSettings, model: XPTRobertaForMaskedLM, origin: dict[str, str]
+) -> dict[str, Any]:
     groups = {group: {"copied": 0, "new": 0} for group in GROUPS}
     for name, tensor in model.named_parameters():
         groups[parameter_group(name).split(".")[0]][origin[name]] += tensor.numel()
-    notes = []
-    if origin["lm_head.dense.weight"] == "copied" and source.lm_head_activation != "gelu":
-        notes.append(f"the LM head computes gelu; in the source it was {source.lm_head_activation}")
     return {
-        "layers": layers,
+        "layers": model.config.num_hidden_layers,
+        "layers_copied": settings.copies_layers,
+        "num_itl_in": model.config.num_itl_in,
+        "num_itl_out": model.config.num_itl_out,
         "groups": groups,
         "lm_head_transform_is_new": origin["lm_head.dense.weight"] == "new",
-        "notes": notes,
+        "notes": _notes(source, settings, origin),
     }
+
+
+def _notes(source: Source, settings: TransplantSettings, origin: dict[str, str]) -> list[str]:
+    """What the table of copied and new parameters cannot say."""
+    if not settings.copies_layers:
+        return ["nothing is copied: a control of the source's shape (--layers_init random)"]
+    notes = []
+    if source.is_xpt:
+        parts = {
+            "word embeddings": origin[f"roberta.{WORDS}"],
+            "output bias": origin["lm_head.bias"],
+            "ITLs": "copied" if _keeps_itls(source, settings) else "new",
+        }
+        said = ", ".join(f"{part} {kind}" for part, kind in parts.items())
+        notes.append(f"the source is post-trained already: {said}")
+    if source.head is not None and source.lm_head_activation != HEAD_ACTIVATION:
+        differ = f"the LM head computes {HEAD_ACTIVATION}; in the source it was {source.lm_head_activation}"
+        copied = origin["lm_head.dense.weight"] == "copied"
+        notes.append(differ if copied else f"{differ}, so its transform is new")
+    return notes
 
 
 def format_report(report: dict[str, Any]) -> str:

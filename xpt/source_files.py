@@ -18,6 +18,9 @@ from xpt.errors import XPTError
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 EXAMPLE = "FacebookAI/roberta-base"
+MAX_JSON_BYTES = 64 << 20  # an index of shards has some megabytes; more is no index
+SHARD = re.compile(r"[\w.-]{1,200}\.safetensors", re.ASCII)
+MAX_MESSAGE = 300  # characters of what a library said
 
 
 class SourceFiles:
@@ -36,8 +39,11 @@ class SourceFiles:
         self.name, self.revision = name, revision
         self.commit: str | None = None
         self._unreachable = False
-        self.folder = Path(name).expanduser()
-        self.on_hub = not self.folder.exists()
+        try:
+            self.folder = Path(name).expanduser()
+            self.on_hub = not self.folder.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown ~user, a null byte
+            raise XPTError(f"source {name[:100]!r} is no name of a folder: {one_line(error)}") from error
         if self.on_hub and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
             raise XPTError(f"source {name!r} does not exist; give a folder or a Hub id such as {EXAMPLE}")
         if not self.on_hub and not self.folder.is_dir():
@@ -53,9 +59,13 @@ class SourceFiles:
         if path is None:
             raise self._missing(f"no {filename}")
         try:
+            if (size := path.stat().st_size) > MAX_JSON_BYTES:
+                raise ValueError(f"it has {size:,} bytes")
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise XPTError(f"source {self.name!r}: {filename} cannot be read as JSON ({error})") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise XPTError(
+                f"source {self.name!r}: {filename} cannot be read as JSON ({one_line(error)})"
+            ) from error
         if not isinstance(value, dict):
             raise XPTError(f"source {self.name!r}: {filename} holds no JSON object; get the checkpoint again")
         return value
@@ -68,8 +78,9 @@ class SourceFiles:
         if self.find(INDEX) is None:
             raise self._missing(f"no {WEIGHTS}", self._pickle_advice())
         shards = self.read_json(INDEX).get("weight_map")
-        names = sorted(set(shards.values())) if isinstance(shards, dict) else []
-        if not names or any(Path(str(name)).name != name for name in names):
+        listed = list(shards.values()) if isinstance(shards, dict) else []
+        names = sorted({name for name in listed if isinstance(name, str)})
+        if not names or not all(isinstance(name, str) and SHARD.fullmatch(name) for name in listed):
             raise XPTError(f"source {self.name!r}: {INDEX} names no shards; get the checkpoint again")
         paths = []
         for name in names:
@@ -122,3 +133,9 @@ class SourceFiles:
             "its pytorch_model.bin is a pickle, which can run any code and is not opened: convert it with "
             "save_pretrained, or give a --source_revision that has safetensors"
         )
+
+
+def one_line(error: Exception) -> str:
+    """What a library said, on one line that any terminal can show: it may quote a stranger's file."""
+    text = " ".join(str(error).split()).encode(errors="backslashreplace").decode()
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]} ..."

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, Trai
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from xpt import training_state
+from xpt.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
 from xpt.batching import Examples, MLMCollator, PhaseRows, RowStream
 from xpt.checkpoints import Checkpoints
 from xpt.evaluation import evaluate_mlm
@@ -197,21 +198,27 @@ class XPTTrainer(Trainer):
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Model, its code and its tokenizer, as another machine loads them."""
+    """Model, its code and its tokenizer, as another machine loads them; adapters in a folder of their own."""
     sparse, model.config.sparse_prediction = model.config.sparse_prediction, False
     try:
-        model.save_pretrained(folder)
+        with adapters_aside(model):
+            model.save_pretrained(folder)
     finally:
         model.config.sparse_prediction = sparse
+    if has_adapters(model):
+        save_adapters(model, folder)
     save_tokenizer(tokenizer, folder)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Read a checkpoint's `model.safetensors` into `model`, in place; every tensor must be there.
+    """Read a checkpoint's tensors into `model`, in place, adapters included; every one must be there.
 
     Not `from_pretrained`: a model that transformers 5.4 loaded is saved again under other tensor names.
     """
-    missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    if has_adapters(model):
+        load_adapters(model, folder)
+    with adapters_aside(model):
+        missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     tied = set(getattr(model, "all_tied_weights_keys", None) or model._tied_weights_keys)
     if unexpected or set(missing) - tied:
         raise ValueError(

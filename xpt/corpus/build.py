@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from xpt.corpus.near_duplicates import NearDuplicates
 from xpt.corpus.readers import Document, read_documents
 from xpt.corpus.report import describe_corpus, foreign_script
 from xpt.corpus.scripts import count_scripts
@@ -70,6 +71,8 @@ def _find_inputs(settings: CorpusSettings) -> list[list[Source]]:
 
 def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
     tools = {
+        "mwparserfromhell": version("mwparserfromhell"),
+        "datasketch": version("datasketch") if settings.near_duplicates else None,
         "build": BUILD_VERSION,
         "sentencex": version("sentencex"),
         "unicode": unicodedata.unidata_version,
@@ -113,11 +116,14 @@ def _build(
 ) -> None:
     raw = RawFiles(folder)
     documents = write_raw(_read_all(settings, inputs, progress), cleaner.sentences, settings.split_seed, raw)
-    selection = _select(settings, raw, cleaner.tallies)
+    near = NearDuplicates(settings.near_duplicate_threshold) if settings.near_duplicates else None
+    selection = _select(settings, raw, cleaner.tallies, near, progress)
     _refuse_empty(settings, selection, cleaner.tallies, documents)
     splits = write_splits(selection.codes, raw, folder, progress)
     raw.remove()
     report = describe_corpus(settings, inputs, documents, cleaner.tallies, selection, splits, folder)
+    if near is not None:
+        report["near_duplicates"] = near.report()
     # From the content, not from where it lay: moved or renamed inputs give the same fingerprint.
     fingerprint = digest_json(
         [settings.content_fields(), {name: splits[name].sha256 for name in SPLIT_NAMES}]
@@ -136,7 +142,7 @@ def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bo
         unit="B",
         unit_scale=True,
         unit_divisor=1024,
-        disable=not progress,
+        disable=None if progress else True,
     )
     with bar:
         for entry, sources in enumerate(inputs):
@@ -146,13 +152,24 @@ def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bo
                     yield document
 
 
-def _select(settings: CorpusSettings, raw: RawFiles, tallies: list[Tally]) -> Selection:
+def _select(
+    settings: CorpusSettings,
+    raw: RawFiles,
+    tallies: list[Tally],
+    near: NearDuplicates | None,
+    progress: bool,
+) -> Selection:
+    def thin(codes: np.ndarray) -> None:
+        if near is not None:
+            near.drop(codes, raw.text, np.fromfile(raw.lengths, np.uint32), progress)
+
     return select(
         np.fromfile(raw.hashes, np.uint64),
         raw.document_keys if settings.split_by == "document" else None,
         {name: settings.limit(name) for name in SPLIT_NAMES},
         [tally.sentences for tally in tallies],
         settings.shares,
+        thin,
     )
 
 

@@ -1,32 +1,37 @@
 """Files become documents: one function a format, each reading its file as a stream.
 
-A document is a `<doc>` of WikiExtractor, a row of a table, or a block between blank lines of a `.txt` file
-(the whole file where it has none).
+A document is a `<doc>` of WikiExtractor, an article of a MediaWiki dump, a row of a table, or a block between
+blank lines of a `.txt` file (the whole file where it has none).
 """
 
 import csv
 import html
 import json
 import re
-import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from xpt.corpus.sources import FileSource, HubSource, Source, open_bytes, reading
+from xpt.corpus.folders import printable
+from xpt.corpus.lines import LONGEST_ROW, cut_long, row_lines, text_lines
+from xpt.corpus.mediawiki import read_articles
+from xpt.corpus.opening import open_bytes, reading
+from xpt.corpus.sources import FileSource, HubSource, Source
 from xpt.errors import XPTError
 
 DEFAULT_COLUMN = "text"
 # A .txt document is handed on in pieces of so many lines: a file without blank lines is not held whole.
 _LINES_AT_ONCE = 1000
-_PARQUET_ROWS = 1000
+_PARQUET_ROWS = 128
+_COLUMNS_SHOWN = 20
+# Parquet is packed inside; a packed Parquet file that grows like this on top is made to fill the disk.
+_UNPACKED_FREE, _UNPACKED_TIMES = 1 << 26, 100
 _DOC_TITLE = re.compile(r'<doc [^>]*?title="(.*)">')
 
 
@@ -51,10 +56,10 @@ def read_documents(source: Source, column: str | None, bar: tqdm) -> Iterator[Do
 
         yield from read_dataset(source, column, bar)
         return
-    with reading(source), open_bytes(source.path, bar.update) as stream:
+    with reading(source), open_bytes(source, bar.update) as stream:
         match source.format:
             case ".txt":
-                yield from _read_text(_decoded_lines(source, stream))
+                yield from _read_text(text_lines(source, stream))
             case ".jsonl":
                 yield from _read_jsonl(source, stream, column)
             case ".tsv":
@@ -63,27 +68,19 @@ def read_documents(source: Source, column: str | None, bar: tqdm) -> Iterator[Do
                 yield from _read_csv(source, stream, column)
             case ".parquet":
                 yield from _read_parquet(source, stream, column)
+            case ".xml":
+                for article in read_articles(source, stream):
+                    yield Document(_lines(article), is_wiki=True)
 
 
 def choose_column(name: str, column: str | None, columns: Iterable[str]) -> str:
     """The text column to read. Raises XPTError naming the columns there are."""
     wanted, columns = column or DEFAULT_COLUMN, list(columns)
     if wanted not in columns:
-        raise XPTError(f"{name} has no column {wanted}: set column to one of {', '.join(map(str, columns))}")
+        shown = [printable(str(column))[:40] for column in columns[:_COLUMNS_SHOWN]]
+        more = f" or {len(columns) - len(shown)} more" if len(columns) > len(shown) else ""
+        raise XPTError(f"{name} has no column {wanted}: set column to one of {', '.join(shown)}{more}")
     return wanted
-
-
-def _decoded_lines(source: FileSource, stream: BinaryIO) -> Iterator[str]:
-    """Lines with their line end. Raises XPTError with file and line at the first byte that is not UTF-8."""
-    for number, raw in enumerate(stream, 1):
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise XPTError(
-                f"{source.path} line {number}, byte {error.start + 1} is not UTF-8 "
-                f"(0x{raw[error.start]:02x}): convert the file, for example with iconv -f cp949 -t utf-8"
-            ) from error
-        yield line.removeprefix("\ufeff") if number == 1 else line
 
 
 def _read_text(lines: Iterator[str]) -> Iterator[Document]:
@@ -131,68 +128,88 @@ def _read_wiki(lines: Iterable[str]) -> Iterator[Document]:
 
 
 def _read_jsonl(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
-    for number, line in enumerate(_decoded_lines(source, stream), 1):
+    for number, line in enumerate(row_lines(source, stream), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise XPTError(f"{source.path} line {number} is not JSON: {error}") from error
+            raise XPTError(f"{source.name} line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise XPTError(f"{source.path} line {number} is not a JSON object: give one object a line")
-        text = row[choose_column(f"{source.path} line {number}", column, row)]
-        yield from row_document(text, f"{source.path} line {number}")
+            raise XPTError(f"{source.name} line {number} is not a JSON object: give one object a line")
+        text = row[choose_column(f"{source.name} line {number}", column, row)]
+        yield from row_document(text, f"{source.name} line {number}")
+
+
+def _lines(text: str) -> list[str]:
+    return [piece for line in text.splitlines() for piece in cut_long(line)]
 
 
 def row_document(text: object, name: str) -> Iterator[Document]:
     """The document of one table cell; none where it is null. Raises XPTError for what is not text."""
     if isinstance(text, str):
-        yield Document(text.splitlines())
+        yield Document(_lines(text))
     elif text is not None:
         raise XPTError(f"{name} holds {type(text).__name__}, not text: set column to one that holds text")
 
 
 def _read_tsv(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
     # Tab-separated values as IANA registers them: quotes are ordinary characters, so no csv module.
-    rows = (line.rstrip("\r\n").split("\t") for line in _decoded_lines(source, stream))
+    rows = (line.rstrip("\r\n").split("\t") for line in row_lines(source, stream))
     yield from _read_rows(source, enumerate(rows, 1), column)
 
 
 def _read_csv(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
-    csv.field_size_limit(sys.maxsize)  # its default refuses documents over 128 KiB
-    reader = csv.reader(_decoded_lines(source, stream), strict=True)
+    csv.field_size_limit(LONGEST_ROW)  # its default refuses documents over 128 KiB
+    reader = csv.reader(row_lines(source, stream), strict=True)
     try:
         yield from _read_rows(source, ((reader.line_num, row) for row in reader), column)
     except csv.Error as error:
-        raise XPTError(f"{source.path} line {reader.line_num} is not CSV: {error}") from error
+        raise XPTError(f"{source.name} line {reader.line_num} is not CSV: {error}") from error
 
 
 def _read_rows(
     source: FileSource, rows: Iterator[tuple[int, list[str]]], column: str | None
 ) -> Iterator[Document]:
     header = next(rows, (0, []))[1]
-    index = header.index(choose_column(str(source.path), column, header)) if header else 0
+    index = header.index(choose_column(source.name, column, header)) if header else 0
     for number, row in rows:
         if not any(row):
             continue
         if len(row) != len(header):
             raise XPTError(
-                f"{source.path} line {number} has {len(row)} columns, its header has {len(header)}"
+                f"{source.name} line {number} has {len(row)} columns, its header has {len(header)}"
             )
-        yield from row_document(row[index], f"{source.path} line {number}")
+        yield from row_document(row[index], f"{source.name} line {number}")
 
 
 def _read_parquet(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:
     with tempfile.TemporaryFile() as plain:
-        if (
-            source.path.suffix.lower() != ".parquet"
-        ):  # Parquet is read from its end, which a packed stream cannot
-            shutil.copyfileobj(stream, plain)
+        if source.path.suffix.lower() != ".parquet":
+            # Parquet is read from its end, which a packed stream cannot.
+            _unpack(source, stream, plain)
             stream = plain  # type: ignore[assignment]
-        file = pq.ParquetFile(stream)
-        name = choose_column(str(source.path), column, file.schema_arrow.names)
+        file = pq.ParquetFile(stream, buffer_size=1 << 20)
+        name = choose_column(source.name, column, file.schema_arrow.names)
         for batch in file.iter_batches(_PARQUET_ROWS, columns=[name]):
-            yield from column_documents(batch.column(0), f"{source.path} column {name}")
+            yield from column_documents(batch.column(0), f"{source.name} column {printable(name)}")
+
+
+def _unpack(source: FileSource, stream: BinaryIO, plain: IO[bytes]) -> None:
+    most = max(_UNPACKED_FREE, _UNPACKED_TIMES * source.size)
+    while chunk := stream.read(1 << 20):
+        if plain.tell() + len(chunk) > most:
+            raise XPTError(
+                f"{source.name} unpacks to more than {_UNPACKED_TIMES} times its size: unpack it yourself "
+                "and name the .parquet file"
+            )
+        try:
+            plain.write(chunk)
+        except OSError as error:
+            raise XPTError(
+                f"{source.name} cannot be unpacked in {tempfile.gettempdir()} ({error.strerror}): unpack it "
+                "yourself, or set TMPDIR to a place with room"
+            ) from error
 
 
 def column_documents(values: pa.Array | pa.ChunkedArray, name: str) -> Iterator[Document]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from xpt.corpus.folders import printable
 from xpt.corpus.scripts import count_characters, count_scripts
 from xpt.corpus.select import Selection
 from xpt.corpus.sentences import Tally
@@ -65,7 +66,7 @@ def describe_corpus(
 
 def _describe_source(source: Source) -> dict[str, Any]:
     if isinstance(source, FileSource):
-        return {"file": source.path.name, "bytes": source.size}
+        return {"file": printable(source.path.name), "bytes": source.size}
     return {"dataset": source.dataset, "config": source.config, "revision": source.revision}
 
 
@@ -85,7 +86,7 @@ def _describe_split(
 
 def _entry_name(name: str, sources: list[Source]) -> str:
     """An entry without the folders above it, which are the user's own affair."""
-    return Path(name).name if all(isinstance(source, FileSource) for source in sources) else name
+    return printable(Path(name).name) if all(isinstance(source, FileSource) for source in sources) else name
 
 
 def _describe_dropped(tally: Tally, selection: Selection, index: int) -> dict[str, int]:
@@ -93,6 +94,7 @@ def _describe_dropped(tally: Tally, selection: Selection, index: int) -> dict[st
         **dict(sorted(tally.dropped.items())),
         "duplicate": int(selection.duplicates[index]),
         "held_out_seen_in_training": int(selection.leaked[index]),
+        **({"near_duplicate": near} if (near := int(selection.near_duplicates[index])) else {}),
     }
 
 

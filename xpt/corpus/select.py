@@ -90,6 +90,7 @@ class Selection:
     bounds: np.ndarray  # where each entry begins, and the end of the last
     duplicates: np.ndarray
     leaked: np.ndarray
+    near_duplicates: np.ndarray
     available: dict[str, list[int]] = field(default_factory=dict)  # by split
     wanted: list[int] | None = None  # training sentences; None where no shares are given
 
@@ -105,16 +106,22 @@ def select(
     limits: dict[str, int | None],
     sizes: Sequence[int] | None = None,
     shares: Sequence[Fraction] | None = None,
+    thin: Callable[[np.ndarray], None] = lambda codes: None,
 ) -> Selection:
     """Decide for every sentence; `document_keys` gives each one's document hash, where documents decide.
 
     `sizes` are the sentences of each entry (default: there is one), `shares` what each gives of the training
-    split. Held-out splits do not follow the shares: they are the same for every mixture.
+    split. Held-out splits do not follow the shares: they are the same for every mixture. `thin` drops more
+    of what stands once, in the codes it is given, before shares and limits count.
     """
     keys = hashes if document_keys is None else document_keys()
     codes = split_codes(keys)
     bounds = np.cumsum([0, *(sizes or [len(hashes)])])
-    selection = Selection(codes, bounds, *drop_duplicates(hashes, codes, bounds))
+    duplicates, leaked = drop_duplicates(hashes, codes, bounds)
+    before = codes.copy()
+    thin(codes)
+    near = np.histogram(np.flatnonzero(before != codes), bounds)[0]
+    selection = Selection(codes, bounds, duplicates, leaked, near)
     entries = [slice(start, end) for start, end in pairwise(bounds)]
     for split, name in enumerate(SPLIT_NAMES):
         selection.available[name] = [int(np.count_nonzero(codes[entry] == split)) for entry in entries]

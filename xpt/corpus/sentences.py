@@ -33,6 +33,7 @@ _CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:]|(?:\^\^|[ㅠㅜㅋㅎ]
 _NUMBER_END = re.compile(r"(?:^|[\s(∼~\-–])(?:\d{1,4}|제?\d{1,4}[조항호])\.\s*$")
 _ENUMERATOR = re.compile(r"^\s*(?:[가-하]|[A-Za-z]|[IVXivx]{1,4}|[①-⑳]|\(?\d{1,3}\)?)\.\s*$")
 _ABBREVIATION_END = re.compile(r"(?:^|[\s(])(?:No|no|Vol|vol|pp|p|Op|op|Bd|Nr|vs|cf|St|Mt)\.\s*$")
+_LONGEST_END = 40  # characters; longer than any of the two
 _OPEN_QUOTE_END = re.compile(r"\s(['\"“‘「『《〈(\[])$")
 # Ends that sentencex passes by: no space behind the full stop ("생겼다.그는"), a bracket between
 # ("없다.(2000년) 그는"), an ellipsis behind a verb ("떠났다… 나는").
@@ -86,8 +87,8 @@ def _correct_korean(pieces: list[str]) -> list[str]:
         if merged and not _is_korean_boundary(merged[-1], piece):
             merged[-1] += piece
             continue
-        if merged and (quote := _OPEN_QUOTE_END.search(merged[-1])):
-            merged[-1] = merged[-1][: quote.start(1)]
+        if merged and (quote := _OPEN_QUOTE_END.search(merged[-1][-2:])):
+            merged[-1] = merged[-1][:-1]
             piece = quote[1] + piece
         merged.append(piece)
     return [part for piece in merged for part in _split_missed_ends(piece)]
@@ -97,7 +98,8 @@ def _is_korean_boundary(before: str, after: str) -> bool:
     """Whether a new sentence begins between two pieces."""
     if _CLOSER.match(after) or _ENUMERATOR.match(before):
         return False
-    if _NUMBER_END.search(before) or _ABBREVIATION_END.search(before):
+    end = before[-_LONGEST_END:]  # a piece that grows by merging is not searched from its head each time
+    if _NUMBER_END.search(end) or _ABBREVIATION_END.search(end):
         return False
     ends_quote = before.rstrip()[-1:] in _QUOTES
     if not before[-1].isspace():

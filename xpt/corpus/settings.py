@@ -32,8 +32,9 @@ class CorpusSettings:
 
     corpus: tuple[str, ...] = field(
         metadata={
-            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, WikiExtractor output; plain or "
-            ".gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, org/name:config@revision."
+            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, MediaWiki dumps as .xml, "
+            "WikiExtractor output; plain or .gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, "
+            "org/name:config@revision."
         }
     )
     corpus_weights: tuple[float, ...] | None = field(
@@ -99,6 +100,19 @@ class CorpusSettings:
             "help": "Least share of the language's own letters among a sentence's characters without spaces."
         },
     )
+    near_duplicates: bool = field(
+        default=False,
+        metadata={
+            "help": "Of sentences that are nearly the same keep the first; held-out ones near a training "
+            "sentence are dropped. Off: the papers removed exact repetitions only."
+        },
+    )
+    near_duplicate_threshold: float = field(
+        default=0.8,
+        metadata={
+            "help": "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
+        },
+    )
 
     def __post_init__(self) -> None:
         self._set("corpus", tuple(self.corpus))
@@ -111,6 +125,11 @@ class CorpusSettings:
         self._follow(language)
         self._check_weights()
         self._check_thresholds()
+        if not 0 < self.near_duplicate_threshold <= 1:
+            raise XPTError(
+                f"near_duplicate_threshold is {self.near_duplicate_threshold}: give a share above 0, at most "
+                "1"
+            )
         for split in SPLIT_NAMES:
             limit = self.limit(split)
             if limit is not None and limit < 1:
@@ -175,9 +194,12 @@ class CorpusSettings:
         """The settings apart from where the text comes from: part of the fingerprint of what comes out."""
         fields = asdict(self)
         del fields["corpus"], fields["corpus_weights"], fields["column"]
+        if not self.near_duplicates:  # as if there were no such option
+            del fields["near_duplicates"], fields["near_duplicate_threshold"]
         return fields
 
 
 def digest_json(value: object) -> str:
     """SHA-256 of a JSON-able value, as hex."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()  # paths may hold any bytes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from xpt.arrays import ArrayWriter
 from xpt.corpus.readers import Document
 from xpt.corpus.select import split_hash
 from xpt.corpus.settings import SPLIT_NAMES
@@ -118,7 +119,11 @@ def write_splits(codes: np.ndarray, raw: RawFiles, folder: Path, progress: bool)
     characters = [0 for _ in SPLIT_NAMES]
     files: list[Any] = [open(text_file(folder, name), "wb") for name in SPLIT_NAMES]  # noqa: SIM115
     bar = tqdm(
-        total=len(codes), desc="Writing the splits", unit=" sentences", unit_scale=True, disable=not progress
+        total=len(codes),
+        desc="Writing the splits",
+        unit=" sentences",
+        unit_scale=True,
+        disable=None if progress else True,
     )
     try:
         with bar:
@@ -150,12 +155,10 @@ def _chunks(text: Path, codes: np.ndarray) -> Iterator[tuple[list[bytes], bytes]
 def _write_offsets(members: np.ndarray, raw: RawFiles, path: Path) -> int:
     """Write the offsets of the lines of `members` (bool, one a sentence) to `path`. Returns their count."""
     count, end = int(np.count_nonzero(members)), 0
-    offsets = np.lib.format.open_memmap(path, mode="w+", dtype=np.int64, shape=(count + 1,))
-    position = 1
-    with open(raw.lengths, "rb") as file:
+    with open(raw.lengths, "rb") as file, ArrayWriter(path, np.int64) as offsets:
+        offsets.append(np.zeros(1))
         for start in range(0, len(members), _BUFFERED):
             lengths = np.fromfile(file, np.uint32, _BUFFERED)[members[start : start + _BUFFERED]]
-            offsets[position : position + len(lengths)] = end + np.cumsum(lengths, dtype=np.int64)
-            end, position = end + int(lengths.sum(dtype=np.int64)), position + len(lengths)
-    offsets.flush()
+            offsets.append(end + np.cumsum(lengths, dtype=np.int64))
+            end += int(lengths.sum(dtype=np.int64))
     return count

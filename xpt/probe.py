@@ -1,0 +1,165 @@
+"""What a phase costs, measured on a few of its real steps: seconds a step, and the memory that it takes.
+
+The steps are those of the run (its Trainer, rows, masks, optimizer and precision) on a model that is thrown
+away. They leave no file, and the generators as they were.
+"""
+
+import copy
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import IntervalStrategy, TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import SaveStrategy
+
+from xpt.batching import Examples, PhaseRows
+from xpt.environment import PeakMemory
+from xpt.evaluation import evaluate_mlm
+from xpt.phases import frozen_dropout_off
+from xpt.post_training import PostTraining
+from xpt.trainer import XPTTrainer, autocast_dtype, phase_arguments
+
+WARM_UP_STEPS = 2
+MEASURED_STEPS = 10
+ENOUGH_SECONDS = 60.0  # of measured steps; slow ones vary less
+EVALUATED_TOKENS = 16_384  # two batches
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Seconds of one optimizer step (the median of `steps`), and bytes by what they are for."""
+
+    seconds: float
+    steps: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int  # the measured peak without the other three
+
+    @property
+    def bytes(self) -> int:
+        """All four."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+class _StepTimer(TrainerCallback):
+    """Seconds of each step after the first ones, which start workers, kernels and the optimizer."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+
+    @property
+    def seconds(self) -> list[float]:
+        marks = self.begun[WARM_UP_STEPS - 1 :]
+        return [after - before for before, after in pairwise(marks)]
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if args.device.type != "cpu":
+            torch.accelerator.synchronize()
+        self.begun.append(time.perf_counter())
+        if len(self.seconds) == MEASURED_STEPS or sum(self.seconds) > ENOUGH_SECONDS:
+            control.should_training_stop = True
+
+
+def probe_phase(training: PostTraining, index: int) -> StepCost:
+    """Run the first steps of phase `index`, for which the model is prepared, and measure them.
+
+    The model's weights change.
+    """
+    model, phase = training.model, training.phases[index]
+    data, timer = training.phase_data(index), _StepTimer()
+    rows = (WARM_UP_STEPS + MEASURED_STEPS) * training.rows_per_step
+    with (
+        TemporaryDirectory() as folder,
+        generators_kept(),
+        PeakMemory(training.recipe.training.device) as peak,
+    ):
+        trainer = XPTTrainer(
+            model=model,
+            args=_silent(phase_arguments(training.recipe.training, phase, index, Path(folder))),
+            phase=phase,
+            data=data,
+            checkpoints=training.run.checkpoints,
+            stop=training.stop,
+            train_dataset=PhaseRows(data.stream, data.first_row, rows),
+            data_collator=data.collator,
+            callbacks=[timer],
+        )
+        trainer.remove_callback(ProgressCallback)
+        trainer.remove_callback(PrinterCallback)
+        with nullcontext() if training.recipe.phases.frozen_dropout else frozen_dropout_off(model):
+            trainer.train()
+        optimizer = _state_bytes(trainer.optimizer)
+    model.zero_grad(set_to_none=True)
+    gradients = sum(tensor.nbytes for tensor in model.parameters() if tensor.requires_grad)
+    return StepCost(
+        seconds=statistics.median(timer.seconds),
+        steps=len(timer.seconds),
+        weights=sum(tensor.nbytes for tensor in model.parameters()),
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=max(0, peak.grown - gradients - optimizer),
+    )
+
+
+def probe_evaluation(training: PostTraining, split: str) -> float:
+    """About how many seconds the evaluation of a whole split takes, both its losses; from a sample of it."""
+    examples = training.text.examples[split]
+    count = max(2, round(len(examples) * min(1.0, EVALUATED_TOKENS / int(examples.lengths.sum()))))
+    sample = _every(examples, max(1, len(examples) // count))
+    start = time.perf_counter()
+    evaluate_mlm(
+        training.model,
+        sample,
+        training.text.log_probs,
+        shuffled_context=True,
+        autocast_dtype=autocast_dtype(training.recipe.training),
+        description=f"Timing the evaluation of {split}",
+    )
+    return (time.perf_counter() - start) * int(examples.lengths.sum()) / int(sample.lengths.sum())
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """The generators of Python, NumPy and torch come out as they went in."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def _silent(arguments: Any) -> Any:
+    """Arguments of a phase for a few steps that nothing remains of."""
+    arguments.max_steps = WARM_UP_STEPS + MEASURED_STEPS
+    arguments.logging_strategy = arguments.eval_strategy = IntervalStrategy.NO
+    arguments.save_strategy, arguments.report_to, arguments.disable_tqdm = SaveStrategy.NO, [], True
+    arguments.eval_on_start = False
+    return arguments
+
+
+def _state_bytes(optimizer: Any) -> int:
+    return sum(
+        value.nbytes
+        for values in optimizer.state.values()
+        for value in values.values()
+        if isinstance(value, torch.Tensor)
+    )
+
+
+def _every(examples: Examples, step: int) -> Examples:
+    sample = copy.copy(examples)
+    sample.starts, sample.lengths = examples.starts[::step], examples.lengths[::step]
+    return sample
