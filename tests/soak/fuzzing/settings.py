@@ -5,6 +5,7 @@ What a valid program could take for ever to do (a million steps) is not drawn: w
 
 import json
 import random
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 from soak.fuzzing.case import Case
 from soak.fuzzing.mutations import mutate_bytes, odd_value
 from xpt.cli import REFUSED, make_parser
+from xpt.phases import Phase
 
 # Options whose valid values ask for what the fuzzer forbids (compilers, other processes, the network) or, in
 # the tens of thousands, for time or processes without end; small and senseless values of these are drawn.
@@ -126,14 +128,26 @@ def fuzz_phases(case: Case) -> None:
     """`phases:` of every shape."""
     chooser = case.chooser
     groups = "word_embeddings source_embeddings itl itl.in itl.out encoder encoder.0 encoder.9".split()
-    groups += "lm_head_transform lm_head_bias all".split()
+    groups += "encoder.top1 encoder.bottom9 lm_head_transform lm_head_bias all new lora".split()
+    adapters: list[Any] = [
+        {"r": 2},
+        {"r": 1, "merge": True},
+        {"r": -1},
+        {"r": 2, "x": 1},
+        {"r": 10**6},
+        3,
+        "x",
+        {},
+    ]
     senseless = ("", "x", "encoder.-1", "itl.", 3, None)
-    keys = "name train steps learning_rate warmup_steps lr_scheduler_type mlm_probability x".split()
+    keys = [*(entry.name for entry in fields(Phase)), "x"]
     phases: list[Any] = []
     for number in range(chooser.choice((0, 1, 1, 2, 2, 3))):
         phase: dict[str, Any] = {"name": f"p{number}", "train": chooser.sample(groups, chooser.randint(1, 3))}
         if chooser.random() < 0.1:
             phase["train"].append(chooser.choice(senseless))
+        if chooser.random() < 0.2:
+            phase["lora"] = chooser.choice(adapters)
         phase |= {"steps": chooser.choice((1, 1, 2)), "learning_rate": chooser.choice((1e-3, 0.0, 1e30))}
         for _ in range(chooser.choice((0, 0, 0, 1, 1, 2))):
             key = chooser.choice(keys)
