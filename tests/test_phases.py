@@ -83,13 +83,22 @@ def test_a_group_that_the_model_lacks_is_refused():
         ({"name": "a", "train": "all", "steps": 5, "mlm_probability": 1.5}, "mlm_probability is 1.5"),
         ({"name": "a", "train": "all", "steps": 5, "learning_rate": -1}, "learning_rate is -1"),
         ({"name": "a", "train": "all", "steps": 5, "lr_scheduler_type": "liner"}, "liner is not a valid"),
-        ({"name": "a", "train": "encoder.top4", "steps": 5}, "'encoder.top4': the model has 3 encoder layers"),
+        (
+            {"name": "a", "train": "encoder.top4", "steps": 5},
+            "'encoder.top4': the model has 3 encoder layers",
+        ),
         ({"name": "a", "train": "new", "steps": 5, "unfreeze": "up"}, "unfreeze is 'up'; give top_down or"),
-        ({"name": "a", "train": "new", "steps": 2, "unfreeze": "top_down"}, "steps is 2; unfreezing 3 layers"),
+        (
+            {"name": "a", "train": "new", "steps": 2, "unfreeze": "top_down"},
+            "steps is 2; unfreezing 3 layers",
+        ),
         ({"name": "a", "train": ["lora", "new"], "steps": 5}, "phase 'a': it trains lora but has none"),
         ({"name": "a", "train": "new", "steps": 5, "lora": {"r": 8}}, "adapters would not learn; name lora"),
         ({"name": "a", "train": "all", "steps": 5, "lora": {"r": 0}}, "phase 'a': r of lora is 0"),
-        ({"name": "a", "train": ["lora", "all"], "steps": 5, "lora": {}}, "'all' holds the weights that lora"),
+        (
+            {"name": "a", "train": ["lora", "all"], "steps": 5, "lora": {}},
+            "'all' holds the weights that lora",
+        ),
         ({"name": "a", "train": ["lora", "encoder.top1"], "steps": 5, "lora": {}}, "'encoder.2' holds the"),
         (
             {"name": "a", "train": "lora", "steps": 5, "lora": {}, "unfreeze": "top_down"},
@@ -157,7 +166,9 @@ def test_new_is_what_was_not_copied_and_the_parts_that_the_method_adds():
 def test_parts_of_a_group_are_groups():
     trained = set_trainable(MODEL, ["source_embeddings.position"])
     assert trained == ["roberta.embeddings.position_embeddings.weight"]
-    parts = [set_trainable(MODEL, [f"source_embeddings.{part}"]) for part in ("position", "token_type", "norm")]
+    parts = [
+        set_trainable(MODEL, [f"source_embeddings.{part}"]) for part in ("position", "token_type", "norm")
+    ]
     assert sorted(sum(parts, [])) == sorted(set_trainable(MODEL, ["source_embeddings"]))
 
 
