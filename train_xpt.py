@@ -32,6 +32,7 @@ from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
 from xpt.summary import summarize
+from xpt.training_check import check_training
 
 
 def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
@@ -51,7 +52,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
                 return nothing_to_do(run)
             return summarize(run) if writes else ""
 
-        recipe.planned_phases()  # a wrong phase is found before the text is read
+        check_training(recipe.training, recipe.planned_phases())  # found before the text is read
         start = time.perf_counter()
         with first_on_machine_first(recipe.training.device):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)

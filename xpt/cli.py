@@ -35,6 +35,8 @@ REFUSED = {
     "train_sampling_strategy": "is not used: rows are shuffled by seed and epoch",
     "label_smoothing_factor": "is refused: losses would not compare with the baselines",
     "accelerator_config": "is refused: processes would read rows twice or never",
+    "enable_jit_checkpoint": "is not needed: SIGTERM saves and stops by itself",
+    "save_only_model": "is refused: an interrupted run could not go on",
     "ignore_data_skip": "is refused: a resumed run would read other rows",
     "hub_token": "is refused: a token on the command line is seen by others; use `hf auth login`",
     "push_to_hub": "is not supported yet; upload the finished folder with `hf upload`",

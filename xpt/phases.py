@@ -6,6 +6,7 @@ phases in the same words; `new`, `encoder.top2` and `unfreeze` stand for groups 
 are read into them here.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ class Phase:
             raise XPTError(
                 f"{where}: mlm_probability is {self.mlm_probability}; give a share between 0 and 1"
             )
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise XPTError(f"{where}: learning_rate is {self.learning_rate}; give a positive number")
         for group in self.train:
             if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:

@@ -17,7 +17,7 @@ from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_ad
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
-from xpt.evaluation import MLMEvaluation, evaluate_mlm
+from xpt.evaluation import MLMEvaluation, evaluate_mlm, require_converging
 from xpt.files import replace_files, write_folder_atomically
 from xpt.fills import choose_prompts, fill, fills_record
 from xpt.interrupts import StopRequest
@@ -31,7 +31,14 @@ from xpt.progress import PhaseProgress
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.summary import announcement, stage_line
-from xpt.trainer import PhaseData, autocast_dtype, load_weights, phase_arguments, save_model, train_phase
+from xpt.trainer import (
+    PhaseData,
+    autocast_dtype,
+    load_weights,
+    phase_arguments,
+    save_model,
+    train_phase,
+)
 from xpt.training_state import estimated_bytes
 
 
@@ -136,6 +143,7 @@ class PostTraining:
         if phase.name in self.run.progress():
             return
         scored = self._evaluate("validation", f"Evaluating {phase.name}")
+        require_converging(scored.loss, f"the end of {phase.name}")
         rows = range(first_row, first_row + phase.steps * self.rows_per_step)
         result = {
             **phase.to_dict(),

@@ -101,8 +101,8 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
     described = read_config(files)
     if described.family == XPT and files.find(ADAPTER_CONFIG):
         raise XPTError(
-            f"source {files.name!r} keeps LoRA adapters beside its weights, and they would be lost; add them to "
-            "the weights first (peft: merge_and_unload)"
+            f"source {files.name!r} keeps LoRA adapters beside its weights, and they would be lost; "
+            "add them to the weights first (peft: merge_and_unload)"
         )
     expected = _expected_shapes(described, files.name)  # before any large file is fetched
     tensors = _read_tensors(files.weights(), described.family, files.name)

@@ -25,7 +25,7 @@ from xpt import training_state
 from xpt.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
 from xpt.batching import Examples, MLMCollator, PhaseRows, RowStream
 from xpt.checkpoints import Checkpoints
-from xpt.evaluation import evaluate_mlm
+from xpt.evaluation import evaluate_mlm, require_converging
 from xpt.files import STAGING
 from xpt.interrupts import Interrupted, StopRequest
 from xpt.phases import Phase
@@ -93,6 +93,11 @@ class XPTTrainer(Trainer):
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log; a loss that is no number any more ends the run."""
+        require_converging(logs.get("loss", 0.0), f"step {self.state.global_step} of {self.phase.name}")
+        super().log(logs, *args, **kwargs)
+
     def interrupted(self, number: int) -> Interrupted:
         """What to raise after a signal, once the state is saved."""
         step = self.state.global_step
@@ -104,6 +109,7 @@ class XPTTrainer(Trainer):
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any = None) -> None:
         self.store_flos()
         step, name = self.state.global_step, self.phase.name
+        require_converging(float(self._tr_loss), f"step {step} of {name}")
         with self._own_states(self.checkpoints.path(name, step)) as shared:
             if self.args.should_save:
                 self.checkpoints.save(
@@ -244,6 +250,7 @@ def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     narrowed.seed = args.seed + index
     narrowed.remove_unused_columns = False  # rows are not dictionaries
     narrowed.push_to_hub = False
+    narrowed.logging_nan_inf_filter = False  # it would hide that the run diverged
     if args.ddp_find_unused_parameters is None:
         narrowed.ddp_find_unused_parameters = False  # every trained parameter has a gradient
     return narrowed

@@ -83,11 +83,14 @@ def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a finished corpus stands there with every file at its recorded size."""
+    """Whether a finished corpus stands there that opens, with every file at its recorded size."""
     try:
         sizes = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))["bytes"]
+        corpus = Corpus(folder)
+        for name in SPLIT_NAMES:
+            corpus.split(name)
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
