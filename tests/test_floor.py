@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
-ROOMS = ("test_modeling.py", "test_autoclasses.py", "test_trainer.py", "test_train.py")
+ROOMS = (
+    *("test_modeling.py", "test_autoclasses.py", "test_trainer.py", "test_train.py"),
+    *("test_adapters.py", "test_methods.py"),
+)
 
 
 def floor_of(package: str) -> str:

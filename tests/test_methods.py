@@ -114,7 +114,15 @@ def test_every_method_is_tested_and_holds_nothing_but_the_method():
     for file in files.values():
         text = file.read_text()
         assert re.search(r"\b(19|20)\d\d\b", text) and "ot published" in text, file  # a paper, and its gaps
-        of_a_user = ("source_model", "corpus", "tokenizer_name", "output", "cache", "language", "sentences")
+        of_a_user = (
+            "source_model",
+            "corpus",
+            "tokenizer_name",
+            "output_dir",
+            "cache",
+            "language",
+            "sentences",
+        )
         assert not [entry for entry in yaml.safe_load(text) if entry.startswith(of_a_user)], file
 
 
@@ -246,6 +254,13 @@ def test_a_run_that_keeps_adapters_says_so(kept, capsys):
         torch.equal(tensor, weights(checkpoint(kept, "phase2", 12))[name])
         for name, tensor in weights(kept).items()
     )
+
+
+def test_a_source_that_keeps_adapters_is_refused_for_they_would_be_lost(options, kept, tmp_path, capsys):
+    flags = options(source_model_name_or_path=kept)
+    assert main([*flags, "--output_dir", str(tmp_path / "run")]) == 2
+    assert "keeps LoRA adapters beside its weights, and they would be lost" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 SEVERAL = [

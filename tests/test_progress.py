@@ -115,21 +115,17 @@ def test_speed_is_real_tokens_over_the_steps_own_time_and_only_of_this_process(t
     assert progress.tokens_per_second is None
     first = LINE.fullmatch(progress.moment(6, {"eval_loss": 3.0}).line())
     assert (first["loss"], first["speed"], first["left"], first["run"]) == ("3.500", "?", "?", "?")
-    for step in (7, 8):
+    for step, (seconds, between) in enumerate([(100, "on_evaluate"), (10, "on_save"), (0, "on_save")], 7):
         clock.now += 2
         state.global_step = step
         progress.on_step_end(Arguments, state, None)
-        clock.now += 100  # evaluation, then saving
-        progress.on_evaluate(Arguments, state, None)
-        clock.now += 10
-        progress.on_save(Arguments, state, None)
-    tokens = sum(int(stream.lengths[stream[row].examples].sum()) for row in range(5 + 24, 5 + 32))
-    assert progress.tokens_per_second == pytest.approx(tokens / 4)
-    # The time left is what one waits: two steps here, then twenty, at (2 + 100 + 10) seconds each.
-    moment = progress.moment(8, {})
-    assert moment.seconds_left == pytest.approx(2 * 112) and moment.run_seconds_left == pytest.approx(
-        22 * 112
-    )
+        clock.now += seconds
+        getattr(progress, between)(Arguments, state, None)
+    tokens = sum(int(stream.lengths[stream[row].examples].sum()) for row in range(5 + 24, 5 + 36))
+    assert progress.tokens_per_second == pytest.approx(tokens / 6)
+    # The time left is what one waits: one step here, then twenty, saving and evaluation included.
+    moment, pace = progress.moment(9, {}), (3 * 2 + 110) / 3
+    assert moment.seconds_left == pytest.approx(pace) and moment.run_seconds_left == pytest.approx(21 * pace)
     progress.close()
 
 

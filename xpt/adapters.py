@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, LoraModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.hf_argparser import string_to_bool
@@ -34,6 +34,7 @@ from xpt.embeddings import seeded_generator
 from xpt.errors import XPTError
 
 ADAPTER_FOLDER = "adapter"
+ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/{CONFIG_NAME}"
 ADAPTER_NAME = "default"  # peft's; a checkpoint does not hold it
 STORED_PREFIX = "base_model.model."  # of tensor names in a file of peft
 ALL_LINEAR = "all-linear"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.adapters import ADAPTER_CONFIG
 from xpt.errors import XPTError
 from xpt.families import FAMILIES, XPT
 from xpt.source_config import SUPPORTED, SourceConfig, read_config
@@ -98,6 +99,11 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
         raise XPTError("no source: give --source_model_name_or_path, an English encoder's Hub id or folder")
     files = SourceFiles(str(name_or_path), revision)
     described = read_config(files)
+    if described.family == XPT and files.find(ADAPTER_CONFIG):
+        raise XPTError(
+            f"source {files.name!r} keeps LoRA adapters beside its weights, and they would be lost; add them to "
+            "the weights first (peft: merge_and_unload)"
+        )
     expected = _expected_shapes(described, files.name)  # before any large file is fetched
     tensors = _read_tensors(files.weights(), described.family, files.name)
     _check_tensors(tensors, expected, described.config, files.name)

@@ -26,8 +26,10 @@ from xpt.corpus.sources import FileSource, HubSource, Source
 from xpt.errors import XPTError
 
 DEFAULT_COLUMN = "text"
-# A .txt document is handed on in pieces of so many lines: a file without blank lines is not held whole.
+# A .txt document is handed on in parts of so many lines or characters: a file without blank lines is not held
+# whole.
 _LINES_AT_ONCE = 1000
+_CHARACTERS_AT_ONCE = 1 << 19
 _PARQUET_ROWS = 128
 _COLUMNS_SHOWN = 20
 # Parquet is packed inside; a packed Parquet file that grows like this on top is made to fill the disk.
@@ -89,42 +91,57 @@ def _read_text(lines: Iterator[str]) -> Iterator[Document]:
     yield from reader(chain([first], lines))
 
 
+class _Block:
+    """Lines of a document that is not whole yet."""
+
+    def __init__(self, is_wiki: bool = False):
+        self._lines: list[str] = []
+        self._characters = 0
+        self._is_wiki = is_wiki
+
+    def append(self, line: str) -> Iterator[Document]:
+        """Add a line; where that is more than should be held, yield what was there before."""
+        full = len(self._lines) == _LINES_AT_ONCE or self._characters > _CHARACTERS_AT_ONCE
+        if full:
+            yield self.take(continued=True)
+        self._lines.append(line)
+        self._characters += len(line)
+
+    def take(self, continued: bool = False) -> Document:
+        """The lines so far, as a document or a part of one; nothing is left."""
+        document = Document(self._lines, self._is_wiki, continued)
+        self._lines, self._characters = [], 0
+        return document
+
+
 def _read_blocks(lines: Iterable[str]) -> Iterator[Document]:
-    block: list[str] = []
+    block = _Block()
     for line in lines:
-        if not line.strip():
-            if block:
-                yield Document(block)
-            block = []
-            continue
-        if len(block) == _LINES_AT_ONCE:
-            yield Document(block, continued=True)
-            block = []
-        block.append(line)
-    if block:
-        yield Document(block)
+        if line.strip():
+            yield from block.append(line)
+        else:
+            yield block.take()
+    yield block.take()
 
 
 def _read_wiki(lines: Iterable[str]) -> Iterator[Document]:
-    block: list[str] = []
+    block = _Block(is_wiki=True)
     title: str | None = None
     for line in lines:
         if line.startswith("<doc "):
             match = _DOC_TITLE.match(line)
             title = html.unescape(match[1]).strip() if match else None
-            block = []
+            yield block.take()  # of a file whose end of document is missing
         elif line.startswith("</doc>"):
-            yield Document(block, is_wiki=True)
-            block = []
+            yield block.take()
         elif title is not None and line.strip():
             # The first line of the body repeats the title.
             if html.unescape(line).strip() != title:
-                block.append(line)
+                yield from block.append(line)
             title = None
         else:
-            block.append(line)
-    if block:
-        yield Document(block, is_wiki=True)
+            yield from block.append(line)
+    yield block.take()
 
 
 def _read_jsonl(source: FileSource, stream: BinaryIO, column: str | None) -> Iterator[Document]:

@@ -1,5 +1,6 @@
 """Inputs named by the user become a list of files and Hub datasets, each with what tells it apart."""
 
+import errno
 import glob
 import os
 import re
@@ -136,7 +137,9 @@ def inspect_file(path: Path, format_: str) -> FileSource:
     """The file as it is now. Raises XPTError for a link to nothing and for what is no regular file."""
     try:
         status = path.stat()
-    except (FileNotFoundError, RuntimeError) as error:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
         raise XPTError(f"{printable(path)} is a link to nothing: mend or remove it") from error
     if not stat.S_ISREG(status.st_mode):
         raise XPTError(f"{printable(path)} is no regular file: write what it gives into one first")
