@@ -29,7 +29,7 @@ def fuzz_corpus(case: Case) -> None:
         folder.mkdir()
         (folder / (name + packing)).write_bytes(mutate_bytes(data, chooser) if damage == "after" else data)
     case.options["corpus"] = chooser.choice((case.inputs, case.inputs / "text0", f"{case.inputs}/**/*"))
-    case.options["language"] = chooser.choice(("ko", "ko", "ko", "ko", "en", "zh", "xx", ""))
+    case.options["language"] = "ko" if chooser.random() < 0.8 else chooser.choice(("en", "zh", "xx", ""))
     case.options["split_by"] = chooser.choice(("sentence", "sentence", "document"))
     if chooser.random() < 0.3:
         case.options |= {

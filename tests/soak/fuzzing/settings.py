@@ -57,7 +57,9 @@ def fuzz_option(case: Case) -> None:
     """One option after the other, with a value of any kind."""
     action = _actions()[case.number % len(_actions())]
     case.options.pop(action.dest, None)
-    case.extra += [f"{action.option_strings[0]}={_value(action, case.chooser)}"]
+    value = _value(action, case.chooser)
+    case.extra += [action.option_strings[0] + (f"={value}" if action.nargs != 0 else "")]
+    case.what = case.extra[-1]
 
 
 def fuzz_flags(case: Case) -> None:
