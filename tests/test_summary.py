@@ -6,7 +6,7 @@ import re
 
 import pytest
 import wcwidth
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_runs import run as run_all
 
@@ -76,6 +76,7 @@ def test_the_summary_holds_what_was_measured(finished, monkeypatch):
     assert len({found.start(2) for found in values if found and found[1].strip() in ("text", "phase1")}) == 1
 
 
+@example("국회는 <mask> " * 20, "국회" * 20)
 @given(
     st.text(alphabet="국회는 <mask>ab", min_size=1, max_size=300), st.text("국회ab#", min_size=1, max_size=40)
 )
