@@ -22,7 +22,8 @@ def fuzz_corpus(case: Case) -> None:
     for number in range(chooser.choice((1, 1, 2))):
         name, packing = chooser.choice(list(FORMATS)), chooser.choice(["", "", *PACKING])
         sentences = korean_sentences(200, seed=chooser.randrange(5))
-        data = FORMATS[name]([_odd_text(chooser) if chooser.random() < 0.05 else one for one in sentences])
+        odd = chooser.choice((0.0, 0.02))
+        data = FORMATS[name]([_odd_text(chooser) if chooser.random() < odd else one for one in sentences])
         damage = chooser.choice(("none", "none", "before", "before", "after"))
         data = PACKING[packing](mutate_bytes(data, chooser) if damage == "before" else data)
         folder = case.inputs / f"text{number}"
