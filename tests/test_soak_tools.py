@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soak import sandbox
 from soak.full_disk import SKIPPED
+from soak.fuzzing.base import Base
+from soak.fuzzing.case import Case
 from soak.fuzzing.mutations import mutate_bytes, mutate_json, mutate_safetensors
-from soak.fuzzing.verdict import ending, listing, signature
+from soak.fuzzing.verdict import ending, judge, listing, signature
 from soak.sandbox import Outcome, Places, run_watched
 
 REPO = Path(__file__).resolve().parents[1]
@@ -115,6 +117,37 @@ def test_a_traceback_a_signal_and_a_hang_are_told_apart(watched, monkeypatch):
 def test_how_a_case_must_end(code, stderr, fault):
     found = list(ending(Outcome(code, 0.1, "", stderr)))
     assert len(found) == (fault is not None) and all(one.startswith(fault) for one in found), found
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda case: write(case.output / "results.json", "[1.5]"), None),
+        (lambda case: write(case.output / "results.json", "[NaN]"), "results.json is no standard JSON"),
+        (lambda case: write(case.output / "model.safetensors", "weights"), None),
+        (lambda case: write(case.output / "model.safetensors", "other"), "other weights"),
+        (
+            lambda case: write(case.cache / "ids" / ".x.staging-1" / "file", "x"),
+            "left cache/ids/.x.staging-1",
+        ),
+        (lambda case: write(case.folder / "cwd" / "file", "x"), "left ['file'] in the working folder"),
+        (lambda case: write(case.base.text, "x"), "changed base/korean.txt"),
+    ],
+)
+def test_what_a_case_leaves_is_seen(tmp_path, change, fault):
+    base = Base(tmp_path / "base")
+    write(base.whole / "model.safetensors", "weights")
+    case = Case(tmp_path / "case", base, random.Random(0), 0, same_weights=True)
+    (case.folder / "cwd").mkdir(parents=True)
+    before = {"base": listing(base.folder)}
+    change(case)
+    found = judge(case, Outcome(0, 0.1, "", ""), {"base": base.folder}, before)
+    assert [one[: len(fault or "")] for one in found] == ([] if fault is None else [fault]), found
 
 
 def test_a_listing_shows_changes(tmp_path):
