@@ -133,7 +133,7 @@ def write(file: Path, text: str) -> None:
         (lambda case: write(case.output / "model.safetensors", "other"), "other weights"),
         (
             lambda case: write(case.cache / "ids" / ".x.staging-1" / "file", "x"),
-            "left cache/ids/.x.staging-1",
+            "left cache/ids/.x.st",
         ),
         (lambda case: write(case.folder / "cwd" / "file", "x"), "left ['file'] in the working folder"),
         (lambda case: write(case.base.text, "x"), "changed base/korean.txt"),

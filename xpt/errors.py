@@ -1,5 +1,7 @@
 """The one error a user can mend: scripts print its text on one line and exit with code 2."""
 
+import errno
+
 import torch
 from safetensors import SafetensorError
 
@@ -11,6 +13,8 @@ class XPTError(Exception):
 def user_message(error: Exception) -> str | None:
     """One line for what a user can mend, the system's own errors included; None for the program's faults."""
     # The system's: a full disk, a folder that may not be written.
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error}; free some space, and the same command goes on"
     if isinstance(error, XPTError | OSError | SafetensorError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):

@@ -49,8 +49,10 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
                 raise
             shutil.rmtree(staging)
         fsync_path(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # a full disk names no file
         raise
 
 

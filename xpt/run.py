@@ -141,7 +141,10 @@ class Run:
     def _stored(self) -> dict[str, Any] | None:
         file = self.folder / "run.json"
         try:
-            return read_record(file)
+            stored = read_record(file)
+            if not isinstance(stored, dict) or not {"settings", "fingerprints"} <= set(stored):
+                raise ValueError("it is another file's record")
+            return stored
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:
@@ -159,9 +162,13 @@ class Run:
                 raise ValueError("it holds no results")
             return results
         except ValueError as error:
-            raise XPTError(
-                f"{self.results_file} is damaged ({error}); delete it, and the same command measures again"
-            ) from error
+            raise self.damaged_results(str(error)) from error
+
+    def damaged_results(self, reason: str) -> XPTError:
+        """What to say of results that nobody wrote so."""
+        return XPTError(
+            f"{self.results_file} is damaged ({reason}); delete it, and the same command measures again"
+        )
 
     # ---- what was reached --------------------------------------------------------------------------------
 
@@ -169,7 +176,10 @@ class Run:
         """Results of the stages that are finished, by name; none where the record is damaged."""
         file = self.folder / "progress.json"
         try:
-            return read_record(file)
+            stages = read_record(file)
+            if not isinstance(stages, dict):
+                raise ValueError("it is another file's record")
+            return stages
         except FileNotFoundError:
             return {}
         except ValueError as error:

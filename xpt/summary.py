@@ -76,8 +76,18 @@ def verdict(loss: float, unigram: float, shuffled: float) -> str:
 
 
 def summarize(run: Run) -> str:
-    """A finished run, as one would show it to somebody: what it is, what it reached, how to use it."""
+    """A finished run, as one would show it to somebody: what it is, what it reached, how to use it.
+
+    Raises `XPTError` where the results are not what a run writes.
+    """
     results = run.results()
+    try:
+        return _summary(results, run.folder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise run.damaged_results(f"{type(error).__name__}: {error}") from error
+
+
+def _summary(results: dict[str, Any], folder: Path) -> str:
     test, settings = results["test"], results["settings"]
     unigram, shuffled = results["unigram_loss"], results["shuffled_context_loss"]
     language = find_language(settings["language"]).name
@@ -93,7 +103,7 @@ def summarize(run: Run) -> str:
         line("", f"another sentence's context {_beside(shuffled, test['loss'])}"),
         *(line(phase["name"], _phase(phase)) for phase in results["phases"]),
         line("took", _cost(results)),
-        *usage(run.folder),
+        *usage(folder),
     ]
     if results["fills"]:
         lines += ["", print_fills(results["fills"])]

@@ -29,6 +29,16 @@ def check_training(arguments: XPTTrainingArguments, phases: Sequence[Phase]) -> 
         value = getattr(arguments, name)
         if value is not None and not least <= value <= most:
             raise XPTError(f"--{name} is {value}; give a number from {least:g} to {most:g}")
+    try:
+        torch.utils.data.DataLoader(
+            [0],
+            num_workers=arguments.dataloader_num_workers,
+            prefetch_factor=arguments.dataloader_prefetch_factor,
+            persistent_workers=arguments.dataloader_persistent_workers,
+            multiprocessing_context=getattr(arguments, "dataloader_multiprocessing_context", None),
+        )
+    except ValueError as error:
+        raise XPTError(f"the --dataloader_ options cannot be used together ({error})") from error
     for phase in phases:
         try:
             kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
