@@ -94,12 +94,12 @@ def test_held_out_sentences_near_training_are_dropped_and_counted(tmp_path):
     splits = contents(corpus)
     near = {name: [line for line in plain[name] if jaccard(line, common) > 0.6] for name in SPLIT_NAMES}
     assert near["train"] and near["validation"] + near["test"]
-    for name in ("validation", "test"):
-        for line in splits[name]:
-            assert all(jaccard(line, other) < 0.8 for other in splits["train"])
+    report = corpus.report["near_duplicates"]
+    for name in SPLIT_NAMES:  # no training sentence makes room for one held out
         lost = len(plain[name]) - len(splits[name])
-        report = corpus.report["near_duplicates"]
-        assert lost == report["dropped"][name] + report["near_an_earlier_split"][name]
+        assert lost == report["dropped"][name] + report["near_an_earlier_split"].get(name, 0)
+    for line in splits["validation"] + splits["test"]:
+        assert all(jaccard(line, other) < 0.8 for other in splits["train"])
     assert sum(corpus.report["near_duplicates"]["near_an_earlier_split"].values())
 
 

@@ -2,8 +2,8 @@
 
 MinHash (datasketch) and locality-sensitive hashing find pairs that may be near; the trigrams of both decide.
 Sentences are compared in order of split (training first) and corpus, each with those that stayed, so the
-result is a function of the text alone. In memory stand some 40 bytes a sentence, and more only for those that
-share a band with another; the bands themselves lie on disk.
+result is a function of the text alone. The bands lie on disk; in memory stand a few numbers a sentence, and
+more for those that share a band with another.
 """
 
 import mmap

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from xpt.corpus.folders import printable
 from xpt.corpus.sources import FileSource, inspect_file
 from xpt.errors import XPTError
 
@@ -34,7 +35,7 @@ def reading(source: FileSource) -> Iterator[None]:
         if isinstance(error, PermissionError):
             raise XPTError(f"{source.name} may not be read ({error.strerror}): make it readable") from error
         if isinstance(error, _DAMAGE):
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = printable(" ".join(str(error).split()))[:300] or type(error).__name__
             raise XPTError(
                 f"{source.name} cannot be read ({reason}): it may be damaged or cut off"
             ) from error

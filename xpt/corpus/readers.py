@@ -151,7 +151,7 @@ def _read_jsonl(source: FileSource, stream: BinaryIO, column: str | None) -> Ite
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise XPTError(f"{source.name} line {number} is not JSON: {error}") from error
+            raise XPTError(f"{source.name} line {number} is not JSON: {printable(str(error))}") from error
         if not isinstance(row, dict):
             raise XPTError(f"{source.name} line {number} is not a JSON object: give one object a line")
         text = row[choose_column(f"{source.name} line {number}", column, row)]
@@ -182,7 +182,7 @@ def _read_csv(source: FileSource, stream: BinaryIO, column: str | None) -> Itera
     try:
         yield from _read_rows(source, ((reader.line_num, row) for row in reader), column)
     except csv.Error as error:
-        raise XPTError(f"{source.name} line {reader.line_num} is not CSV: {error}") from error
+        raise XPTError(f"{source.name} line {reader.line_num} is not CSV: {printable(str(error))}") from error
 
 
 def _read_rows(
