@@ -41,7 +41,6 @@ SHAPES = {
     "bert": Shape("BertConfig", "BertForMaskedLM"),
     "ernie": Shape("ErnieConfig", "ErnieForMaskedLM", (("use_task_id", True),)),
     "splinter": Shape("SplinterConfig", None),
-    "big_bird": Shape("BigBirdConfig", "BigBirdForMaskedLM", (("attention_type", "original_full"),)),
     "electra": Shape("ElectraConfig", "ElectraForMaskedLM", (("embedding_size", 32),)),
     "distilbert": Shape("DistilBertConfig", "DistilBertForMaskedLM", (*_SIZES, ("hidden_dim", 48))),
     "xlm": Shape("XLMConfig", "XLMWithLMHeadModel", _XLM, same_logits=False),

@@ -81,17 +81,6 @@ def _narrow_embeddings(config: Any) -> str | None:
     )
 
 
-def _sparse_or_rescaled(config: Any) -> str | None:
-    if config.attention_type != "original_full":
-        return (
-            "attends to blocks of a long text (attention_type); 'original_full' computes the same for short "
-            "ones: write that into its config.json to use it"
-        )
-    if config.rescale_embeddings or not config.use_bias:
-        return "rescales its word embeddings (rescale_embeddings) or has no attention biases (use_bias)"
-    return None
-
-
 def _xlm_variant(config: Any) -> str | None:
     if config.n_langs > 1 and config.use_lang_emb:
         return "adds an embedding of each token's language (use_lang_emb), which RoBERTa does not have"
@@ -211,9 +200,6 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "splinter": Family("splinter"),
-    "big_bird": Family(
-        "bert", renames=_BERT_HEAD, head_activation=BERT.head_activation, unfit=_sparse_or_rescaled
-    ),
     "electra": Family(
         "electra",
         renames=(
@@ -237,6 +223,7 @@ _APPROXIMATE = "approximates attention, which RoBERTa computes in full"
 _LAYOUT = "reads where words stand on a page"
 REFUSED: dict[str, str] = {
     "albert": _PROJECTED,
+    "big_bird": "attends to blocks of a long text, RoBERTa to all",
     "canine": "reads characters and shortens the sequence",
     "convbert": "convolves inside its attention",
     "deberta": _RELATIVE,

@@ -6,7 +6,7 @@ some general ones make transformers build tables of any claimed size; no code th
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from reprlib import repr as short_repr
 from typing import Any
 
@@ -71,9 +71,8 @@ def read_config(files: SourceFiles) -> SourceConfig:
 def _own_config(raw: dict[str, Any], family_name: str, found: str) -> PreTrainedConfig:
     """The configuration by the family's class, of the fields that are this class's own."""
     kind = CONFIG_MAPPING[family_name] if family_name != XPT else XPTRobertaConfig
-    names = (
-        (vars(kind()).keys() - vars(PreTrainedConfig()).keys()) | kind.attribute_map.keys() | {"pad_token_id"}
-    )
+    own = {entry.name for entry in fields(kind)} - {entry.name for entry in fields(PreTrainedConfig)}
+    names = own | kind.attribute_map.keys() | {"pad_token_id"}
     try:
         return AutoConfig.for_model(family_name, **{name: raw[name] for name in raw if name in names})
     except Exception as error:  # each config class has its own ways to refuse a value
