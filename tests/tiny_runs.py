@@ -33,7 +33,8 @@ def comparable_results(folder: Path) -> dict:
         del phase["tokens_per_second"]
     for key in ("command", "seconds", "peak_memory_mib"):
         del results[key]
-    del results["settings"]["output_dir"]
+    for place in ("output_dir", "cache_dir"):
+        del results["settings"][place]
     return results
 
 

@@ -147,7 +147,7 @@ class XPTTrainer(Trainer):
             training_state.write_json(folder / "scaler.json", self.accelerator.scaler.state_dict())
         training_state.write_json(folder / "progress.json", self._progress())
         for file in shared.iterdir():
-            shutil.move(file, folder / file.name)
+            file.replace(folder / file.name)
         self.state.save_to_json(str(folder / "trainer_state.json"))
 
     @property

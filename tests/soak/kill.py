@@ -146,9 +146,9 @@ def soak(workdir: Path, kills: int, seed: int, processes: int = 1) -> list[Kill]
     whole, killed = (
         Folders(workdir / name / "run", workdir / name / "cache") for name in ("whole", "killed")
     )
-    undisturbed = start(command(options, whole, processes), workdir / "once.log")
+    undisturbed = start(command(options, whole, processes), workdir / "whole.log")
     if undisturbed.wait(timeout=10 * PATIENCE):
-        raise RuntimeError(f"the undisturbed run failed:\n{(workdir / 'once.log').read_text()[-3000:]}")
+        raise RuntimeError(f"the undisturbed run failed:\n{(workdir / 'whole.log').read_text()[-3000:]}")
     done: list[Kill] = []
     for number, moment in enumerate(plan(kills, chooser)):
         log = workdir / f"killed-{number}.log"
@@ -177,7 +177,7 @@ def main() -> int:
     parser.add_argument("--workdir", type=Path, required=True, help="an empty or new folder")
     parser.add_argument("--output", type=Path, help="where the result is stored as JSON")
     arguments = parser.parse_args()
-    for name in ("once", "killed"):
+    for name in ("whole", "killed"):
         shutil.rmtree(arguments.workdir / name, ignore_errors=True)
     done = soak(arguments.workdir, arguments.kills, arguments.seed, arguments.nproc)
     hits = sum(kill.hit for kill in done)

@@ -97,6 +97,6 @@ def moments(steps: int, eval_steps: int) -> list[Moment]:
         ]
     return [
         *found,
-        Moment("writing the model and the card", lambda f: f.exists(".files*"), within=0.3),
+        Moment("writing the model and the card", lambda f: f.exists(".files*"), within=0.05),
         Moment("tidying", lambda f: f.exists("results.json"), within=0.01),
     ]
