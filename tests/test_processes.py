@@ -143,7 +143,6 @@ def halves(recipe, tmp_path_factory):
     return base, done
 
 
-@pytest.mark.xdist_group("halves")
 def test_all_processes_hold_the_same_weights_and_phases_move_theirs_everywhere(halves):
     notes = halves[0] / "two-notes"
     for kind in ("start", "end"):
@@ -159,7 +158,6 @@ def test_all_processes_hold_the_same_weights_and_phases_move_theirs_everywhere(h
         assert after_first[name] != after_second[name], name
 
 
-@pytest.mark.xdist_group("halves")
 def test_each_sentence_is_seen_once_an_epoch_in_the_order_of_one_process(halves):
     base, _ = halves
     assert_each_sentence_once_an_epoch(base / "two-notes", PROCESSES)
@@ -167,7 +165,6 @@ def test_each_sentence_is_seen_once_an_epoch_in_the_order_of_one_process(halves)
         assert fed_rows(base / "two-notes", PROCESSES, phase) == fed_rows(base / "one-notes", 1, phase)
 
 
-@pytest.mark.xdist_group("halves")
 def test_losses_and_weights_are_those_of_one_process_with_twice_the_batch(halves):
     base, _ = halves
     two, one = losses(base / "two"), losses(base / "one")
@@ -182,7 +179,6 @@ def test_losses_and_weights_are_those_of_one_process_with_twice_the_batch(halves
         assert (tensor - other[name]).abs().max() < 1e-5, name
 
 
-@pytest.mark.xdist_group("halves")
 def test_evaluation_is_shared_and_its_result_is_that_of_one_process(halves):
     base, _ = halves
     shares = [len(noted(base / "two-notes", rank, "evaluated")) for rank in range(PROCESSES)]
@@ -195,7 +191,6 @@ def test_evaluation_is_shared_and_its_result_is_that_of_one_process(halves):
     assert [entry[:2] for entry in evaluated] == [(p, s) for p in ("phase1", "phase2") for s in (10, 20)]
 
 
-@pytest.mark.xdist_group("halves")
 def test_only_the_first_process_prints_writes_and_builds_and_everything_once(halves):
     base, done = halves
     assert done.printed(1) == ""
@@ -222,7 +217,6 @@ def interrupted(recipe, tmp_path_factory):
     return base
 
 
-@pytest.mark.xdist_group("interrupted")
 def test_killed_in_both_phases_two_processes_end_bit_equal(interrupted):
     assert_equal_runs(interrupted / "whole", interrupted / "killed")
     # Each start got further: the first died in phase 1, the second in phase 2.
@@ -231,12 +225,10 @@ def test_killed_in_both_phases_two_processes_end_bit_equal(interrupted):
     assert noted(interrupted / "killed-2", 0, "batch")[0]["step"] > 0
 
 
-@pytest.mark.xdist_group("interrupted")
 def test_rows_of_unpacked_sentences_are_seen_once_an_epoch_too(interrupted):
     assert_each_sentence_once_an_epoch(interrupted / "whole-0", PROCESSES)
 
 
-@pytest.mark.xdist_group("interrupted")
 def test_each_process_drops_activations_of_its_own(interrupted):
     dropped = [
         [(b["phase"], b["dropped"]) for b in noted(interrupted / "whole-0", rank, "batch")]
@@ -260,7 +252,6 @@ def test_an_error_of_the_user_is_one_line_of_the_first_process(recipe, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("interrupted")
 def test_a_signal_to_torchrun_saves_and_the_run_ends_bit_equal(interrupted, recipe, tmp_path):
     flags = [*recipe(0.1, **UNPACKED), "--output_dir", str(tmp_path / "stopped")]
     stopped = torchrun(flags, tmp_path / "notes-0", PROBE_STOP="1 40")
