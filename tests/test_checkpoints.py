@@ -210,6 +210,29 @@ def test_what_is_not_listed_does_not_count(tmp_path):
     assert standing(tmp_path) == ["a/checkpoint-1", "a/checkpoint-2"]
 
 
+def test_what_a_killed_process_dropped_or_did_not_list_goes_and_all_else_stays(tmp_path):
+    store = Checkpoints(tmp_path, FACTS)
+    for step in (1, 2):
+        save(store, "a", step)
+    dropped, listed = tmp_path / "dropped", store.pointer.read_bytes()
+    shutil.copytree(store.path("a", 1), dropped)
+    save(store, "a", 3)
+    shutil.copytree(dropped, store.path("a", 1))  # killed before it was deleted
+    save(store, "b", 1)
+    emptied(store.path("b", 1) / "model.safetensors")
+    other = Checkpoints(tmp_path / "other", {**FACTS, "settings": "other"})
+    save(other, "a", 9)
+    shutil.copytree(other.path("a", 9), store.path("a", 9))
+    shutil.rmtree(tmp_path / "other")
+    shutil.rmtree(dropped)
+    Checkpoints(tmp_path, FACTS).drop_unlisted()
+    kept = ["a/checkpoint-2", "a/checkpoint-3", "a/checkpoint-9", "b/checkpoint-1"]
+    assert standing(tmp_path) == kept
+    store.pointer.write_bytes(listed)  # as if 3 had not been listed yet
+    Checkpoints(tmp_path, FACTS).drop_unlisted()
+    assert standing(tmp_path) == [kept[0], *kept[2:]]
+
+
 @pytest.mark.parametrize("fact", ["settings", "fingerprints"])
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path, capsys, fact):
     save(Checkpoints(tmp_path, FACTS), "a", 1)

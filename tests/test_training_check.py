@@ -15,7 +15,7 @@ BAD = {
     "gradient_accumulation_steps": ("-1", "--gradient_accumulation_steps is -1; give a number from 1 to"),
     "per_device_train_batch_size": ("0", "--per_device_train_batch_size is 0; give a number from 1 to"),
     "per_device_eval_batch_size": ("0", "--per_device_eval_batch_size is 0; give a number from 1 to"),
-    "max_grad_norm": ("nan", "--max_grad_norm is nan; give a number from 0 to inf"),
+    "max_grad_norm": ("nan", "--max_grad_norm is nan; give a number from 0 to 1e+30"),
     "weight_decay": ("-1", "--weight_decay is -1"),
     "neftune_noise_alpha": ("-inf", "--neftune_noise_alpha is -inf"),
     "dataloader_num_workers": ("-2", "--dataloader_num_workers is -2"),

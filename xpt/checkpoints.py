@@ -10,7 +10,7 @@ last; what is not in the pointer does not count. Without a readable pointer ever
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,6 +126,15 @@ class Checkpoints:
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise XPTError(f"{path} cannot be written ({reason}); {self.way_on()}") from error
+
+    def drop_unlisted(self) -> None:
+        """Delete whole checkpoints of this run that a killed process had dropped or not yet listed."""
+        for saved in self._scan():
+            if saved.step in self.listed(saved.phase):
+                continue
+            with suppress(DamagedError):
+                self._verify(saved)
+                remove_folder(self.path(saved.phase, saved.step))
 
     def way_on(self) -> str:
         """How to go on after a failure, and from where."""

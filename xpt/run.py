@@ -137,6 +137,7 @@ class Run:
             write_record(self.folder / "run.json", record)
         if self.writes:
             remove_leftovers(self.folder)
+            self.checkpoints.drop_unlisted()
 
     def _stored(self) -> dict[str, Any] | None:
         file = self.folder / "run.json"

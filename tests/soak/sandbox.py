@@ -193,6 +193,10 @@ def _watch(places: Places, log: Path) -> None:
     sys.addaudithook(hook)
 
 
+# No files: the null device, and where a process resets its own peak of memory.
+_KERNEL = (os.devnull, "/proc/self/clear_refs")
+
+
 def _violations(
     event: str, values: tuple[Any, ...], roots: list[str], inputs: str, may_fork: bool
 ) -> Iterable[str]:
@@ -237,4 +241,4 @@ def _changed_paths(event: str, values: tuple[Any, ...]) -> Iterable[str]:
 
 def _below(path: str, roots: list[str]) -> bool:
     real = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-    return real == os.devnull or any(real == root or real.startswith(root + os.sep) for root in roots)
+    return os.path.abspath(path) in _KERNEL or any(real == root or real.startswith(root + os.sep) for root in roots)
