@@ -241,4 +241,6 @@ def _changed_paths(event: str, values: tuple[Any, ...]) -> Iterable[str]:
 
 def _below(path: str, roots: list[str]) -> bool:
     real = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
-    return os.path.abspath(path) in _KERNEL or any(real == root or real.startswith(root + os.sep) for root in roots)
+    return os.path.abspath(path) in _KERNEL or any(
+        real == root or real.startswith(root + os.sep) for root in roots
+    )
