@@ -122,7 +122,13 @@ def test_finished_means_results_and_checkpoints_without_optimizer(run):
 
 
 @pytest.mark.parametrize(
-    "place", ["xpt.run.Run.tidy", "xpt.checkpoints.remove_training_state", "xpt.checkpoints.write_manifest"]
+    "place",
+    [
+        "xpt.run.Run.tidy",
+        "xpt.files.shutil.rmtree",
+        "xpt.checkpoints.remove_training_state",
+        "xpt.checkpoints.write_manifest",
+    ],
 )
 def test_killed_while_tidying_a_finished_run_is_tidied_by_the_next_start(run, monkeypatch, place):
     class Killed(BaseException):
@@ -141,6 +147,7 @@ def test_killed_while_tidying_a_finished_run_is_tidied_by_the_next_start(run, mo
     again = Run(run.folder)
     again.tidy()
     assert again.finished and not again.checkpoints.pointer.exists()
+    assert not [path for path in run.folder.rglob(".*") if path.name != ".lock"]
     assert not list(run.folder.rglob("optimizer.*"))
 
 

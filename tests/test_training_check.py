@@ -50,4 +50,4 @@ def test_a_run_that_diverges_ends_with_a_line_and_keeps_no_such_weights(
 
 def test_a_schedule_that_can_train_does(options, tmp_path):
     flags = options(lr_scheduler_type="cosine_with_restarts", lr_scheduler_kwargs='{"num_cycles": 2}')
-    run(flags, tmp_path / "run")
+    assert (run(flags, tmp_path / "run") / "results.json").exists()

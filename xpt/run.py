@@ -233,6 +233,7 @@ class Run:
         """Leave of a finished run's checkpoints the weights; again where a start was killed in doing so."""
         if self.writes and self.checkpoints.pointer.exists():
             self._lock.acquire()
+            remove_leftovers(self.folder)
             self.checkpoints.tidy()
 
 
