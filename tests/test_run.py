@@ -1,11 +1,17 @@
 """The run folder: what may change between two starts, and what is refused."""
 
+import contextlib
+import itertools
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
 from xpt.environment import describe_command
 from xpt.errors import XPTError
+from xpt.files import write_json_atomically
 from xpt.manifest import verify
 from xpt.phases import Phase
 from xpt.run import Run
@@ -121,34 +127,55 @@ def test_finished_means_results_and_checkpoints_without_optimizer(run):
     verify(run.folder / "checkpoints" / "phase1" / "checkpoint-10")
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "xpt.run.Run.tidy",
-        "xpt.files.shutil.rmtree",
-        "xpt.checkpoints.remove_training_state",
-        "xpt.checkpoints.write_manifest",
-    ],
-)
-def test_killed_while_tidying_a_finished_run_is_tidied_by_the_next_start(run, monkeypatch, place):
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    """Ends the program, as far as it can tell."""
 
-    def die(*args):
-        raise Killed
 
-    for step in (5, 10):
-        save_checkpoint(run, step)
-    monkeypatch.setattr(place, die)
-    with pytest.raises(Killed):
-        run.finish({"test": {}})
-    monkeypatch.undo()
-    run.close()
-    again = Run(run.folder)
-    again.tidy()
-    assert again.finished and not again.checkpoints.pointer.exists()
-    assert not [path for path in run.folder.rglob(".*") if path.name != ".lock"]
-    assert not list(run.folder.rglob("optimizer.*"))
+def killing(monkeypatch, n: int) -> list[str]:
+    """Before the n-th change of the file system the program is killed; gives back what it did."""
+    done: list[str] = []
+    for owner, name in ((Path, "unlink"), (os, "rename"), (os, "replace"), (shutil, "rmtree")):
+        real = getattr(owner, name)
+
+        def change(*args, name=name, real=real, **kwargs):
+            done.append(name)
+            if len(done) == n:
+                raise Killed
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, change)
+    return done
+
+
+def test_killed_anywhere_while_it_is_tidied_a_finished_run_is_tidied_by_the_next_start(tmp_path):
+    for n in itertools.count(1):
+        run = Run(tmp_path / str(n))
+        run.start(SETTINGS, PRINTS)
+        for step in (5, 10):
+            save_checkpoint(run, step)
+        write_json_atomically(run.results_file, {"test": {}})
+        with pytest.MonkeyPatch.context() as patch:
+            done = killing(patch, n)
+            with contextlib.suppress(Killed):
+                run.tidy()
+        run.close()
+        again = Run(run.folder)
+        if again.checkpoints.pointer.exists():
+            again.tidy()
+        again.close()
+        left = sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file())
+        final = "checkpoints/phase1/checkpoint-10"
+        assert left == [
+            ".lock",
+            f"{final}/manifest.json",
+            f"{final}/model.safetensors",
+            "results.json",
+            "run.json",
+        ]
+        assert set(verify(run.folder / final)["files"]) == {"model.safetensors"}
+        if len(done) < n:
+            break
+    assert n > 6  # each training file, the folder before, the manifest, the pointer
 
 
 def test_a_rank_that_does_not_write_writes_nothing(tmp_path):

@@ -22,7 +22,7 @@ from xpt.errors import XPTError
 from xpt.files import free_bytes, read_record, remove_folder, write_folder_atomically, write_record
 from xpt.legible import short_size
 from xpt.manifest import MANIFEST, DamagedError, file_sha256, set_aside_damaged, verify, write_manifest
-from xpt.training_state import remove_training_state
+from xpt.training_state import TRAINING_FILES, remove_training_state
 
 POINTER = "latest.json"
 KEPT = 2  # at least: one may turn out damaged
@@ -162,14 +162,20 @@ class Checkpoints:
             )
 
     def tidy(self) -> None:
-        """Leave of a finished run the weights that each phase ended with; they need no pointer."""
+        """Leave of a finished run the weights that each phase ended with; they need no pointer.
+
+        Killed in between, it is done again: the manifest forgets the training state before that goes, so the
+        pointer's hash of it does not hold any more.
+        """
         for phase in {saved.phase for saved in self._listed}:
-            last = self.newest(phase)
-            for step in set(self.listed(phase)) - {last}:
+            *older, last = self.listed(phase)
+            for step in older:
                 remove_folder(self.path(phase, step))
-            if last is not None:
-                remove_training_state(self.path(phase, last))
-                write_manifest(self.path(phase, last), {**self.facts, "phase": phase, "step": last})
+            final = self.path(phase, last)
+            with suppress(DamagedError):
+                verify(final)
+                write_manifest(final, {**self.facts, "phase": phase, "step": last}, without=TRAINING_FILES)
+                remove_training_state(final)
         self.pointer.unlink()
 
     # ---- inside ------------------------------------------------------------------------------------------

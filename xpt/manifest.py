@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from xpt.files import remove_folder
+from xpt.files import remove_folder, write_text_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -23,15 +25,18 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path, facts: dict[str, Any]) -> str:
-    """Describe every file of `folder` and keep `facts` beside; gives back the manifest's own hash."""
+def write_manifest(folder: Path, facts: dict[str, Any], without: Sequence[str] = ()) -> str:
+    """Describe every file of `folder` and keep `facts` beside; gives back the manifest's own hash.
+
+    Files whose names match a pattern of `without` are about to go, and are left out.
+    """
     files = {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file != folder / MANIFEST
+        if file.is_file() and not any(fnmatchcase(file.name, pattern) for pattern in (MANIFEST, *without))
     }
     text = json.dumps({"format": FORMAT, **facts, "files": files}, ensure_ascii=False, indent=2) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    write_text_atomically(folder / MANIFEST, text)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
