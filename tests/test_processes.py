@@ -323,7 +323,7 @@ def test_bf16_works_in_two_processes(recipe, tmp_path):
     flags = recipe(0.1, bf16="true")
     done = torchrun([*flags, "--output_dir", str(tmp_path / "run")], tmp_path / "notes")
     assert done.code == 0, done.printed(0) + done.printed(1)
-    assert re.search(r"^  precision +bf16", done.printed(0) and done.printed(1) == "", re.MULTILINE)
+    assert re.search(r"^  precision +bf16", done.printed(0), re.MULTILINE) and done.printed(1) == ""
     first, second = (noted(tmp_path / "notes", rank, "end") for rank in range(PROCESSES))
     assert len(first) == 2 and first == second
     assert all(loss is not None and loss < 8 for _, _, loss, _ in losses(tmp_path / "run"))
