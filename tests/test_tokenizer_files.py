@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -26,6 +27,23 @@ from xpt.tokenizer import (
     tokenizer_fingerprint,
     train_tokenizer,
 )
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def test_a_sample_is_the_same_in_every_process():
+    code = (
+        "from tokenizer_texts import synthetic_sentences as texts; from xpt.tokenizer import *; "
+        "print(tokenizer_fingerprint(train_tokenizer(texts(), 400, max_sentences=300)))"
+    )
+    paths = os.pathsep.join([str(REPO), str(REPO / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    prints = {
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in "ab"
+    }
+    assert len(prints) == 1 and len(prints.pop()) == 65
 
 
 def test_training_is_deterministic_streams_and_is_quiet(sentences, tmp_path, capfd):

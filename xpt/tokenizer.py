@@ -9,6 +9,7 @@ remote code, and holds the SentencePiece model too, so that the agreement can be
 import hashlib
 import io
 import json
+import random
 import re
 import tempfile
 import unicodedata
@@ -72,14 +73,12 @@ def train_tokenizer(
         raise XPTError(
             f"a vocabulary of {vocab_size} has no room for text beside the 5 special tokens: raise vocab_size"
         )
-    stream = _Stream(sentences)
+    stream = _Stream(sentences if max_sentences is None else _sample(sentences, max_sentences))
     options = {
         "model_type": model_type,
         "character_coverage": coverage,
         "required_chars": required_characters,
         "byte_fallback": byte_fallback,
-        "input_sentence_size": max_sentences or 0,
-        "shuffle_input_sentence": max_sentences is not None,
     }
     try:
         model = _train(stream, vocab_size, options)
@@ -232,6 +231,17 @@ def _train(stream: "_Stream", vocab_size: int, options: dict[str, Any]) -> bytes
             **options,
         )
     return canonical_model(model.getvalue())
+
+
+def _sample(sentences: Iterable[str], count: int) -> list[str]:
+    """`count` of the sentences, all as likely; the same each time, as SentencePiece's own sampling is not."""
+    chooser, kept = random.Random(0), list[str]()
+    for number, sentence in enumerate(sentences):
+        if len(kept) < count:
+            kept.append(sentence)
+        elif (place := chooser.randrange(number + 1)) < count:
+            kept[place] = sentence
+    return kept
 
 
 class _Stream:
