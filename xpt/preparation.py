@@ -36,6 +36,7 @@ from xpt.tokenizer import (
 
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}
+TOKENIZER_BUILD = "2"  # raised when the same text and choices train another tokenizer
 SPLITS = ("train", "validation", "test")
 
 
@@ -105,7 +106,7 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
     if arguments.tokenizer_name_or_path:
         return load_tokenizer(arguments.tokenizer_name_or_path)
     choices = (arguments.vocab_size, arguments.tokenizer_model_type, arguments.tokenizer_sentences)
-    folder = cache / "tokenizers" / _key(corpus.fingerprint, *map(str, choices))
+    folder = cache / "tokenizers" / _key(TOKENIZER_BUILD, corpus.fingerprint, *map(str, choices))
     if not is_whole(folder):
         vocab_size, model_type, sample = choices
         sentences = corpus.split("train")
