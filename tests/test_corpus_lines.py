@@ -14,7 +14,7 @@ from corpus_files import (
     everything,
     sentence,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from xpt.corpus import CorpusSettings, readers, sentences
@@ -49,6 +49,8 @@ def test_pieces_of_a_line_are_bounded_and_joined_the_line(parts):
         st.tuples(st.sampled_from(["가", "그는 갔다. ", "\n", "😀 "]), st.integers(1, 90_000)), max_size=8
     )
 )
+@example(parts=[("\n", 1)])
+@example(parts=[])
 def test_a_streamed_line_is_cut_like_a_whole_one(tmp_path, parts):
     text = "".join(text * count for text, count in parts)
     path = tmp_path / "a.txt"
@@ -56,8 +58,7 @@ def test_a_streamed_line_is_cut_like_a_whole_one(tmp_path, parts):
     (source,) = find_sources((str(path),))
     with open_bytes(source, lambda count: None) as stream:
         streamed = list(text_lines(source, stream))
-    lines = [line for line in text.split("\n") if line] and text.splitlines(keepends=True)
-    assert streamed == [piece for line in lines for piece in cut_long(line)]
+    assert streamed == [piece for line in text.splitlines(keepends=True) for piece in cut_long(line)]
 
 
 @pytest.mark.parametrize("extension", WRITERS)
