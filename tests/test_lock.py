@@ -90,4 +90,6 @@ def test_a_released_lock_is_free(tmp_path):
     lock.acquire()
     lock.acquire()
     lock.release()
-    end(hold(tmp_path))
+    other = hold(tmp_path)
+    assert other.poll() is None
+    end(other)
