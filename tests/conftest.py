@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tokenizer_texts
 import torch
-from tiny_runs import flags
+from tiny_runs import TINY, flags
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
 
 from xpt.encoding import EncodedSentences
@@ -115,15 +115,11 @@ def options(tiny_source, corpus_file, tmp_path_factory):
             "source_model_name_or_path": tiny_source(family, head),
             "corpus": corpus_file,
             "cache_dir": tmp_path_factory.getbasetemp() / "xpt-cache",
-            "vocab_size": 300,
-            "max_seq_length": 32,
-            "per_device_train_batch_size": 4,
+            **TINY,
             "phase1_steps": 4,
             "phase2_steps": 4,
-            "learning_rate": 1e-3,
             "logging_steps": 2,
             "save_steps": 2,
-            "bf16": "false",
         }
         return flags({**settings, **changes})
 

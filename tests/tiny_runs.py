@@ -9,6 +9,14 @@ from safetensors.torch import load_file
 from train_xpt import main
 from xpt.run import Run
 
+TINY = {
+    "vocab_size": 300,
+    "max_seq_length": 32,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-3,
+    "bf16": "false",
+}
+
 
 def flags(settings: dict) -> list[str]:
     """Settings as a command line; None leaves one out."""

@@ -29,11 +29,10 @@ for name, value in (("OMP_NUM_THREADS", "1"), ("TOKENIZERS_PARALLELISM", "false"
     os.environ[name] = value  # a process that has threads cannot be forked
 
 # ruff: noqa: E402
-from conftest import korean_sentences, tiny_config
 from tiny_runs import assert_equal_runs, flags
-from transformers import RobertaForMaskedLM, set_seed
 
 from soak.fuzzing.verdict import ending
+from soak.inputs import make_inputs
 from soak.moments import Folders, Moment, moments
 from soak.sandbox import Outcome, Places, run_watched
 from train_xpt import main
@@ -106,25 +105,15 @@ class Disk:
 
 def prepare(workdir: Path) -> list[str]:
     """A small source and Korean text beside the disk; the options of the run."""
-    set_seed(7)
-    shape = {"hidden_size": 96, "intermediate_size": 192}
-    RobertaForMaskedLM(tiny_config("roberta", **shape)).save_pretrained(workdir / "source")
-    (workdir / "korean.txt").write_text("\n".join(korean_sentences(12_000)), encoding="utf-8")
     return flags(
         {
-            "source_model_name_or_path": workdir / "source",
-            "corpus": workdir / "korean.txt",
-            "vocab_size": 300,
-            "max_seq_length": 32,
-            "per_device_train_batch_size": 4,
+            **make_inputs(workdir, 12_000, hidden_size=96, intermediate_size=192),
             "phase1_steps": STEPS,
             "phase2_steps": STEPS,
-            "learning_rate": 1e-3,
             "logging_steps": 1,
             "save_steps": SAVE_STEPS,
             "eval_strategy": "steps",
             "eval_steps": EVAL_STEPS,
-            "bf16": "false",
             "output_dir": workdir / "disk" / "run",
             "cache_dir": workdir / "disk" / "cache",
         }

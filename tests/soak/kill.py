@@ -24,10 +24,9 @@ sys.path[:0] = [str(REPO), str(REPO / "tests")]  # started by its path, and from
 
 # ruff: noqa: E402
 import torch
-from conftest import korean_sentences, tiny_config
 from tiny_runs import assert_equal_runs, flags, weights
-from transformers import RobertaForMaskedLM, set_seed
 
+from soak.inputs import make_inputs
 from soak.moments import Folders, Moment, moments
 from xpt.environment import describe_hardware, describe_versions
 
@@ -47,25 +46,15 @@ class Kill:
 
 def prepare(workdir: Path) -> list[str]:
     """A tiny source and Korean text; the options of the run."""
-    set_seed(7)
-    RobertaForMaskedLM(tiny_config("roberta")).save_pretrained(workdir / "source")
-    text = "\n".join(korean_sentences(6000))
-    (workdir / "korean.txt").write_text(text, encoding="utf-8")
     return flags(
         {
-            "source_model_name_or_path": workdir / "source",
-            "corpus": workdir / "korean.txt",
-            "vocab_size": 300,
-            "max_seq_length": 32,
-            "per_device_train_batch_size": 4,
+            **make_inputs(workdir, 6000),
             "phase1_steps": STEPS,
             "phase2_steps": STEPS,
-            "learning_rate": 1e-3,
             "logging_steps": 5,
             "save_steps": SAVE_STEPS,
             "eval_strategy": "steps",
             "eval_steps": EVAL_STEPS,
-            "bf16": "false",
         }
     )
 
