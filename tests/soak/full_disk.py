@@ -243,7 +243,7 @@ def command_line() -> int:
     done = soak(arguments.workdir.resolve(), tuple(arguments.shares), names)
     stopped = sum(one.code == 2 for one in done)
     faulty = [one.how for one in done if one.faults]
-    print(f"{stopped} of {len(done)} disks ran full; all but {faulty} were as they must be")
+    print(f"{stopped} of {len(done)} disks ran full; not as they must be: {', '.join(faulty) or 'none'}")
     if arguments.output:
         record = {
             "command": "python tests/soak/full_disk.py",
