@@ -1,0 +1,183 @@
+"""Text becomes token ids with places in the text, and ids become sequences with their special tokens.
+
+Any fast tokenizer will do: where a token stands is read from its offsets, never found by searching for its
+text, and which special tokens stand around one text or two is asked of the tokenizer once. Both are needed
+apart, because tasks cut, mark and shift tokens before they are framed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from xpt.errors import XPTError
+from xpt.klue.batches import IGNORED_LABEL
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The tokens of a text without special ones.
+
+    `starts[i]` and `ends[i]` are the characters of the text that token i covers, blanks at its ends left
+    out; both are equal where it covers none but blanks. Tokens that share one character (bytes of it) have
+    the same place.
+    """
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens before, between and after texts, and the token types of all (0 where untyped)."""
+
+    before: list[int]
+    between: list[int]
+    after: list[int]
+    types: tuple[list[int], int, list[int], int, list[int]]  # before, first, between, second, after
+
+    @property
+    def specials(self) -> int:
+        """How many special tokens there are."""
+        return len(self.before) + len(self.between) + len(self.after)
+
+
+class TextEncoder:
+    """A tokenizer, and how long a sequence may be.
+
+    Args:
+        tokenizer: any fast one.
+        max_length: tokens of a sequence, special ones included.
+        token_types: whether the model tells two texts apart by their types.
+
+    Raises:
+        XPTError: a tokenizer without offsets.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int, token_types: bool) -> None:
+        if not tokenizer.is_fast:
+            raise XPTError(
+                f"the tokenizer {type(tokenizer).__name__} cannot say where its tokens stand in the text; "
+                "save it as a fast one (AutoTokenizer, tokenizer.json)"
+            )
+        self.tokenizer, self.max_length, self.token_types = tokenizer, max_length, token_types
+        self.single, self.double = self._frame("가 a"), self._frame("가 a", "나 b")
+
+    @property
+    def padding(self) -> dict[str, int]:
+        """What each of the model's arguments is filled up with."""
+        return {
+            "input_ids": self.tokenizer.pad_token_id,
+            "attention_mask": 0,
+            "token_type_ids": self.tokenizer.pad_token_type_id,
+            "labels": IGNORED_LABEL,
+        }
+
+    @property
+    def separator(self) -> int:
+        """The token that ends a text: [SEP], </s>."""
+        ids = (self.tokenizer.sep_token_id, self.tokenizer.eos_token_id, self.tokenizer.bos_token_id)
+        found = next((id for id in ids if id is not None), None)
+        if found is None:
+            raise XPTError("the tokenizer has neither sep_token nor eos_token; give it one of them")
+        return found
+
+    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """Tokens of each text on its own, whole, without special tokens."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        found = []
+        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            spans = [_trimmed(text, start, end) for start, end in offsets]
+            found.append(Pieces(list(ids), [start for start, _ in spans], [end for _, end in spans]))
+        return found
+
+    def sequence(self, ids: Sequence[int]) -> dict[str, list[int]]:
+        """One text as the model reads it. The caller cuts it: `room` tokens are left for it."""
+        frame = self.single
+        before, first, _, _, after = frame.types
+        return self._inputs([*frame.before, *ids, *frame.after], [*before, *([first] * len(ids)), *after])
+
+    def pair(self, first: Sequence[int], second: Sequence[int]) -> dict[str, list[int]]:
+        """Two texts as the model reads them. The caller cuts them: `pair_room` tokens are left for both."""
+        frame = self.double
+        before, one, between, two, after = frame.types
+        return self._inputs(
+            [*frame.before, *first, *frame.between, *second, *frame.after],
+            [*before, *([one] * len(first)), *between, *([two] * len(second)), *after],
+        )
+
+    @property
+    def room(self) -> int:
+        """Tokens left for one text."""
+        return max(0, self.max_length - self.single.specials)
+
+    @property
+    def pair_room(self) -> int:
+        """Tokens left for two texts together."""
+        return max(0, self.max_length - self.double.specials)
+
+    @property
+    def offset(self) -> int:
+        """Where the first token of one text stands in its sequence; of a pair too."""
+        return len(self.single.before)
+
+    def second_offset(self, first: int) -> int:
+        """Where the first token of the second text stands in a pair whose first has that many tokens."""
+        return len(self.double.before) + first + len(self.double.between)
+
+    def cut_pair(self, first: Sequence[int], second: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """Both texts without the ends that find no room, the longer one cut first (`longest_first`)."""
+        room = self.pair_room
+        if len(first) + len(second) <= room:
+            return first, second
+        kept = max(room - len(second), min(len(first), room - room // 2))
+        return first[:kept], second[: room - kept]
+
+    def _inputs(self, ids: list[int], types: list[int]) -> dict[str, list[int]]:
+        inputs = {"input_ids": ids, "attention_mask": [1] * len(ids)}
+        return {**inputs, "token_type_ids": types} if self.token_types else inputs
+
+    def _frame(self, *texts: str) -> Frame:
+        """Ask the tokenizer what it puts around texts; one that puts nothing gets a separator between two."""
+        encoded: Any = self.tokenizer(*texts, return_special_tokens_mask=True)
+        ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+        types = list(encoded.get("token_type_ids") or [0] * len(ids))
+        owner = encoded.sequence_ids(0)
+        first = [index for index, text in enumerate(owner) if text == 0 and not special[index]]
+        second = [index for index, text in enumerate(owner) if text == 1 and not special[index]]
+        last = second if len(texts) > 1 else first
+        begin, end = first[0], last[-1] + 1
+        inner = slice(first[-1] + 1, second[0]) if second else slice(end, end)
+        between = ids[inner]
+        between_types = types[inner]
+        if second and not between:
+            between, between_types = [self.separator], [types[first[0]]]
+        return Frame(
+            before=ids[:begin],
+            between=between,
+            after=ids[end:],
+            types=(
+                types[:begin],
+                types[first[0]],
+                between_types,
+                types[second[0]] if second else 0,
+                types[end:],
+            ),
+        )
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

@@ -1,0 +1,160 @@
+"""What a task is: how it is read, turned into features, headed, turned into predictions and measured.
+
+    official file or Hub rows -> records -> examples -> features -> model -> outputs -> predictions -> scores
+
+A record is one object of the official release; an example is what is learned and scored, and has a `guid`; a
+feature is one sequence for the model (a long example may have several). Predictions and references are the
+lines of `predictions.jsonl` and what `klue_metric` takes. Tasks know neither files nor the Hub nor training.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from xpt.errors import XPTError
+from xpt.klue.batches import pad_batch
+from xpt.klue.encoding import TextEncoder
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What the official scripts train a task with; rates and shares as fractions."""
+
+    max_seq_length: int
+    learning_rate: float
+    per_device_train_batch_size: int
+    num_train_epochs: float
+    warmup_ratio: float = 0.0
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """What is learned and scored as one; `guid` is the official id."""
+
+    guid: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from all others: the fields that a prediction names it by, in order."""
+        return (self.guid,)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One sequence for the model.
+
+    Args:
+        inputs: the model's arguments, unpadded: lists of length `len(input_ids)`, or labels of any shape.
+        example: index of the example that it is made from.
+        memory: what turns the model's output back into text: offsets, windows, word positions.
+    """
+
+    inputs: dict[str, Any]
+    example: int
+    memory: Any = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One object of a file, with the place that an error about it names."""
+
+    value: Any
+    place: str  # "klue-nli-v1.1_dev.json: klue-nli-v1_dev_00017", "FILE line 12"
+
+    def wrong(self, what: str) -> XPTError:
+        """The error for a record that cannot be used."""
+        return XPTError(f"{self.place}: {what}; get the file again, or mend that entry")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may change about a task; every field is off by default, as in the benchmark."""
+
+    entity_markers: str = "plain"  # re: "plain" as the benchmark, "typed" with the entities' types
+    tree_constraint: bool = False  # dp: one tree a sentence, by maximum spanning tree
+    use_pos: bool = True  # dp: gold part-of-speech tags, as the benchmark
+
+
+class Task(ABC):
+    """One of the eight tasks. Class attributes say what it is, methods what passes through."""
+
+    name: ClassVar[str]  # ynat, sts, nli, ner, re, dp, mrc, wos
+    title: ClassVar[str]  # for people: "named entity recognition"
+    folder: ClassVar[str]  # of the official release, and how its file names begin: "klue-ner-v1.1"
+    suffix: ClassVar[str]  # of its files: ".json" or ".tsv"
+    sizes: ClassVar[dict[str, int]]  # records of the whole splits: {"train": 21008, "validation": 5000}
+    labels: ClassVar[tuple[str, ...]] = ()  # in the official order; the model's are the same
+    settings: ClassVar[Hyperparameters]  # of base models
+    large_settings: ClassVar[Hyperparameters]
+    selected_on: ClassVar[str]  # the metric of which the best checkpoint is kept, e.g. "ner/char_macro_f1"
+    prediction_fields: ClassVar[tuple[str, ...]]  # of a line of predictions.jsonl, beside its key
+    key_fields: ClassVar[tuple[str, ...]] = ("guid",)
+    left_to_right: ClassVar[bool] = True  # whether a decoder, which sees no later words, can do it
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+
+    # ---- reading -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def records(self, text: str, file: str) -> Iterator[Record]:
+        """The records of an official file's whole text; `file` is its name. Raises `XPTError` with the line."""
+
+    @abstractmethod
+    def hub_record(self, row: dict[str, Any], guid: str) -> Any:
+        """A row of the Hub's data set (class labels given by name) as a record of the official file.
+
+        `guid` is what the example is called where the Hub has lost its own. The Hub's defects are undone.
+        """
+
+    @abstractmethod
+    def examples(self, record: Record) -> Iterable[Any]:
+        """The examples of a record. Raises `XPTError` (`record.wrong`) for what does not fit together."""
+
+    # ---- features and predictions ------------------------------------------------------------------------
+
+    @abstractmethod
+    def features(self, examples: Sequence[Any], encoder: TextEncoder, training: bool) -> list[Feature]:
+        """What the model reads: for training with `labels`; else so that `predictions` can be made of it.
+
+        Validation features carry labels too where one feature is one example (their loss is shown).
+        """
+
+    def collate(self, features: Sequence[Feature], encoder: TextEncoder) -> dict[str, Tensor]:
+        """One batch, padded on the right to its longest sequence."""
+        return pad_batch([feature.inputs for feature in features], encoder.padding)
+
+    def outputs(self, output: Any, batch: dict[str, Tensor]) -> list[Any]:
+        """The rows of a batch, cut to their lengths, as NumPy arrays: what `predictions` needs of a forward."""
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        rows = output.logits.float().cpu().numpy()
+        if rows.ndim == 2:
+            return list(rows)
+        return [row[:length] for row, length in zip(rows, lengths, strict=True)]
+
+    @abstractmethod
+    def predictions(
+        self, examples: Sequence[Any], features: Sequence[Feature], outputs: Sequence[Any]
+    ) -> list[dict[str, Any]]:
+        """One line of `predictions.jsonl` an example, in their order; `outputs` are those of `features`."""
+
+    # ---- measuring ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def reference(self, example: Any) -> dict[str, Any]:
+        """The gold answer, in the form that `klue_metric` takes."""
+
+    @abstractmethod
+    def check_prediction(self, example: Any, line: dict[str, Any]) -> None:
+        """Raise `ValueError`, one line without the guid, for a prediction that cannot be one for `example`."""
+
+    # ---- model -------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, backbone: Any) -> PreTrainedModel:
+        """A model with a new head for this task around `backbone` (`xpt.klue.backbone.Backbone`)."""
