@@ -34,14 +34,12 @@ class HeadedModel(PreTrainedModel):
 
     def __init__(self, config: HeadedConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        model = encoder if encoder is not None else AutoModel.from_config(config.encoder)
-        self.encoder = (
-            model if encoder is not None or not _two_stacks(config.encoder) else model.get_encoder()
-        )
+        self.encoder = encoder if encoder is not None else _new_encoder(config.encoder)
 
     def get_input_embeddings(self) -> Any:
         return self.encoder.get_input_embeddings()
 
 
-def _two_stacks(config: PretrainedConfig) -> bool:
-    return bool(config.is_encoder_decoder)
+def _new_encoder(config: PretrainedConfig) -> PreTrainedModel:
+    model = AutoModel.from_config(config)
+    return model.get_encoder() if config.is_encoder_decoder else model

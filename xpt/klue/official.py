@@ -83,22 +83,26 @@ def tsv_records(text: str, file: str, columns: int) -> Iterator[Record]:
     """
     header: tuple[str, str] | None = None
     rows: list[list[str]] = []
-    begin = 0
+    begin, at_top = 0, True
 
-    def block() -> Record:
-        assert header is not None
-        return Record(Block(*header, rows, begin), f"{file}: {header[0]}")
+    def finished() -> Iterator[Record]:
+        nonlocal at_top
+        if header is None or (at_top and not rows):
+            return
+        at_top = False
+        record = Record(Block(*header, rows, begin), f"{file}: {header[0]}")
+        if not rows:
+            raise record.wrong("has no rows")
+        yield record
 
     lines = re.split(r"\r?\n", text.removeprefix("\ufeff"))  # not splitlines: U+2028 may be a character
     for number, line in enumerate(lines, start=1):
         if line.startswith("## "):
-            if header is not None and rows:
-                yield block()
+            yield from finished()
             guid, tab, sentence = line[3:].partition("\t")
             header, rows, begin = ((guid.strip(), sentence) if tab else None), [], number
         elif line.strip("\t") == "":
-            if header is not None and rows:
-                yield block()
+            yield from finished()
             header, rows = None, []
         else:
             cells = line.split("\t")
@@ -107,5 +111,4 @@ def tsv_records(text: str, file: str, columns: int) -> Iterator[Record]:
             if len(cells) != columns:
                 raise XPTError(f"{file} line {number}: {len(cells)} columns instead of {columns}")
             rows.append(cells)
-    if header is not None and rows:
-        yield block()
+    yield from finished()

@@ -1,4 +1,4 @@
-"""What YNAT, STS, NLI and RE share: one answer for a whole sequence, by transformers' classification heads."""
+"""What YNAT, STS, NLI and RE share: one answer a sequence, by transformers' classification heads."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

@@ -103,7 +103,7 @@ class Task(ABC):
 
     @abstractmethod
     def records(self, text: str, file: str) -> Iterator[Record]:
-        """The records of an official file's whole text; `file` is its name. Raises `XPTError` with the line."""
+        """The records of an official file's whole text; `file` is its name, for errors (`XPTError`)."""
 
     @abstractmethod
     def hub_record(self, row: dict[str, Any], guid: str) -> Any:
@@ -130,7 +130,7 @@ class Task(ABC):
         return pad_batch([feature.inputs for feature in features], encoder.padding)
 
     def outputs(self, output: Any, batch: dict[str, Tensor]) -> list[Any]:
-        """The rows of a batch, cut to their lengths, as NumPy arrays: what `predictions` needs of a forward."""
+        """The rows of a batch, cut to their lengths, as NumPy arrays: what `predictions` needs."""
         lengths = batch["attention_mask"].sum(dim=1).tolist()
         rows = output.logits.float().cpu().numpy()
         if rows.ndim == 2:
@@ -151,7 +151,7 @@ class Task(ABC):
 
     @abstractmethod
     def check_prediction(self, example: Any, line: dict[str, Any]) -> None:
-        """Raise `ValueError`, one line without the guid, for a prediction that cannot be one for `example`."""
+        """Raise `ValueError`, one line without the guid, for what can be no prediction for `example`."""
 
     # ---- model -------------------------------------------------------------------------------------------
 
