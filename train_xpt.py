@@ -17,17 +17,15 @@ from contextlib import closing
 from pathlib import Path
 
 from accelerate.utils import wait_for_everyone
-from transformers.utils.logging import disable_progress_bar
 
 from xpt.cli import read_recipe
 from xpt.dry_run import check_dry_run, dry_run, nothing_to_do
 from xpt.environment import describe_command
-from xpt.errors import user_message
-from xpt.interrupts import Interrupted, StopRequest
-from xpt.launcher import is_first, say, tell_launcher
+from xpt.interrupts import StopRequest
 from xpt.post_training import PostTraining, load_initial
 from xpt.preparation import check_source, prepare_model, prepare_text
-from xpt.processes import first_on_machine_first, is_left_alone
+from xpt.processes import first_on_machine_first
+from xpt.program import run_program
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
@@ -75,28 +73,10 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code: 2 for what a user can mend, 130 or 143 if stopped."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    disable_progress_bar()  # of reading and writing weights: ours shows the training
-    try:
-        with StopRequest().installed() as stop:
-            summary = post_train(read_recipe(arguments), describe_command("train_xpt.py", arguments), stop)
-        if is_first():
-            print(summary)
-        return 0
-    except Exception as error:
-        if is_left_alone(error):
-            say("error: another process of this run ended; it says why")
-            return 2
-        message = user_message(error)
-        tell_launcher(message or f"{type(error).__name__}: {error}")
-        if message is None:
-            raise
-        say(f"error: {message}")
-        return 2
-    except KeyboardInterrupt as interrupt:
-        say(f"{interrupt or 'stopped'}; the same command goes on")
-        return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
+    """Run the command line; gives back the exit code of `run_program`."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    command = describe_command("train_xpt.py", given)
+    return run_program(lambda stop: post_train(read_recipe(given), command, stop))
 
 
 if __name__ == "__main__":

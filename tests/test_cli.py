@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 from transformers import TrainingArguments
 
-from xpt.cli import REFUSED, RecipeParser, make_parser, read_recipe
+from xpt.cli import REFUSED, make_parser, read_recipe
 from xpt.errors import XPTError
-from xpt.help import help_text
+from xpt.options import OptionParser
 from xpt.recipe import (
     CorpusArguments,
     PhaseArguments,
@@ -174,7 +174,7 @@ def test_help_fits_the_screen_and_comes_in_groups(capsys):
     text = capsys.readouterr().out
     assert end.value.code == 0 and max(map(len, text.splitlines())) <= 100
     titles = [line.split()[0].rstrip(":") for line in text.splitlines() if re.match(r"[A-Z].*:$", line)]
-    assert titles == ["Source", "Text", "Tokenizer", "Phases", "Run", "Training", "Others,"]
+    assert titles == ["Source", "Text", "Tokenizer", "Phases", "Hardware", "Run", "Training", "Others,"]
 
 
 def test_an_option_of_a_new_dataclass_needs_no_list(monkeypatch):
@@ -191,7 +191,7 @@ def test_an_option_of_a_new_dataclass_needs_no_list(monkeypatch):
 
         shape: Literal["round", "square"] = field(default="square", metadata={"help": "Square is better."})
 
-    text = help_text(RecipeParser(MoreArguments), [MoreArguments], hidden=())
+    text = OptionParser((MoreArguments,), "more.py", "").format_help()
     assert "Something new:\n  --share NUMBER\n        A share of 10 %. Default: none.\n" in text
     assert "Something more:\n  --shape round|square\n        Square is better. Default: square.\n" in text
     assert text.count("--shape") == 1

@@ -15,7 +15,6 @@ from test_batching import make_examples
 from tiny_runs import run as run_all
 
 from xpt.batching import RowStream
-from xpt.phases import Phase
 from xpt.progress import Moment, PhaseProgress
 from xpt.run import Run
 
@@ -101,7 +100,11 @@ def clock(monkeypatch):
 
 def progress_of(tmp_path, steps=10, later_steps=0):
     stream = RowStream(make_examples(60).lengths, 64, True, seed=1)
-    return PhaseProgress(Run(tmp_path), Phase("a", ("all",), steps, 1e-3), stream, 5, 4, later_steps), stream
+
+    def tokens_of(step):
+        return stream.tokens(5 + 4 * (step - 1), 5 + 4 * step)
+
+    return PhaseProgress(Run(tmp_path), "a", steps, tokens_of, later_steps), stream
 
 
 def test_speed_is_real_tokens_over_the_steps_own_time_and_only_of_this_process(tmp_path, clock):

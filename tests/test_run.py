@@ -102,7 +102,7 @@ def test_the_log_is_rewound_to_the_step_that_training_goes_on_from(run):
         run.log({"phase": "phase1", "step": step, "loss": 1.0})
     with open(run.log_file, "a") as file:
         file.write('{"phase": "phase1", "st')  # what a crash leaves
-    run.rewind_log(PHASE, 4)
+    run.rewind_log(PHASE.name, 4)
     kept = [(entry["phase"], entry["step"]) for entry in run.read_log()]
     assert kept == [("phase0", 2), ("phase1", 2), ("phase0", 4), ("phase1", 4), ("phase0", 6)]
 

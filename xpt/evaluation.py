@@ -18,14 +18,12 @@ from accelerate import PartialState
 from tqdm import tqdm
 
 from xpt.batching import IGNORE_INDEX, Examples, MLMCollator, Row
-from xpt.errors import XPTError
 from xpt.launcher import is_first
 from xpt.processes import summed
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15
 TOKENS_PER_BATCH = 8192
-DIVERGED = 1e9  # nats: a loss, or the sum of some, that no model of words has
 
 
 @dataclass(frozen=True)
@@ -97,14 +95,6 @@ def evaluate_mlm(
         unigram_loss=unigram / count if log_probs is not None else None,
         shuffled_context_loss=other / count if contexts is not None else None,
     )
-
-
-def require_converging(loss: float, where: str) -> None:
-    """Raise `XPTError` where a loss is not finite, or as good as that: nothing good comes after it."""
-    if not abs(loss) < DIVERGED:
-        raise XPTError(
-            f"diverged at {where}: the loss is {loss}; give a lower learning rate and another --output_dir"
-        )
 
 
 def _summed_loss(

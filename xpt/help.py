@@ -14,22 +14,6 @@ from transformers.hf_argparser import string_to_bool
 
 from xpt.legible import wrap
 
-INTRODUCTION = """\
-Cross-lingual Post-Training: an English encoder and text in another language become an encoder of
-that language.
-
-  python train_xpt.py RECIPE.yaml ... --OPTION VALUE ...
-
-  python train_xpt.py configs/demo.yaml                  a recipe; `make demo` fetches what it reads
-  python train_xpt.py configs/demo.yaml --dry_run true   what it would do, without doing it
-  python train_xpt.py --source_model_name_or_path FacebookAI/roberta-base --corpus my_text/ \\
-      --language ko --output_dir output/mine
-
-A recipe is a YAML file of these options (`name: value`). Later recipes override earlier ones, flags
-override them all. The same command again goes on where a run stopped.
-
-Where defaults come from: P21 is Lee et al. 2021 (the method), RE22 the Korean relation extraction
-report of 2022, RoBERTa Liu et al. 2019; "stock" is transformers' default. Hub id: `org/name`."""
 OTHERS_TITLE = "Others, of transformers"
 OTHERS_NOTE = (
     "Accepted with their stock defaults; https://huggingface.co/docs/transformers/main_classes/trainer "
@@ -40,12 +24,15 @@ KINDS: dict[Any, str] = {int: "INT", float: "NUMBER", str: "TEXT", string_to_boo
 
 
 def help_text(
-    parser: argparse.ArgumentParser, dataclass_types: Iterable[Any], hidden: Collection[str]
+    parser: argparse.ArgumentParser,
+    dataclass_types: Iterable[Any],
+    introduction: str,
+    hidden: Collection[str],
 ) -> str:
-    """The whole help; options in `hidden` are left out."""
+    """The whole help, after `introduction`; options in `hidden` are left out."""
     actions = {action.dest: action for action in reversed(parser._actions)}  # not `no_...`, the second of two
     groups, others = grouped_options(dataclass_types)
-    parts = [INTRODUCTION]
+    parts = [introduction]
     for title, names in groups.items():
         options = [_option(actions[name]) for name in names if name not in hidden]
         parts.append("\n".join([f"{title}:", *options]))

@@ -17,23 +17,23 @@ from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_ad
 from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
-from xpt.evaluation import MLMEvaluation, evaluate_mlm, require_converging
+from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.files import replace_files, write_folder_atomically
 from xpt.fills import choose_prompts, fill, fills_record
 from xpt.interrupts import StopRequest
 from xpt.manifest import DamagedError, set_aside_damaged, verify, write_manifest
 from xpt.phases import Phase, frozen_dropout_off, group_sizes, set_trainable
 from xpt.plots import Curve, plot_loss
-from xpt.precision import precision
+from xpt.precision import autocast_dtype, precision
 from xpt.preparation import PreparedText, describe_text
 from xpt.processes import told_by_first
 from xpt.progress import PhaseProgress
 from xpt.recipe import Recipe
+from xpt.resumable import require_converging
 from xpt.run import Run
 from xpt.summary import announcement, stage_line
 from xpt.trainer import (
     PhaseData,
-    autocast_dtype,
     load_weights,
     phase_arguments,
     save_model,
@@ -123,7 +123,12 @@ class PostTraining:
         data = self.phase_data(index)
         first_row = data.first_row
         later_steps = sum(later.steps for later in self.phases[index + 1 :])
-        progress = PhaseProgress(self.run, phase, self.stream, first_row, self.rows_per_step, later_steps)
+
+        def tokens_of(step: int) -> int:
+            first = data.first_row + (step - 1) * self.rows_per_step
+            return self.stream.tokens(first, first + self.rows_per_step)
+
+        progress = PhaseProgress(self.run, phase.name, phase.steps, tokens_of, later_steps)
         with (
             nullcontext() if self.recipe.phases.frozen_dropout else frozen_dropout_off(self.model),
             self._timed(phase.name),
@@ -132,7 +137,7 @@ class PostTraining:
             train_phase(
                 self.model,
                 phase,
-                phase_arguments(self.recipe.training, phase, index, self.run.phase_folder(phase)),
+                phase_arguments(self.recipe.training, phase, index, self.run.stage_folder(phase.name)),
                 data,
                 self.run.checkpoints,
                 self.stop,

@@ -29,3 +29,10 @@ def precision(arguments: Any) -> str:
     if arguments.bf16:
         return "bf16"
     return "fp16" if arguments.fp16 else "fp32"
+
+
+def autocast_dtype(arguments: Any) -> torch.dtype | None:
+    """A run's mixed precision, for what is computed outside of the Trainer's own loop."""
+    if arguments.bf16:
+        return torch.bfloat16
+    return torch.float16 if arguments.fp16 else None

@@ -27,7 +27,8 @@ from xpt.environment import PeakMemory
 from xpt.evaluation import evaluate_mlm
 from xpt.phases import frozen_dropout_off
 from xpt.post_training import PostTraining
-from xpt.trainer import XPTTrainer, autocast_dtype, phase_arguments
+from xpt.precision import autocast_dtype
+from xpt.trainer import XPTTrainer, phase_arguments
 
 WARM_UP_STEPS = 2
 MEASURED_STEPS = 10
@@ -92,7 +93,6 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
             checkpoints=training.run.checkpoints,
             stop=training.stop,
             train_dataset=PhaseRows(data.stream, data.first_row, rows),
-            data_collator=data.collator,
             callbacks=[timer],
         )
         trainer.remove_callback(ProgressCallback)

@@ -5,6 +5,7 @@ A log file gets the lines alone: where the bar's place is no terminal, there is 
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,7 @@ import wcwidth
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from xpt.batching import RowStream
 from xpt.legible import LINE_WIDTH, clip, duration, known, short_count, short_number
-from xpt.phases import Phase
 from xpt.run import Run
 
 
@@ -26,7 +25,7 @@ class Moment:
     step: int
     steps: int
     loss: float | None = None  # nats per masked token, mean since the last line
-    eval_loss: float | None = None
+    evaluated: float | None = None  # eval_loss, or the metric of a task
     tokens_per_second: float | None = None
     seconds_left: float | None = None  # of this phase
     run_seconds_left: float | None = None  # of this phase and the later ones
@@ -37,8 +36,8 @@ class Moment:
         """The moment in one line of at most `LINE_WIDTH` columns; only a long name of a phase is cut."""
         steps = _steps(self.steps)
         parts = [f"step {_steps(self.step):>{len(steps)}}/{steps}", f"loss {known(short_number, self.loss)}"]
-        if self.eval_loss is not None:
-            parts.append(f"eval {short_number(self.eval_loss)}")
+        if self.evaluated is not None:
+            parts.append(f"eval {short_number(self.evaluated)}")
         tail = [
             f"{known(short_count, self.tokens_per_second)} tokens/s",
             f"{known(duration, self.seconds_left)} left (run {known(duration, self.run_seconds_left)})",
@@ -62,19 +61,27 @@ class PhaseProgress(TrainerCallback):
 
     The time left is what the steps run by this process took, their saving and evaluation included; for the
     `later_steps` of the phases that follow the present pace is assumed.
+
+    Args:
+        run: whose log it is.
+        phase: its name.
+        steps: how many it has.
+        tokens_of: the real tokens that a step (from 1 on) reads, in all processes.
+        later_steps: of the phases that follow.
+        score: what is shown of an evaluation, by its name in the Trainer's logs.
     """
 
     def __init__(
         self,
         run: Run,
-        phase: Phase,
-        stream: RowStream,
-        first_row: int,
-        rows_per_step: int,
+        phase: str,
+        steps: int,
+        tokens_of: Callable[[int], int],
         later_steps: int = 0,
+        score: str = "eval_loss",
     ):
-        self.run, self.phase, self.later_steps = run, phase, later_steps
-        self.stream, self.first_row, self.rows_per_step = stream, first_row, rows_per_step
+        self.run, self.phase, self.steps, self.later_steps = run, phase, steps, later_steps
+        self.tokens_of, self.score = tokens_of, score
         self.seconds, self.tokens, self.steps_done = 0.0, 0, 0
         self.loss: float | None = None
         self.bar: Any = None
@@ -88,7 +95,7 @@ class PhaseProgress(TrainerCallback):
         self.run.rewind_log(self.phase, state.global_step)
         shown = state.is_world_process_zero and not args.disable_tqdm
         self.bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc=self.phase.name, unit=" steps",
+            total=state.max_steps, initial=state.global_step, desc=self.phase, unit=" steps",
             disable=None if shown else True, dynamic_ncols=True, leave=False,
         )  # fmt: skip
         known = (entry["loss"] for entry in reversed(state.log_history) if "loss" in entry)
@@ -98,8 +105,7 @@ class PhaseProgress(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seconds += time.perf_counter() - self.mark
         self.steps_done += 1
-        first = self.first_row + (state.global_step - 1) * self.rows_per_step
-        self.tokens += self.stream.tokens(first, first + self.rows_per_step)
+        self.tokens += self.tokens_of(state.global_step)
         self.bar.update(1)
         self.mark = time.perf_counter()
 
@@ -110,9 +116,9 @@ class PhaseProgress(TrainerCallback):
         self.mark = time.perf_counter()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        if not state.is_world_process_zero or not ("loss" in logs or "eval_loss" in logs):
+        if not state.is_world_process_zero or not ("loss" in logs or self.score in logs):
             return
-        entry = {"phase": self.phase.name, "step": state.global_step}
+        entry = {"phase": self.phase, "step": state.global_step}
         entry |= {key: value for key, value in logs.items() if key != "epoch"}
         self.run.log({**entry, "tokens_per_second": self.tokens_per_second})
         self.loss = logs.get("loss", self.loss)
@@ -124,14 +130,14 @@ class PhaseProgress(TrainerCallback):
         left = run_left = None
         if self.steps_done:
             pace = (time.perf_counter() - self.begin) / self.steps_done
-            left = (self.phase.steps - step) * pace
+            left = (self.steps - step) * pace
             run_left = left + self.later_steps * pace
         return Moment(
-            phase=self.phase.name,
+            phase=self.phase,
             step=step,
-            steps=self.phase.steps,
+            steps=self.steps,
             loss=self.loss,
-            eval_loss=logs.get("eval_loss"),
+            evaluated=logs.get(self.score),
             tokens_per_second=self.tokens_per_second,
             seconds_left=left,
             run_seconds_left=run_left,

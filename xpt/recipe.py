@@ -5,22 +5,17 @@ extraction report of 2022; "measured" means the repository holds the result.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-import torch
-from transformers import IntervalStrategy, SchedulerType, TrainingArguments
+from transformers import IntervalStrategy, SchedulerType
 
 from xpt.corpus import CorpusSettings
 from xpt.embeddings import EMBEDDING_INITS
 from xpt.errors import XPTError
+from xpt.machine import MachineArguments
+from xpt.options import option
 from xpt.phases import Parts, Phase, read_phase
-from xpt.precision import resolve_bf16
-
-
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    """A dataclass field with its help text."""
-    return field(default=default, metadata={"help": help, **metadata})
 
 
 @dataclass
@@ -201,7 +196,7 @@ class PhaseArguments:
 
 
 @dataclass
-class RunArguments(TrainingArguments):
+class RunArguments(MachineArguments):
     """Run folder, checkpoints and log."""
 
     output_dir: str | None = option(
@@ -227,12 +222,6 @@ class RunArguments(TrainingArguments):
         50,
         "Steps between log lines, or below 1 a share of the phase. The line's loss is the mean of these "
         "steps, so that fewer make it noisier; see log.jsonl and loss.png.",
-    )
-    logging_nan_inf_filter: bool = option(
-        False, "Leave infinite and NaN losses out of the logged mean; off, so that a divergence shows."
-    )
-    report_to: str = option(
-        "none", "Tracker that also gets every log line (tensorboard, wandb, trackio, ...; all, none)."
     )
     num_fills: int = option(
         3, "Held-out sentences whose masked word is filled before and after training, for the reader's eye."
@@ -265,26 +254,9 @@ class XPTTrainingArguments(RunArguments):
     eval_steps: float | None = option(
         None, "Steps between these, or below 1 a share of the phase. Default: --logging_steps."
     )
-    bf16: bool | None = option(
-        None, "bfloat16 autocast: faster, and less memory. Default: where the hardware has it."
-    )
-    fp16: bool = option(False, "float16 autocast, for GPUs before Ampere; its loss scaling skips steps.")
-    full_determinism: bool = option(
-        False, "Only deterministic GPU kernels, so that a resumed run is bit-equal there; slower."
-    )
-    use_cpu: bool = option(False, "Stay on the CPU where there is an accelerator.")
-    dataloader_num_workers: int = option(
-        0, "Processes that build batches ahead of time. 0 is enough on a CPU; batches are the same."
-    )
     ddp_timeout: int = option(
         86_400, "Seconds that processes wait while the first one prepares the text (stock 1800: too few)."
     )
-
-    def __post_init__(self) -> None:
-        # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
-        self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
-        self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
-        super().__post_init__()
 
 
 # The method; what each leaves open is given by the flags of its name.

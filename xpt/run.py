@@ -26,13 +26,13 @@ from xpt.files import (
     STAGING,
     check_writable,
     read_record,
+    remove_folder,
     remove_leftovers,
     write_json_atomically,
     write_record,
     write_text_atomically,
 )
 from xpt.lock import LOCK_FILE, FolderLock
-from xpt.phases import Phase
 from xpt.precision import has_fast_bf16
 
 # Settings that cannot change the weights or the results; all others must stay the same in one run folder.
@@ -54,6 +54,7 @@ class Run:
 
     folder: Path
     writes: bool = True
+    keeps_checkpoints: bool = True  # of a finished run, their weights
     _lock: FolderLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,9 +79,9 @@ class Run:
         """The model at step 0."""
         return self.folder / "checkpoints" / "initial"
 
-    def phase_folder(self, phase: Phase) -> Path:
-        """Where the checkpoints of one phase stand."""
-        return self.folder / "checkpoints" / phase.name
+    def stage_folder(self, stage: str) -> Path:
+        """Where the checkpoints of one stage of training stand."""
+        return self.folder / "checkpoints" / stage
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -212,29 +213,33 @@ class Run:
                 entries.append(entry)
         return entries
 
-    def rewind_log(self, phase: Phase, step: int) -> None:
-        """Drop what was logged after `step` of `phase`: those steps are about to be run again."""
+    def rewind_log(self, stage: str, step: int) -> None:
+        """Drop what was logged after `step` of a stage: those steps are about to be run again."""
         if not self.writes or not self.log_file.exists():
             return
         kept = []
         for entry in self.read_log():
-            if entry["phase"] == phase.name and entry["step"] > step:
+            if entry["phase"] == stage and entry["step"] > step:
                 continue
             kept.append(json.dumps(entry) + "\n")
         write_text_atomically(self.log_file, "".join(kept))
 
     def finish(self, results: dict[str, Any]) -> None:
-        """Write the results, which ends the run, and keep only the models of its checkpoints."""
+        """Write the results, which ends the run, and keep of its checkpoints at most the models."""
         if self.writes:
             write_json_atomically(self.results_file, results)
             self.tidy()
 
     def tidy(self) -> None:
-        """Leave of a finished run's checkpoints the weights; again where a start was killed in doing so."""
-        if self.writes and self.checkpoints.pointer.exists():
-            self._lock.acquire()
-            remove_leftovers(self.folder)
+        """Leave of a finished run's checkpoints what is kept; again where a start was killed in doing so."""
+        if not self.writes or not self.checkpoints.pointer.exists():
+            return
+        self._lock.acquire()
+        remove_leftovers(self.folder)
+        if self.keeps_checkpoints:
             self.checkpoints.tidy()
+        else:
+            remove_folder(self.checkpoints.folder)
 
 
 def _is_log_entry(entry: Any) -> bool:

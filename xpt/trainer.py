@@ -1,39 +1,22 @@
-"""transformers' Trainer for one phase: stateless batches, verified pickle-free checkpoints, our evaluation.
-
-What the stock Trainer leaves open and this one closes: the order of rows and their masks do not depend on
-how often the run was interrupted; a checkpoint appears whole or not at all and holds no pickle; optimizer
-state is matched by parameter name; the logged loss after a resume counts the steps before it; a signal ends
-the step, saves and stops.
-"""
+"""The Trainer for one phase of post-training: its rows, its evaluation, its model on disk."""
 
 import copy
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGTERM
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
-from torch.utils.data import SequentialSampler
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainerCallback, set_seed
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from xpt import training_state
 from xpt.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
 from xpt.batching import Examples, MLMCollator, PhaseRows, RowStream
 from xpt.checkpoints import Checkpoints
-from xpt.evaluation import evaluate_mlm, require_converging
-from xpt.files import STAGING
-from xpt.interrupts import Interrupted, StopRequest
+from xpt.evaluation import evaluate_mlm
+from xpt.interrupts import StopRequest
 from xpt.phases import Phase
-from xpt.processes import any_process, told_by_first
+from xpt.precision import autocast_dtype
+from xpt.resumable import ResumableTrainer
 from xpt.tokenizer import save_tokenizer
-
-# Between the seeds of two processes: phases count theirs up by one, so that no two streams are the same.
-PROCESS_SEEDS = 100_003
 
 
 @dataclass(frozen=True)
@@ -47,160 +30,43 @@ class PhaseData:
     validation: Examples | None = None
 
 
-class XPTTrainer(Trainer):
+class XPTTrainer(ResumableTrainer):
     """Trains one phase of `data` and keeps its state in `checkpoints`; `stop` may end it early."""
 
     def __init__(
         self, *, phase: Phase, data: PhaseData, checkpoints: Checkpoints, stop: StopRequest, **kwargs: Any
-    ):
+    ) -> None:
         # The stock class insists on data for `eval_strategy`; ours reads `data.validation`.
-        super().__init__(eval_dataset=data.validation, **kwargs)
-        self.phase, self.data, self.checkpoints, self.stop = phase, data, checkpoints, stop
-        self.evaluation_is_due = False
-        # Losses are divided by the tokens of all accumulated batches; in transformers 5.4 and 5.5, accelerate
-        # would divide once more by their number.
-        self.accelerator.gradient_accumulation_steps = 1
+        super().__init__(
+            stage=phase.name,
+            steps=phase.steps,
+            checkpoints=checkpoints,
+            stop=stop,
+            eval_dataset=data.validation,
+            data_collator=data.collator,
+            **kwargs,
+        )
+        self.data = data
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        # The rows are shuffled already, as a function of seed and epoch.
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
-
-    def evaluate(
-        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
-    ) -> dict[str, float]:
-        """`eval_loss` and `eval_perplexity` of the validation split, logged like the stock metrics.
-
-        A signal saves the step that was about to be evaluated, and `Interrupted` is raised.
-        """
+    def measure(self, metric_key_prefix: str) -> dict[str, float]:
+        """Loss and perplexity of the validation split; nothing without one."""
         if self.data.validation is None:
             return {}
-        try:
-            # Several processes would leave at different sentences, and after the last step no step is left to
-            # evaluate before: those finish.
-            with self.stop.put_off(self.args.world_size > 1 or self.state.global_step == self.phase.steps):
-                scored = evaluate_mlm(
-                    self.model, self.data.validation, autocast_dtype=autocast_dtype(self.args)
-                )
-        except Interrupted as interrupted:
-            self.evaluation_is_due = True
-            self._save_checkpoint(self.model)
-            raise self.interrupted(interrupted.number) from None
-        metrics = {
+        scored = evaluate_mlm(self.model, self.data.validation, autocast_dtype=autocast_dtype(self.args))
+        return {
             f"{metric_key_prefix}_loss": scored.loss,
             f"{metric_key_prefix}_perplexity": scored.perplexity,
         }
-        self.log(dict(metrics))
-        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log; a loss that is no number any more ends the run."""
-        require_converging(logs.get("loss", 0.0), f"step {self.state.global_step} of {self.phase.name}")
-        super().log(logs, *args, **kwargs)
-
-    def interrupted(self, number: int) -> Interrupted:
-        """What to raise after a signal, once the state is saved."""
-        step = self.state.global_step
-        path = self.checkpoints.path(self.phase.name, step)
-        return Interrupted(number, f" after step {step} of {self.phase.name}, saved in {path}")
-
-    # ---- checkpoints -------------------------------------------------------------------------------------
-
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any = None) -> None:
-        self.store_flos()
-        step, name = self.state.global_step, self.phase.name
-        require_converging(float(self._tr_loss), f"step {step} of {name}")
-        with self._own_states(self.checkpoints.path(name, step)) as shared:
-            if self.args.should_save:
-                self.checkpoints.save(
-                    name,
-                    step,
-                    lambda folder: self._write_checkpoint(folder, shared),
-                    self.args.save_total_limit,
-                    training_state.estimated_bytes(self.model),
-                )
-        if self.args.should_save and step < self.phase.steps:
-            self.checkpoints.require_space(self.checkpoints.size(name, step), 1)
-        self.accelerator.wait_for_everyone()
-
-    @contextmanager
-    def _own_states(self, checkpoint: Path) -> Iterator[Path]:
-        """A folder with what each process has of its own, while the first one makes a checkpoint of it."""
-        shared = checkpoint.with_name(f".rng-{checkpoint.name}{STAGING}shared")
-        try:
-            with self.checkpoints.reporting(checkpoint):
-                shared.mkdir(parents=True, exist_ok=True)
-                training_state.save_rng_state(shared, self.args.process_index)
-                loss = {"since_log": float(self._tr_loss)}
-                training_state.write_json(shared / self._loss_file, loss)
-            self.accelerator.wait_for_everyone()
-            yield shared
-        finally:
-            if self.args.should_save:
-                shutil.rmtree(shared, ignore_errors=True)
-
-    def _write_checkpoint(self, folder: Path, shared: Path) -> None:
-        self._save(str(folder))
-        training_state.save_optimizer(self.optimizer, self.model, folder)
-        training_state.write_json(folder / "scheduler.json", self.lr_scheduler.state_dict())
-        if self.accelerator.scaler is not None:
-            training_state.write_json(folder / "scaler.json", self.accelerator.scaler.state_dict())
-        training_state.write_json(folder / "progress.json", self._progress())
-        for file in shared.iterdir():
-            file.replace(folder / file.name)
-        self.state.save_to_json(str(folder / "trainer_state.json"))
-
-    @property
-    def _loss_file(self) -> str:
-        return f"loss-{self.args.process_index}.json"
-
-    def _progress(self) -> dict[str, Any]:
-        return {
-            "loss_logged": float(self._total_loss_scalar),
-            "last_logged_step": self._globalstep_last_logged,
-            "evaluation_is_due": self.evaluation_is_due,
-        }
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # The stock method also pickles the training arguments.
+    def write_model(self, folder: Path) -> None:
+        """The model as another machine loads it."""
         save_model(
-            self.accelerator.unwrap_model(self.model, keep_torch_compile=False),
-            self.data.tokenizer,
-            Path(output_dir or self.args.output_dir),
+            self.accelerator.unwrap_model(self.model, keep_torch_compile=False), self.data.tokenizer, folder
         )
 
-    def _load_from_checkpoint(
-        self, resume_from_checkpoint: str, model: PreTrainedModel | None = None
-    ) -> None:
-        with training_state.reading(Path(resume_from_checkpoint)):
-            load_weights(model or self.model, Path(resume_from_checkpoint))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            with training_state.reading(Path(checkpoint)):
-                training_state.load_optimizer(self.optimizer, self.model, Path(checkpoint))
-                schedule = training_state.read_json(Path(checkpoint) / "scheduler.json")
-                self.lr_scheduler.load_state_dict(schedule)
-
-    def _load_scaler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(
-                training_state.read_json(Path(checkpoint) / "scaler.json")
-            )
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        # Called right before the first resumed step, after the stock loop has set its loss sums to zero.
-        if checkpoint is None:
-            return
-        with training_state.reading(Path(checkpoint)):
-            training_state.load_rng_state(Path(checkpoint), self.args.process_index)
-            progress = training_state.read_json(Path(checkpoint) / "progress.json")
-            loss = training_state.read_json(Path(checkpoint) / self._loss_file)
-            self._tr_loss = torch.tensor(loss["since_log"], device=self.args.device)
-            self._total_loss_scalar = progress["loss_logged"]
-            self._globalstep_last_logged = progress["last_logged_step"]
-        if progress["evaluation_is_due"]:
-            self.evaluate()
+    def read_model(self, folder: Path) -> None:
+        """Its weights, adapters included."""
+        load_weights(self.model, folder)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -232,13 +98,6 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
         )
 
 
-def autocast_dtype(args: Any) -> torch.dtype | None:
-    """The run's mixed precision, for evaluation outside of the Trainer's own loop."""
-    if args.bf16:
-        return torch.bfloat16
-    return torch.float16 if args.fp16 else None
-
-
 def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     """The run's training arguments, narrowed to one phase."""
     narrowed = copy.deepcopy(args)
@@ -256,17 +115,6 @@ def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     return narrowed
 
 
-class StopAtSignal(TrainerCallback):
-    """Ends training after the step in which a signal reached any process; the state is saved."""
-
-    def __init__(self, stop: StopRequest):
-        self.stop = stop
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if any_process(self.stop.number is not None, args.device):
-            control.should_save = control.should_training_stop = True
-
-
 def train_phase(
     model: PreTrainedModel,
     phase: Phase,
@@ -280,11 +128,6 @@ def train_phase(
 
     Raises `Interrupted` where a signal ended it, with everything saved.
     """
-    found = told_by_first((checkpoints.newest(phase.name) or 0) if args.should_save else 0, args.device)
-    path = checkpoints.path(phase.name, found)
-    if found == phase.steps:
-        load_weights(model, path)
-        return
     rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * max(args.world_size, 1)
     trainer = XPTTrainer(
         model=model,
@@ -294,16 +137,10 @@ def train_phase(
         checkpoints=checkpoints,
         stop=stop,
         train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * rows_per_step),
-        data_collator=data.collator,
-        callbacks=[*callbacks, StopAtSignal(stop)],
+        callbacks=callbacks,
     )
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
-    if args.should_save:
-        checkpoints.require_space(training_state.estimated_bytes(model), 2)
-    set_seed(args.seed + PROCESS_SEEDS * args.process_index)  # each process drops activations of its own
-    with stop.put_off():
-        trainer.train(resume_from_checkpoint=str(path) if found else None)
-        trainer._save_checkpoint(trainer.model)
-    if any_process(stop.number is not None, args.device):
-        raise trainer.interrupted(stop.number or SIGTERM)
+    found = trainer.newest_step()
+    if found == phase.steps:
+        trainer.read_model(checkpoints.path(phase.name, found))
+        return
+    trainer.train_from(found)

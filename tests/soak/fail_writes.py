@@ -22,12 +22,12 @@ from soak.write_faults import failing
 from train_xpt import main
 from xpt.checkpoints import Checkpoints
 from xpt.errors import XPTError
-from xpt.trainer import XPTTrainer
+from xpt.resumable import ResumableTrainer
 
 
 def fail_every_write_of_a_save(flags: list[str], base: Path) -> dict:
     """ENOSPC at the first, second, ... write of the save after step 3 of phase 2."""
-    folder, save, seen = base / "run", XPTTrainer._save_checkpoint, {"failed": 0, "messages": set()}
+    folder, save, seen = base / "run", ResumableTrainer._save_checkpoint, {"failed": 0, "messages": set()}
 
     def save_with_faults(self, model, trial=None):
         if (self.phase.name, self.state.global_step) != ("phase2", 3):
@@ -46,9 +46,9 @@ def fail_every_write_of_a_save(flags: list[str], base: Path) -> dict:
             assert Checkpoints(folder / "checkpoints", self.checkpoints.facts).newest("phase2") in (2, 3)
             n += 1
 
-    XPTTrainer._save_checkpoint = save_with_faults
+    ResumableTrainer._save_checkpoint = save_with_faults
     assert main([*flags, "--output_dir", str(folder)]) == 0
-    XPTTrainer._save_checkpoint = save
+    ResumableTrainer._save_checkpoint = save
     assert main([*flags, "--output_dir", str(base / "whole")]) == 0
     assert_equal_runs(base / "whole", folder)
     return {"failed": seen["failed"], "messages": sorted(seen["messages"])}

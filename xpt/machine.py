@@ -1,0 +1,38 @@
+"""Options that any training here shares: what it computes in, and where it reports to."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import TrainingArguments
+
+from xpt.options import option
+from xpt.precision import resolve_bf16
+
+
+@dataclass
+class MachineArguments(TrainingArguments):
+    """Hardware and log."""
+
+    bf16: bool | None = option(
+        None, "bfloat16 autocast: faster, and less memory. Default: where the hardware has it."
+    )
+    fp16: bool = option(False, "float16 autocast, for GPUs before Ampere; its loss scaling skips steps.")
+    full_determinism: bool = option(
+        False, "Only deterministic GPU kernels, so that a resumed run is bit-equal there; slower."
+    )
+    use_cpu: bool = option(False, "Stay on the CPU where there is an accelerator.")
+    dataloader_num_workers: int = option(
+        0, "Processes that build batches ahead of time. 0 is enough on a CPU; batches are the same."
+    )
+    logging_nan_inf_filter: bool = option(
+        False, "Leave infinite and NaN losses out of the logged mean; off, so that a divergence shows."
+    )
+    report_to: str = option(
+        "none", "Tracker that also gets every log line (tensorboard, wandb, trackio, ...; all, none)."
+    )
+
+    def __post_init__(self) -> None:
+        # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
+        self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
+        self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
+        super().__post_init__()

@@ -1,0 +1,38 @@
+"""A script's frame: work that is done, stopped or refused in one line, and the exit code of it."""
+
+from collections.abc import Callable
+
+from transformers.utils.logging import disable_progress_bar
+
+from xpt.errors import user_message
+from xpt.interrupts import Interrupted, StopRequest
+from xpt.launcher import is_first, say, tell_launcher
+from xpt.processes import is_left_alone
+
+
+def run_program(work: Callable[[StopRequest], str]) -> int:
+    """Do `work` and print the text that it gives back.
+
+    Returns:
+        The exit code: 0, 2 for what a user can mend, 130 or 143 where a signal stopped it.
+    """
+    disable_progress_bar()  # of reading and writing weights: ours shows the training
+    try:
+        with StopRequest().installed() as stop:
+            summary = work(stop)
+        if is_first():
+            print(summary)
+        return 0
+    except Exception as error:
+        if is_left_alone(error):
+            say("error: another process of this run ended; it says why")
+            return 2
+        message = user_message(error)
+        tell_launcher(message or f"{type(error).__name__}: {error}")
+        if message is None:
+            raise
+        say(f"error: {message}")
+        return 2
+    except KeyboardInterrupt as interrupt:
+        say(f"{interrupt or 'stopped'}; the same command goes on")
+        return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
