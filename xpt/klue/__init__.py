@@ -1,0 +1,1 @@
+"""KLUE, the Korean benchmark: any model, eight tasks, the official scores."""
