@@ -17,7 +17,7 @@ _AS_MEANT = re.compile(r"['\"《》<>〈〉()‘’]")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def mrc(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def mrc_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """Exact match and what the baseline calls ROUGE-W, plain means over all questions."""
     return {
         "mrc/em": _mean_best(_equal, _official, predictions, references),

@@ -1,4 +1,4 @@
-"""Predictions and references, checked before anything is counted; what is wrong is one line with its index."""
+"""Predictions and references, checked before anything is counted; what is wrong is told in one line."""
 
 import math
 import numbers
@@ -56,6 +56,8 @@ def _check_lengths(task: str, at: int, prediction: Row, reference: Row) -> None:
     if not counted:
         return
     wanted = len(reference[counted[0]])
+    if not wanted:
+        raise ValueError(f'references[{at}]["{counted[0]}"] is empty')
     for side, row in (("references", reference), ("predictions", prediction)):
         for key in counted:
             if key in row and len(row[key]) != wanted:

@@ -12,7 +12,7 @@ _MERGED_FROM = 15  # the baseline makes this label and all after it one class
 _WRONG_HEAD = -2  # what a label becomes whose word has the wrong head
 
 
-def dp(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def dp_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """The baseline's four F1 scores: heads are classes in UAS, a wrong head is one more class in LAS."""
     heads, labels = _words(references)
     predicted_heads, predicted_labels = _words(predictions)

@@ -11,7 +11,7 @@ Row = dict[str, Any]
 Span = tuple[str, int, int]
 
 
-def ner(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def ner_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """The baseline's two scores: no rows of spaces, an O before and after each sentence, all one long list.
 
     In place of these O the baseline has what it predicts at [CLS] and at the last padded position.

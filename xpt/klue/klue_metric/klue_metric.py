@@ -12,24 +12,33 @@ import datasets
 import evaluate
 
 # evaluate copies the files that are named here, and only those, beside this one: all of them must be.
-from .answers import mrc, mrc_variants
+from .answers import mrc_scores, mrc_variants
 from .checks import checked
-from .dependencies import dp, dp_variants
-from .entities import ner, ner_variants
+from .dependencies import dp_scores, dp_variants
+from .entities import ner_scores, ner_variants
 from .labels import RELATIONS
 from .names import DESCRIPTIONS, OFFICIAL, VARIANTS
-from .sentences import nli, nli_variants, re, re_variants, sts, sts_variants, ynat, ynat_variants
-from .states import wos, wos_variants
+from .sentences import (
+    nli_scores,
+    nli_variants,
+    re_scores,
+    re_variants,
+    sts_scores,
+    sts_variants,
+    ynat_scores,
+    ynat_variants,
+)
+from .states import wos_scores, wos_variants
 
 _SCORES = {
-    "ynat": (ynat, ynat_variants),
-    "sts": (sts, sts_variants),
-    "nli": (nli, nli_variants),
-    "ner": (ner, ner_variants),
-    "re": (re, re_variants),
-    "dp": (dp, dp_variants),
-    "mrc": (mrc, mrc_variants),
-    "wos": (wos, wos_variants),
+    "ynat": (ynat_scores, ynat_variants),
+    "sts": (sts_scores, sts_variants),
+    "nli": (nli_scores, nli_variants),
+    "ner": (ner_scores, ner_variants),
+    "re": (re_scores, re_variants),
+    "dp": (dp_scores, dp_variants),
+    "mrc": (mrc_scores, mrc_variants),
+    "wos": (wos_scores, wos_variants),
 }
 
 _TEXT, _TEXTS = datasets.Value("string"), datasets.Sequence(datasets.Value("string"))
@@ -59,8 +68,8 @@ _CITATION = """\
     and Song, Chisung and Kim, Junseong and Song, Yongsook and Oh, Taehwan and Lee, Joohong and Oh, Juhyun
     and Lyu, Sungwon and Jeong, Younghoon and Lee, Inkwon and Seo, Sangwoo and Lee, Dongjun and Kim, Hyunwoo
     and Lee, Myeonghwa and Jang, Seongbo and Do, Seungwon and Kim, Sunkyoung and Lim, Kyungtae
-    and Lee, Jongwon and Park, Kyumin and Shin, Jamin and Kim, Seonghyun and Park, Lucy and Oh, Alice and Ha, Jung-Woo
-    and Cho, Kyunghyun},
+    and Lee, Jongwon and Park, Kyumin and Shin, Jamin and Kim, Seonghyun and Park, Lucy and Oh, Alice
+    and Ha, Jung-Woo and Cho, Kyunghyun},
   booktitle={Thirty-fifth Conference on Neural Information Processing Systems Datasets and Benchmarks Track},
   year={2021},
   url={https://arxiv.org/abs/2105.09680}

@@ -16,7 +16,7 @@ _POSITIVE_FROM = 3.0  # of 0 to 5: two sentences that mean the same
 _REAL_RELATIONS = tuple(relation for relation in RELATIONS if relation != NO_RELATION)
 
 
-def ynat(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def ynat_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """Macro F1 over the topics seen on either side (KLUE baseline: scikit-learn's default labels)."""
     return {"ynat/macro_f1": _f1(predictions, references, average="macro")}
 
@@ -29,7 +29,7 @@ def ynat_variants(predictions: list[Row], references: list[Row]) -> dict[str, fl
     }
 
 
-def nli(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def nli_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """Accuracy."""
     return {"nli/accuracy": _accuracy(predictions, references)}
 
@@ -39,7 +39,7 @@ def nli_variants(predictions: list[Row], references: list[Row]) -> dict[str, flo
     return {}
 
 
-def sts(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def sts_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """Pearson's r and F1 at the threshold 3, both on 32-bit floats as the baseline's tensors are."""
     predicted, gold = _scores(predictions), _scores(references)
     positive = [(scores >= _POSITIVE_FROM).astype(int) for scores in (gold, predicted)]
@@ -54,7 +54,7 @@ def sts_variants(predictions: list[Row], references: list[Row]) -> dict[str, flo
     return {"sts/spearmanr": _correlation(spearmanr, _scores(predictions), _scores(references))}
 
 
-def re(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def re_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """Micro F1 of the labels, no_relation apart; mean area under the 30 precision-recall curves."""
     return {
         "re/micro_f1": _f1(predictions, references, average="micro", labels=_REAL_RELATIONS),

@@ -6,7 +6,7 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def wos(predictions: list[Row], references: list[Row]) -> dict[str, float]:
+def wos_scores(predictions: list[Row], references: list[Row]) -> dict[str, float]:
     """Joint goal accuracy, and the mean of per-turn F1 that the baseline calls slot micro F1."""
     turns = _turns(predictions, references)
     return {
