@@ -1,0 +1,1 @@
+"""The KLUE metrics as one `evaluate` module: predictions and references in, percents out."""
