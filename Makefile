@@ -41,7 +41,7 @@ test-slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py train_xpt.py
+	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py train_xpt.py finetune_klue.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

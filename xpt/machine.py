@@ -36,3 +36,8 @@ class MachineArguments(TrainingArguments):
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
         self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
         super().__post_init__()
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows that all devices and micro-batches of one optimizer step read."""
+        return self.train_batch_size * self.gradient_accumulation_steps * max(self.world_size, 1)

@@ -80,9 +80,7 @@ class PostTraining:
         arguments, training = recipe.phases, recipe.training
         train = text.examples["train"]
         self.stream = RowStream(train.lengths, arguments.max_seq_length, arguments.packing, training.seed)
-        self.rows_per_step = (
-            training.train_batch_size * training.gradient_accumulation_steps * max(training.world_size, 1)
-        )
+        self.rows_per_step = training.rows_per_step
         self.prompts = choose_prompts(
             text.corpus.split("test"), text.tokenizer, training.num_fills, arguments.max_seq_length
         )

@@ -128,7 +128,6 @@ def train_phase(
 
     Raises `Interrupted` where a signal ended it, with everything saved.
     """
-    rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * max(args.world_size, 1)
     trainer = XPTTrainer(
         model=model,
         args=args,
@@ -136,7 +135,7 @@ def train_phase(
         data=data,
         checkpoints=checkpoints,
         stop=stop,
-        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * rows_per_step),
+        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * args.rows_per_step),
         callbacks=callbacks,
     )
     found = trainer.newest_step()

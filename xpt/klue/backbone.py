@@ -8,7 +8,6 @@ anything is trained.
 import os
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from transformers import (
@@ -21,7 +20,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, WEIGHTS_NAME
 
 import modeling_xpt  # noqa: F401 (registers XPT with the Auto classes: no remote code is run)
 from xpt.errors import XPTError
@@ -53,6 +51,7 @@ class Backbone:
     config: PretrainedConfig
     kind: Kind
     tokenizer: PreTrainedTokenizerFast
+    new_tensors: tuple[str, ...] = ()  # of a loaded model, what the checkpoint lacks: its head
 
     @property
     def hidden_size(self) -> int:
@@ -91,18 +90,19 @@ class Backbone:
             raise XPTError(
                 f"{self.name}: transformers has no {auto_class.__name__} for {self.config.model_type}"
             )
-        model = auto_class.from_pretrained(
-            self.name, revision=self.revision, config=self.config, dtype="float32"
-        )
-        return self._grown(model)
+        return self._grown(self._read(auto_class))
 
     def load_encoder(self) -> PreTrainedModel:
         """The bare model that gives `last_hidden_state` (batch, length, hidden); of two stacks the first."""
-        model = AutoModel.from_pretrained(
-            self.name, revision=self.revision, config=self.config, dtype="float32"
-        )
-        model = self._grown(model)
+        model = self._grown(self._read(AutoModel))
         return model.get_encoder() if self.kind is Kind.ENCODER_DECODER else model
+
+    def _read(self, auto_class: Any) -> PreTrainedModel:
+        model, report = auto_class.from_pretrained(
+            self.name, revision=self.revision, config=self.config, dtype="float32", output_loading_info=True
+        )
+        self.new_tensors = tuple(sorted(report["missing_keys"]))
+        return model
 
     def _grown(self, model: PreTrainedModel) -> PreTrainedModel:
         """With rows for the tokens that a task added to the tokenizer."""
@@ -154,9 +154,10 @@ def position_limit(config: PretrainedConfig) -> int | None:
     return int(rows)
 
 
-def pickled(name: str) -> bool:
-    """Whether a folder's weights exist only as a pickle, which is read with `weights_only=True`."""
-    folder = Path(name)
-    return (folder / WEIGHTS_NAME).is_file() and not any(
-        (folder / file).is_file() for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
-    )
+def check_task(task: Any, backbone: Backbone) -> None:
+    """Raise `XPTError` where a model of this kind makes no sense for a task (`xpt.klue.task.Task`)."""
+    if backbone.kind is Kind.DECODER and not task.left_to_right:
+        raise XPTError(
+            f"{backbone.name}: {task.name} ({task.title}) needs a model that reads both ways, and a "
+            f"{backbone.config.model_type} reads from left to right; take an encoder, or other tasks"
+        )

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from xpt.errors import XPTError
 from xpt.klue.batches import pad_batch
 from xpt.klue.encoding import TextEncoder
+
+LARGE = 1024  # hidden size from which a model is trained as the official scripts train RoBERTa-large
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,28 @@ class Task(ABC):
     selected_on: ClassVar[str]  # the metric of which the best checkpoint is kept, e.g. "ner/char_macro_f1"
     prediction_fields: ClassVar[tuple[str, ...]]  # of a line of predictions.jsonl, beside its key
     key_fields: ClassVar[tuple[str, ...]] = ("guid",)
+    own_options: ClassVar[tuple[str, ...]] = ()  # fields of `Options` that change this task
     left_to_right: ClassVar[bool] = True  # whether a decoder, which sees no later words, can do it
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
+
+    @property
+    def reported_as(self) -> str:
+        """Its name, and what is not as in the benchmark: "dp (tree_constraint=true)"."""
+        changed = [
+            f"{name}={str(getattr(self.options, name)).lower()}"
+            for name in self.own_options
+            if getattr(self.options, name) != getattr(Options(), name)
+        ]
+        return f"{self.name} ({', '.join(changed)})" if changed else self.name
+
+    def official_settings(self, hidden_size: int) -> Hyperparameters:
+        """What the official scripts train a model of this width with; they know base and large ones."""
+        return self.large_settings if hidden_size >= LARGE else self.settings
+
+    def prepare(self, tokenizer: PreTrainedTokenizerFast) -> None:  # noqa: B027 (most add nothing)
+        """Give the tokenizer what the task adds to it; called once, before weights are loaded."""
 
     # ---- reading -----------------------------------------------------------------------------------------
 

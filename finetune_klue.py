@@ -1,0 +1,69 @@
+"""Fine-tune any model on KLUE, the Korean benchmark, and score it as the benchmark does.
+
+    python finetune_klue.py --model_name_or_path output/demo --task nli --output_dir output/nli
+    python finetune_klue.py --model_name_or_path klue/bert-base --task all --seeds 1 2 3
+    python finetune_klue.py --model_name_or_path MODEL --task re --data_dir klue-v1.1 --lora true
+
+Each run leaves a folder: model, predictions.jsonl, results.json, scores.png. Started again with the same
+options, it goes on where it stopped. `--help` lists every option.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+
+from xpt.environment import describe_command
+from xpt.interrupts import StopRequest
+from xpt.klue.backbone import check_task, open_backbone
+from xpt.klue.command import Job, Plan, read_plan
+from xpt.klue.data import Split
+from xpt.klue.fine_tuning import FineTuning
+from xpt.klue.saving import save_model
+from xpt.klue.summary import announcement, result_lines
+from xpt.klue.weight_files import find_weights
+from xpt.launcher import is_first
+from xpt.program import run_program
+from xpt.run import Run
+
+
+def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
+    """The benchmark, task by task; gives back the scores that are printed.
+
+    Raises `XPTError` for anything the user can mend, before anything is trained.
+    """
+    name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
+    backbone = open_backbone(name, revision)
+    for job in plan.jobs:
+        check_task(plan.task(job.task), backbone)
+    data = {task: plan.splits(task) for task in dict.fromkeys(job.task for job in plan.jobs)}
+    return "\n".join(result_lines(run_job(plan, job, data[job.task], command, stop)) for job in plan.jobs)
+
+
+def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: StopRequest) -> dict:
+    """One task with one seed; the results of its folder, new or found."""
+    name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
+    task, backbone, weights = plan.task(job.task), open_backbone(name, revision), find_weights(name, revision)
+    arguments = plan.training.for_task(task.official_settings(backbone.hidden_size), job.seed)
+    with closing(Run(job.folder, plan.training.should_save, keeps_checkpoints=False)) as run:
+        tuning = FineTuning(run, task, backbone, weights, splits, arguments, plan.model, stop)
+        run.check_settings(tuning.settings())
+        run.start(tuning.settings(), tuning.fingerprints())
+        if run.finished:
+            run.tidy()
+            return run.results()
+        tuning.prepare()
+        if is_first():
+            print(announcement(tuning), flush=True)
+        tuning.train()
+        return tuning.finish(command, lambda model, folder: save_model(model, backbone.tokenizer, folder))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives back the exit code of `run_program`."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    command = describe_command("finetune_klue.py", given)
+    return run_program(lambda stop: fine_tune(read_plan(given), command, stop))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""What a user says of a fine-tuning: model, tasks and data, training; every field with its reason."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from transformers import TrainingArguments
+
+from xpt.errors import XPTError
+from xpt.klue.task import Hyperparameters, Options
+from xpt.machine import MachineArguments
+from xpt.options import option
+
+# What the official scripts set for each task.
+OFFICIAL = (
+    *("learning_rate", "per_device_train_batch_size", "num_train_epochs", "warmup_steps", "weight_decay"),
+)
+
+
+@dataclass
+class ModelArguments:
+    """Model: the checkpoint that is fine-tuned."""
+
+    model_name_or_path: str | None = option(
+        None,
+        "Encoder, decoder or encoder-decoder, Hub id or folder; an XPT checkpoint too. Default: none, it "
+        "must be given.",
+    )
+    model_revision: str | None = option(None, "Branch, tag or commit of the model on the Hub. Default: main.")
+    lora: bool = option(
+        False, "Train LoRA adapters (peft) and the head instead of all weights; see lora_r and the rest."
+    )
+    lora_r: int = option(8, "Rank of the adapters (peft's default).")
+    lora_alpha: int = option(16, "Adapters are scaled by lora_alpha / lora_r.")
+    lora_dropout: float = option(0.1, "Dropout of the adapters' input.")
+    lora_target_modules: list[str] | None = option(
+        None, "Ends of the names of adapted matrices. Default: query and value of attention (Hu et al. 2021)."
+    )
+
+
+@dataclass
+class TaskArguments:
+    """Task and data."""
+
+    task: list[str] | None = option(
+        None, "ynat, sts, nli, ner, re, dp, mrc, wos; several, or all. Default: none, it must be given."
+    )
+    seeds: list[int] | None = option(
+        None,
+        "Repeat each task with these seeds; the spread tells what a difference is worth. Default: --seed.",
+    )
+    dataset_name: str = option("klue/klue", "Data set on the Hub, or a folder laid out as that one.")
+    dataset_revision: str | None = option(None, "Branch, tag or commit of the data set. Default: its newest.")
+    data_dir: str | None = option(
+        None, "Folder of the official release v1.1 (plain or .xz files) instead of the Hub."
+    )
+    train_file: str | None = option(
+        None, "Official file to train on, plain or .xz; of one task. Default: the Hub's or data_dir's."
+    )
+    validation_file: str | None = option(None, "Official file to score; of one task. Default: as above.")
+    max_train_examples: int | None = option(
+        None, "Train on this many examples, a seeded choice; the results say so. Default: all."
+    )
+    max_validation_examples: int | None = option(
+        None, "Score this many examples, the first ones; the results say so. Default: all."
+    )
+    entity_markers: Literal["plain", "typed"] = option(
+        "plain", "re: mark entities as the benchmark does, or with their types (Zhou and Chen 2021)."
+    )
+    tree_constraint: bool = option(
+        False, "dp: the best tree of each sentence, not the best head of each word alone."
+    )
+    use_pos: bool = option(
+        True, "dp: read gold part-of-speech tags, as the benchmark; false parses from words alone."
+    )
+
+    def task_options(self) -> Options:
+        """The changes to tasks that were asked for."""
+        return Options(self.entity_markers, self.tree_constraint, self.use_pos)
+
+
+@dataclass
+class FineTuningArguments(MachineArguments):
+    """Training: transformers' options; what is not given is the benchmark's own for each task."""
+
+    output_dir: str | None = option(
+        None,
+        "Folder of the result; of several tasks or seeds, one folder each in it. The same command goes on "
+        "where it stopped. Default: output/klue.",
+    )
+    max_seq_length: int | None = option(
+        None, "Tokens of a sequence. Default: the benchmark's, or what the model can read."
+    )
+    learning_rate: float | None = option(None, "Peak learning rate. Default: the benchmark's.")
+    per_device_train_batch_size: int | None = option(
+        None, "Sequences a device and micro-batch. Default: the benchmark's."
+    )
+    num_train_epochs: float | None = option(None, "Epochs. Default: the benchmark's.")
+    warmup_steps: float | None = option(
+        None, "Steps, or below 1 the share of training, in which the rate rises. Default: the benchmark's."
+    )
+    weight_decay: float | None = option(
+        None, "Weight decay of what is neither bias nor norm. Default: the benchmark's."
+    )
+    lr_scheduler_type: str = option("linear", "Course of the rate after the warm-up: down to 0.")
+    max_grad_norm: float = option(1.0, "Gradients are scaled down to this norm.")
+    adam_epsilon: float = option(1e-8, "As in the benchmark.")
+    seed: int = option(42, "Of the new head, the order of examples and dropout; the benchmark's.")
+    evaluations_per_epoch: int = option(
+        4, "Validations an epoch; the best one's weights are the result. As in the benchmark."
+    )
+    early_stopping_patience: int | None = option(
+        None,
+        "Validations without a better score after which training stops; 0 never does. Default: the "
+        "benchmark's, 5 in sts, nli and ner, never in the others.",
+    )
+    length_grouping: bool = option(
+        True, "Sequences of similar length share a batch: less padding, the same examples an epoch."
+    )
+    per_device_eval_batch_size: int = option(64, "Sequences scored at once; changes no score.")
+    save_total_limit: int | None = option(2, "Checkpoints kept while training; 2, as one may get damaged.")
+    logging_steps: float = option(50, "Steps between log lines, or below 1 a share of training.")
+
+    def __post_init__(self) -> None:
+        self.given = {name: getattr(self, name) for name in OFFICIAL if getattr(self, name) is not None}
+        for name in OFFICIAL:  # the stock class compares them with numbers
+            setattr(self, name, self.given.get(name, TrainingArguments.__dataclass_fields__[name].default))
+        super().__post_init__()
+
+    def for_task(self, official: Hyperparameters, seed: int) -> "FineTuningArguments":
+        """A copy with the task's own values where the user gave none.
+
+        Raises:
+            XPTError: a batch size, a number of epochs or a length that nothing can be trained with.
+        """
+        narrowed = copy.deepcopy(self)
+        defaults: dict[str, Any] = {
+            "learning_rate": official.learning_rate,
+            "per_device_train_batch_size": official.per_device_train_batch_size,
+            "num_train_epochs": official.num_train_epochs,
+            "warmup_steps": official.warmup_ratio,
+            "weight_decay": official.weight_decay,
+        }
+        for name, value in {**defaults, **self.given}.items():
+            setattr(narrowed, name, value)
+        narrowed.max_seq_length = self.max_seq_length or official.max_seq_length
+        narrowed.seed = seed
+        for name in ("per_device_train_batch_size", "num_train_epochs", "max_seq_length"):
+            if getattr(narrowed, name) <= 0:
+                raise XPTError(f"--{name} is {getattr(narrowed, name)}; give more than 0")
+        return narrowed

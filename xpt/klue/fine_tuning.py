@@ -1,0 +1,277 @@
+"""One fine-tuning: a model, a task, a seed; from features to a folder with the best weights and their scores.
+
+Started again, it goes on from its newest checkpoint; trained, it is only measured; finished, it is left.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, set_seed
+
+from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.files import replace_files
+from xpt.interrupts import StopRequest
+from xpt.klue.arguments import FineTuningArguments, ModelArguments
+from xpt.klue.backbone import Backbone
+from xpt.klue.data import Split
+from xpt.klue.output import plot_scores, write_predictions
+from xpt.klue.predict import answer
+from xpt.klue.rows import ShuffledRows
+from xpt.klue.task import Task
+from xpt.klue.trainer import (
+    BEST,
+    STAGE,
+    FineTuner,
+    Validation,
+    best_step,
+    evaluations,
+    is_over,
+    score,
+)
+from xpt.klue.weight_files import WeightFiles
+from xpt.precision import autocast_dtype, precision
+from xpt.progress import PhaseProgress
+from xpt.run import Run
+from xpt.training_state import read_json
+
+PATIENCE = {"sts": 5, "nli": 5, "ner": 5}  # what the official scripts leave at its default; others never stop
+
+
+class FineTuning:
+    """One run of fine-tuning.
+
+    Args:
+        run: its folder.
+        backbone: the opened model; the task's tokens are added to its tokenizer.
+        weights: the files that it is read from.
+        splits: train and validation.
+        arguments: of training, narrowed to the task and seed.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        task: Task,
+        backbone: Backbone,
+        weights: WeightFiles,
+        splits: dict[str, Split],
+        arguments: FineTuningArguments,
+        model_arguments: ModelArguments,
+        stop: StopRequest,
+    ) -> None:
+        self.run, self.task, self.backbone, self.weights = run, task, backbone, weights
+        self.splits, self.arguments, self.stop = splits, arguments, stop
+        self.model_arguments = model_arguments
+
+    def prepare(self) -> None:
+        """Make the model with its new head, and features of all examples."""
+        arguments, task = self.arguments, self.task
+        task.prepare(self.backbone.tokenizer)
+        self.encoder = self.backbone.encoder_for(int(arguments.max_seq_length or 0))
+        set_seed(arguments.seed)
+        self.model: PreTrainedModel = task.build(self.backbone)
+        self.features = task.features(self.splits["train"].examples, self.encoder, training=True)
+        validation = self.splits["validation"].examples
+        self.validation = Validation(validation, task.features(validation, self.encoder, training=False))
+        rows = len(self.features) * float(arguments.num_train_epochs or 0)
+        self.steps = math.ceil(rows / arguments.rows_per_step)
+
+    @property
+    def patience(self) -> int:
+        """Evaluations without a better score that are waited for; 0 for ever."""
+        given = self.arguments.early_stopping_patience
+        return PATIENCE.get(self.task.name, 0) if given is None else given
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that decides the result, by name, secrets left out."""
+        training = {
+            name: value for name, value in self.arguments.to_dict().items() if not name.endswith("_token")
+        }
+        model = asdict(self.model_arguments)
+        return {
+            **training,
+            **model,
+            "task": self.task.name,
+            "task_options": asdict(self.task.options),
+            "early_stopping_patience": self.patience,
+            "world_size": self.arguments.world_size,
+            "n_gpu": self.arguments.n_gpu,
+        }
+
+    def fingerprints(self) -> dict[str, str]:
+        """Hashes of what is read."""
+        return {
+            "model": self.weights.sha256,
+            **{name: split.sha256 for name, split in self.splits.items()},
+        }
+
+    # ---- stages ------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train to the end, or as far as patience goes; the model ends with the best weights."""
+        rows = ShuffledRows(
+            self.features,
+            self.steps * self.arguments.rows_per_step,
+            self.arguments.rows_per_step,
+            self.arguments.seed,
+            self.arguments.length_grouping,
+        )
+        trainer = self._trainer(rows)
+        found = trainer.newest_step()
+        scores = self.scores(found)
+        if found < self.steps and not is_over(scores, self.patience):
+            self._train_from(trainer, rows, found)
+        best = trainer.checkpoints.newest(BEST)
+        assert best is not None, "the last step is always scored"
+        trainer.read_model(self.run.checkpoints.path(BEST, best))
+
+    def _train_from(self, trainer: FineTuner, rows: ShuffledRows, step: int) -> None:
+        size = self.arguments.rows_per_step
+
+        def tokens_of(number: int) -> int:
+            return rows.tokens((number - 1) * size, number * size)
+
+        progress = PhaseProgress(self.run, STAGE, self.steps, tokens_of, score=trainer.score_name)
+        trainer.add_callback(progress)
+        start = time.perf_counter()
+        with closing(progress):
+            trainer.train_from(step)
+        spent = self.run.progress().get("training", {}).get("seconds", 0.0)
+        self.run.record(
+            "training",
+            {
+                "seconds": round(spent + time.perf_counter() - start, 2),
+                "tokens_per_second": progress.tokens_per_second,
+                "peak_memory_mib": peak_memory_mib(),
+            },
+        )
+
+    def finish(self, command: str, save: Callable[[PreTrainedModel, Path], None]) -> dict[str, Any]:
+        """Score the best weights and write the folder; its results.
+
+        `save` writes a model and what it needs into a folder.
+        """
+        self.model.to(self.arguments.device)
+        start = time.perf_counter()
+        answers = answer(
+            self.model,
+            self.task,
+            self.validation.features,
+            self.encoder,
+            self.arguments.per_device_eval_batch_size,
+            autocast_dtype(self.arguments),
+            "Scoring the best step",
+        )
+        seconds = time.perf_counter() - start
+        examples = self.validation.examples
+        predictions = self.task.predictions(examples, self.validation.features, answers.outputs)
+        official = score(self.task, examples, predictions)
+        every = score(self.task, examples, predictions, variants=True)
+        results = self._results(command, official, every, answers.loss, seconds)
+        if self.run.writes:
+            with replace_files(self.run.folder) as staging:
+                save(self.model, staging)
+                write_predictions(predictions, staging / "predictions.jsonl")
+                plot_scores(results, self.run.read_log(), staging / "scores.png")
+            self.run.finish(results)
+        return results
+
+    # ---- its parts ---------------------------------------------------------------------------------------
+
+    def _trainer(self, rows: ShuffledRows) -> FineTuner:
+        return FineTuner(
+            task=self.task,
+            encoder=self.encoder,
+            validation=self.validation,
+            patience=self.patience,
+            steps=self.steps,
+            checkpoints=self.run.checkpoints,
+            stop=self.stop,
+            model=self.model,
+            args=training_arguments(self.arguments, self.steps, self.run.stage_folder(STAGE)),
+            train_dataset=rows,
+        )
+
+    def scores(self, step: int) -> list[tuple[int, float]]:
+        """Step and score of each evaluation up to a checkpoint's step."""
+        if not step:
+            return []
+        state = read_json(self.run.checkpoints.path(STAGE, step) / "trainer_state.json")
+        return evaluations(state["log_history"], f"eval_{self.task.selected_on}")
+
+    def _results(
+        self,
+        command: str,
+        official: dict[str, float],
+        every: dict[str, float],
+        loss: float | None,
+        seconds: float,
+    ) -> dict[str, Any]:
+        log = [entry for entry in self.run.read_log() if f"eval_{self.task.selected_on}" in entry]
+        scores = [(entry["step"], _number(entry[f"eval_{self.task.selected_on}"])) for entry in log]
+        training = self.run.progress().get("training", {})
+        return {
+            "kind": "klue",
+            "task": self.task.name,
+            "reported_as": self.task.reported_as,
+            "command": command,
+            "seed": self.arguments.seed,
+            "versions": describe_versions(),
+            "hardware": describe_hardware(),
+            "precision": precision(self.arguments),
+            "model": self._describe_model(),
+            "data": {name: split.describe() for name, split in self.splits.items()},
+            "metrics": {name: _null(value) for name, value in official.items()},
+            "variants": {name: _null(value) for name, value in every.items() if name not in official},
+            "eval_loss": loss,
+            "steps": self.steps,
+            "best_step": best_step(scores),
+            "scores": [[step, _null(value)] for step, value in scores],
+            "tokens_per_second": training.get("tokens_per_second"),
+            "seconds": {"training": training.get("seconds"), "scoring": round(seconds, 2)},
+            "peak_memory_mib": training.get("peak_memory_mib"),
+            "settings": self.settings(),
+        }
+
+    def _describe_model(self) -> dict[str, Any]:
+        learned = sum(tensor.numel() for tensor in self.model.parameters() if tensor.requires_grad)
+        name = self.backbone.name
+        return {
+            "name": name if self.weights.commit else Path(name).resolve().name,
+            "revision": self.weights.commit,
+            "sha256": self.weights.sha256,
+            "pickled": self.weights.pickled,
+            "family": self.backbone.config.model_type,
+            "kind": str(self.backbone.kind),
+            "parameters": sum(tensor.numel() for tensor in self.model.parameters()),
+            "trained_parameters": learned,
+            "lora": self.model_arguments.lora,
+            "max_seq_length": self.encoder.max_length,
+        }
+
+
+def training_arguments(arguments: FineTuningArguments, steps: int, folder: Path) -> FineTuningArguments:
+    """The arguments as the Trainer takes them: what it would save, load or score by itself is off."""
+    arguments = copy.deepcopy(arguments)
+    arguments.output_dir = str(folder)
+    arguments.max_steps = steps
+    arguments.remove_unused_columns = False  # rows are no dictionaries
+    arguments.save_strategy = arguments.eval_strategy = "no"  # ScoreWithinEpochs says when
+    arguments.push_to_hub = False
+    if arguments.ddp_find_unused_parameters is None:
+        arguments.ddp_find_unused_parameters = True  # a pooler that a head does not use
+    return arguments
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _null(value: float) -> float | None:
+    return None if math.isnan(value) else value

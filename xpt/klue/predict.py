@@ -1,0 +1,84 @@
+"""A model's answers to features, in their order; several processes share the work."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from xpt.klue.encoding import TextEncoder
+from xpt.klue.task import Feature, Task
+from xpt.launcher import is_first
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What `Task.outputs` gave for each feature, and the mean loss where the features have labels."""
+
+    outputs: list[Any]
+    loss: float | None
+
+
+def answer(
+    model: PreTrainedModel,
+    task: Task,
+    features: Sequence[Feature],
+    encoder: TextEncoder,
+    batch_size: int,
+    autocast_dtype: torch.dtype | None = None,
+    description: str = "Predicting",
+) -> Answers:
+    """Run the model over all features, long ones first so that a full memory shows at once.
+
+    Args:
+        batch_size: of the longest; shorter sequences share a batch of as many tokens.
+        autocast_dtype: mixed precision; None computes in the weights' own.
+    """
+    state, device = PartialState(), next(model.parameters()).device
+    batches = _batches([len(feature.inputs["input_ids"]) for feature in features], batch_size)
+    own = batches[state.process_index :: state.num_processes]
+    was_training = model.training
+    model.eval()
+    found: list[tuple[int, Any]] = []
+    losses: list[tuple[float, int]] = []
+    bar = tqdm(
+        own, description, unit=" batches", leave=False, dynamic_ncols=True,
+        disable=None if is_first() else True, file=sys.stderr,
+    )  # fmt: skip
+    try:
+        for indices in bar:
+            batch = task.collate([features[index] for index in indices], encoder)
+            with torch.inference_mode(), _autocast(device, autocast_dtype):
+                output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+            found += zip(indices, task.outputs(output, batch), strict=True)
+            if output.loss is not None:
+                losses.append((float(output.loss), len(indices)))
+    finally:
+        model.train(was_training)
+    found = gather_object(found)
+    losses = gather_object(losses)
+    ordered: dict[int, Any] = dict(found)
+    count = sum(rows for _, rows in losses)
+    loss = sum(value * rows for value, rows in losses) / count if count else None
+    return Answers([ordered[index] for index in range(len(features))], loss)
+
+
+def _autocast(device: torch.device, dtype: torch.dtype | None) -> Any:
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def _batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Indices by length, longest first, in batches of about the same number of tokens."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batches: list[list[int]] = []
+    tokens = batch_size * lengths[order[0]] if order else 0
+    while order:
+        size = max(1, min(4 * batch_size, tokens // max(1, lengths[order[0]])))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
