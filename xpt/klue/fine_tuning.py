@@ -104,6 +104,20 @@ class FineTuning:
             "n_gpu": self.arguments.n_gpu,
         }
 
+    def changed(self) -> dict[str, Any]:
+        """Settings that are not those of the benchmark's scripts."""
+        official = self.task.official_settings(self.backbone.hidden_size)
+        own = {
+            "learning_rate": official.learning_rate,
+            "num_train_epochs": official.num_train_epochs,
+            "rows_per_step": official.per_device_train_batch_size,
+            "warmup_steps": official.warmup_ratio,
+            "weight_decay": official.weight_decay,
+            "max_seq_length": official.max_seq_length,
+        }
+        now = {name: getattr(self.arguments, name) for name in own}
+        return {name: value for name, value in now.items() if value != own[name]}
+
     def fingerprints(self) -> dict[str, str]:
         """Hashes of what is read."""
         return {
@@ -220,6 +234,7 @@ class FineTuning:
             "kind": "klue",
             "task": self.task.name,
             "reported_as": self.task.reported_as,
+            "changed": self.changed(),
             "command": command,
             "seed": self.arguments.seed,
             "versions": describe_versions(),
