@@ -47,11 +47,12 @@ def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: 
     with closing(Run(job.folder, plan.training.should_save, keeps_checkpoints=False)) as run:
         tuning = FineTuning(run, task, backbone, weights, splits, arguments, plan.model, stop)
         run.check_settings(tuning.settings())
+        if not run.finished:
+            tuning.prepare()  # what the model cannot do is found before anything is written
         run.start(tuning.settings(), tuning.fingerprints())
         if run.finished:
             run.tidy()
             return run.results()
-        tuning.prepare()
         if is_first():
             print(announcement(tuning), flush=True)
         tuning.train()

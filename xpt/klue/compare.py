@@ -127,7 +127,7 @@ def find_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
 def tabulate(results: Sequence[dict[str, Any]]) -> Table:
     """Scores by model and column, seeds together; what is undefined is left out."""
     values: dict[Row, dict[Column, dict[int, float]]] = {}
-    for one in sorted(results, key=lambda one: list(OFFICIAL).index(one["task"])):
+    for one in results:
         row = Row(one["model"]["name"], one["model"]["sha256"], _how(one))
         splits = [one["data"][split] for split in ("train", "validation")]
         for metric in OFFICIAL[one["task"]]:

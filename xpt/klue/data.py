@@ -144,7 +144,7 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
         if path.suffix == ".xz":
             raw = lzma.decompress(raw)
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise XPTError(f"{path} line {line}: is not UTF-8; get the file again") from error

@@ -17,7 +17,7 @@ from typing import Any
 from xpt.errors import XPTError
 from xpt.klue.data import read_file, read_text
 from xpt.klue.task import Task
-from xpt.klue.tasks import make_task, task_names
+from xpt.klue.tasks import make_task
 from xpt.klue.trainer import score
 from xpt.options import OptionParser, option
 from xpt.program import run_program
@@ -120,8 +120,7 @@ def _score(arguments: Sequence[str]) -> str:
     for name in ("task", "gold", "predictions"):
         if not getattr(given, name):
             raise XPTError(f"no --{name} given (see --help)")
-    (name,) = task_names([given.task])
-    metrics = score_files(make_task(name), Path(given.gold), Path(given.predictions), given.variants)
+    metrics = score_files(make_task(given.task), Path(given.gold), Path(given.predictions), given.variants)
     return json.dumps(metrics, ensure_ascii=False)
 
 
