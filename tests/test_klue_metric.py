@@ -21,7 +21,7 @@ from xpt.klue.klue_metric.names import DESCRIPTIONS, OFFICIAL, VARIANTS
 
 REPO = Path(__file__).resolve().parents[1]
 ROOM = REPO / "xpt/klue/klue_metric"
-GOLDEN = json.loads((REPO / "tests/fixtures/klue_golden.json").read_text(encoding="utf-8"))["cases"]
+GOLDEN = json.loads((REPO / "tests/fixtures/klue_golden.json").read_text(encoding="utf-8"))
 
 
 def test_all_golden_cases_are_here():
