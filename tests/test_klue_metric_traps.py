@@ -19,7 +19,7 @@ def test_ynat_averages_the_topics_that_occur():
 def test_sts_takes_raw_scores():
     got = scored("sts", scores(0.0, 10.0, 30.0), scores(0.0, 1.0, 2.0))
     # Deviations -1 0 1 and -40/3 -10/3 50/3: r = 30 / sqrt(2 x 4200/9). Order is right; nothing gold is 3.
-    assert same(got["sts/pearsonr"], 100 * 30 / math.sqrt(2 * 4200 / 9), 1e-4)
+    assert same(got["sts/pearsonr"], 100 * 30 / math.sqrt(2 * 4200 / 9))
     assert same(got["sts/spearmanr"], 100.0) and got["sts/f1"] == 0.0
 
 
@@ -156,6 +156,12 @@ def test_dp_heads_are_classes():
     assert all(
         same(got[name], 100 * 2 / 3) for name in ("dp/uas_micro_f1", "dp/las_micro_f1", "dp/uas", "dp/las")
     )
+
+
+def test_dp_a_wrong_head_is_no_rare_label():
+    got = scored("dp", [tree([0, 0], "VP_CMP VP")], [tree([2, 0], "VP_CMP VP")])
+    # The merged label: 0, its word has a wrong head; VP: 1; wrong heads: 0.
+    assert same(got["dp/las_macro_f1"], 100 / 3) and same(got["dp/las_micro_f1"], 50.0)
 
 
 def test_dp_one_impossible_head_is_one_more_class():
