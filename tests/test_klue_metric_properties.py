@@ -14,8 +14,8 @@ from xpt.klue.klue_metric.klue_metric import KlueMetric
 from xpt.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
 from xpt.klue.klue_metric.names import OFFICIAL, VARIANTS
 
-FEW = settings(max_examples=15, deadline=None)
-MORE = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=8, deadline=None)
+MORE = settings(max_examples=25, deadline=None)
 
 
 def lists_of(element, least=1, most=8):
@@ -132,7 +132,7 @@ def test_the_order_of_the_examples_is_nothing(task):
 
 @pytest.mark.parametrize("task", OFFICIAL)
 def test_rows_may_come_one_by_one(task):
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=3, deadline=None)
     @given(PAIRS[task])
     def check(pairs):
         metric = KlueMetric(task)
