@@ -33,7 +33,7 @@ DESCRIPTIONS: dict[str, str] = {
     "sts/spearmanr": "Spearman's rank correlation of the scores with the real-label",
     "nli/accuracy": "share of pairs with the right label",
     "ner/entity_macro_f1": "exact-span F1 (strict IOB2, no spaces), mean of the types in gold or prediction",
-    "ner/entity_macro_f1_with_spaces": "the same on all rows, those of spaces too",
+    "ner/entity_macro_f1_with_spaces": "exact-span F1 (strict IOB2) on all rows, spaces too, mean of types",
     "ner/entity_micro_f1": "exact-span F1 (strict IOB2, no spaces), all types pooled",
     "ner/char_macro_f1": "mean F1 of all 13 tags with O, two O added a sentence; an absent tag counts 100",
     "ner/char_macro_f1_without_o": "mean F1 of the entity tags in gold or prediction, O apart (the paper's)",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import ConstantInputWarning, NearConstantInputWarning, pearsonr, spearmanr
+from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, auc, average_precision_score, f1_score, precision_recall_curve
 
 from .labels import NO_RELATION, RELATIONS, YNAT_LABELS
@@ -120,5 +120,4 @@ def _correlation(measure: Callable[..., Any], predicted: np.ndarray, gold: np.nd
         return math.nan
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)
-        warnings.simplefilter("ignore", NearConstantInputWarning)
         return float(measure(predicted, gold)[0])
