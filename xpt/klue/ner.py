@@ -128,9 +128,9 @@ class NER(Task):
         if not isinstance(tags, list) or len(tags) != len(example.characters):
             count = len(tags) if isinstance(tags, list) else "no list of"
             raise ValueError(f"{count} tags for {len(example.characters)} character rows (blanks are rows)")
-        wrong = next((tag for tag in tags if tag not in self.labels), None)
-        if wrong is not None:
-            raise ValueError(f"unknown tag {wrong!r:.60}; it has {', '.join(self.labels)}")
+        wrong = [tag for tag in tags if tag not in self.labels]
+        if wrong:
+            raise ValueError(f"unknown tag {wrong[0]!r:.60}; it has {', '.join(self.labels)}")
 
     def build(self, backbone: Backbone) -> PreTrainedModel:
         """A linear layer on each token."""
