@@ -254,18 +254,17 @@ def test_predictions_that_do_not_fit(tags):
 
 
 def sentences():
-    """16 sentences whose entities are told by their words."""
-    names = {"서울": "LC", "정부": "OG", "김 연구": "PS", "2년": "DT", "3번": "QT", "아침": "TI"}
+    """16 different sentences, each with two entities that are told by their words."""
+    names = [("서울", "LC"), ("정부", "OG"), ("김 연구", "PS"), ("2년", "DT"), ("3번", "QT"), ("아침", "TI")]
     made = []
-    for number, (name, kind) in enumerate(sorted(names.items()) * 3):
-        words = [("오늘 ", None), (name, kind), ("은 ", None), (sorted(names)[number % 5], "")][number % 2 :]
+    for number in range(16):
+        entities = names[number % 6], names[(number + 1 + number // 6) % 6]
         characters, tags = "", []
-        for word, type in words:
-            type = names.get(word, "") if type is not None else ""
-            characters += word
-            tags += [f"B-{type}", *[f"I-{type}"] * (len(word) - 1)] if type else ["O"] * len(word)
+        for (word, kind), particle in zip(entities, ("의 ", "에"), strict=True):
+            characters += word + particle
+            tags += [f"B-{kind}", *[f"I-{kind}"] * (len(word) - 1), *["O"] * len(particle)]
         made.append(TaggedCharacters(f"g-{number}", tuple(characters), tuple(tags)))
-    return made[:16]
+    return made
 
 
 def test_a_tiny_model_learns_sixteen_sentences(tmp_path):

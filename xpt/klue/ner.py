@@ -60,7 +60,7 @@ class NER(Task):
     def examples(self, record: Record) -> list[TaggedCharacters]:
         """The rows, not the marked sentence in the header, which differs from them in some sentences."""
         block: Block = record.value
-        if not block.guid.strip():
+        if not block.guid:
             raise record.wrong("has no guid")
         if not block.rows:
             raise record.wrong("has no rows")
@@ -70,7 +70,7 @@ class NER(Task):
         characters, tags = zip(*block.rows, strict=True)
         return [
             TaggedCharacters(
-                block.guid.strip(), characters, tuple(take_label(record, tag, self.labels) for tag in tags)
+                block.guid, characters, tuple(take_label(record, tag, self.labels) for tag in tags)
             )
         ]
 
@@ -82,9 +82,9 @@ class NER(Task):
         """
         texts = ["".join(example.characters) for example in examples]
         features = []
-        for index, (text, pieces) in enumerate(zip(texts, encoder.pieces(texts), strict=True)):
+        for index, pieces in enumerate(encoder.pieces(texts)):
             ids = pieces.ids[: encoder.room]
-            owned = owned_characters(text, pieces)[: len(ids)]
+            owned = owned_characters(pieces)[: len(ids)]
             inner = [
                 self._label(examples[index], characters, pieces.starts[at] < pieces.ends[at])
                 for at, characters in enumerate(owned)
@@ -137,8 +137,8 @@ class NER(Task):
         return token_tagger(backbone, self.labels)
 
 
-def owned_characters(text: str, pieces: Pieces) -> list[tuple[int, ...]]:
-    """For each token the characters, blanks left out, that it is the first to cover, in their order.
+def owned_characters(pieces: Pieces) -> list[tuple[int, ...]]:
+    """For each token the characters that it is the first to cover, in their order.
 
     Empty for word marks, and for all bytes of a character but the first.
     """
@@ -148,8 +148,7 @@ def owned_characters(text: str, pieces: Pieces) -> list[tuple[int, ...]]:
             owner.setdefault(character, token)
     owned: list[list[int]] = [[] for _ in pieces.ids]
     for character in sorted(owner):
-        if not text[character].isspace():
-            owned[owner[character]].append(character)
+        owned[owner[character]].append(character)
     return [tuple(characters) for characters in owned]
 
 
