@@ -597,6 +597,14 @@ def test_any_encoder_trains_keeps_its_weights_and_loads_again(backbone, family, 
     assert all("pooler" in name for name in unused)
 
 
+def test_token_types_reach_the_encoder(backbone):
+    task, opened = DP(), backbone("bert")
+    model, batch = task.build(opened), a_batch(task, opened)
+    assert (batch["token_type_ids"] == 0).all()
+    other = {**batch, "token_type_ids": torch.ones_like(batch["token_type_ids"])}
+    assert not torch.allclose(scored(model, batch).arc_logits[3], scored(model, other).arc_logits[3])
+
+
 def test_the_head_has_the_sizes_of_the_benchmark(backbone):
     head = DP().build(backbone()).head
     assert (head.arc.out_features, head.label_head.out_features, head.pos.embedding_dim) == (512, 256, 256)

@@ -214,6 +214,6 @@ def _word(row: Record, place: int, count: int) -> tuple[str, str, int, str]:
     tag = tags.rpartition("+")[2]
     if tag not in POS_TAGS:
         raise row.wrong(f"unknown part of speech {tag!r:.60}")
-    if head not in map(str, range(count + 1)) or head == index:
-        raise row.wrong(f"the HEAD is {head!r:.60}, no other of the {count} words and no 0")
+    if head not in map(str, range(count + 1)):
+        raise row.wrong(f"the HEAD is {head!r:.60}, none of the {count} words and no 0")
     return word, tag, int(head), take_label(row, label, LABELS)
