@@ -64,13 +64,11 @@ class DP(Task):
         return tsv_records(text, file, len(HUB_COLUMNS))
 
     def hub_record(self, row: dict[str, Any], guid: str) -> Any:
-        """The Hub has the columns as lists, and no guid."""
-        columns = [row.get(name) for name in HUB_COLUMNS]
-        if not all(isinstance(column, list | tuple) for column in columns):
-            raise XPTError(f"{guid}: lacks the lists {', '.join(HUB_COLUMNS)}; is it the data set klue/klue?")
-        if len({len(column) for column in columns if column is not None}) != 1:
+        """The Hub has the columns as lists, numbers as such, and no guid."""
+        columns = [_hub_column(row, name, guid) for name in HUB_COLUMNS]
+        if len({len(column) for column in columns}) > 1:
             raise XPTError(f"{guid}: its lists have different lengths; get the data set again")
-        rows = [[str(cell) for cell in cells] for cells in zip(*columns, strict=True)]  # type: ignore[arg-type]
+        rows = [list(cells) for cells in zip(*columns, strict=True)]
         return Block(guid, str(row.get("sentence", "")), rows, line=0)
 
     def examples(self, record: Record) -> list[ParsedSentence]:
@@ -195,6 +193,17 @@ def word_tokens(
 def begins_with_mark(pieces: Pieces, encoder: TextEncoder) -> bool:
     """Whether the first token is a word mark on its own, which there seems to cover the first character."""
     return len(pieces) > 1 and not encoder.tokenizer.decode(pieces.ids[:1]).strip()
+
+
+def _hub_column(row: dict[str, Any], name: str, guid: str) -> list[str]:
+    """A column of the Hub as a file has it. Raises `XPTError` for what is no list of texts."""
+    column = row.get(name)
+    cells: list[Any] = list(column) if isinstance(column, list | tuple) else [None]
+    if name in ("index", "head"):
+        cells = [str(cell) if type(cell) is int else cell for cell in cells]
+    if not all(isinstance(cell, str) for cell in cells):
+        raise XPTError(f"{guid}: {name} is {column!r:.60}, no list of cells; is it the data set klue/klue?")
+    return cells
 
 
 def _row_record(record: Record, place: int) -> Record:
