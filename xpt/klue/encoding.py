@@ -66,6 +66,7 @@ class TextEncoder:
                 "save it as a fast one (AutoTokenizer, tokenizer.json)"
             )
         self.tokenizer, self.max_length, self.token_types = tokenizer, max_length, token_types
+        self._marks: dict[int, bool] = {}  # ids, and whether they are a word mark and nothing else
         self.single, self.double = self._frame("가 a"), self._frame("가 a", "나 b")
 
     @property
@@ -97,8 +98,17 @@ class TextEncoder:
         found = []
         for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             spans = [_trimmed(text, start, end) for start, end in offsets]
+            for index in range(len(spans) - 1):
+                # The word mark that is put in front of a text is said to stand on the text's first character.
+                if spans[index][1] > spans[index + 1][0] and self._is_mark(ids[index]):
+                    spans[index] = (spans[index][0], spans[index][0])
             found.append(Pieces(list(ids), [start for start, _ in spans], [end for _, end in spans]))
         return found
+
+    def _is_mark(self, id: int) -> bool:
+        if id not in self._marks:
+            self._marks[id] = not str(self.tokenizer.decode([id])).strip()
+        return self._marks[id]
 
     def sequence(self, ids: Sequence[int]) -> dict[str, list[int]]:
         """One text as the model reads it. The caller cuts it: `room` tokens are left for it."""
