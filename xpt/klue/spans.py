@@ -68,7 +68,9 @@ def central_tokens(ranges: list[tuple[int, int]]) -> list[np.ndarray]:
     """Which tokens of each window no other window shows better: every token is central in exactly one.
 
     A token's context in a window is the smaller number of tokens to its left and right, and a hundredth of
-    the window's length; of equal windows the first one counts.
+    the window's length; of equal windows the first one counts. That hundredth is the official code's: where
+    the last window shows a single token that the one before does not, and is over 100 tokens shorter, an
+    answer with the context's last token is lost.
     """
     places = np.arange(ranges[-1][1])
     left = np.stack([places - begin for begin, _ in ranges])
