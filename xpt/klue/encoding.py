@@ -158,7 +158,7 @@ class TextEncoder:
 
     def _frame(self, *texts: str) -> Frame:
         """Ask the tokenizer what it puts around texts; one that puts nothing gets a separator between two."""
-        encoded: Any = self.tokenizer(*texts, return_special_tokens_mask=True)
+        encoded: Any = self.tokenizer(*texts, return_special_tokens_mask=True, return_token_type_ids=True)
         ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
         types = list(encoded.get("token_type_ids") or [0] * len(ids))
         owner = encoded.sequence_ids(0)
