@@ -57,6 +57,7 @@ class DP(Task):
     large_settings = Hyperparameters(256, 5e-5, 32, 15, warmup_ratio=0.2)
     selected_on = "dp/las_macro_f1"
     prediction_fields = ("heads", "deprels")
+    own_options = ("tree_constraint", "use_pos")
     left_to_right = False
 
     def records(self, text: str, file: str) -> Iterator[Record]:

@@ -1,12 +1,17 @@
 """The eight tasks by name, in the benchmark's order."""
 
 from xpt.errors import XPTError
+from xpt.klue.dp import DP
+from xpt.klue.mrc import MRC
+from xpt.klue.ner import NER
 from xpt.klue.nli import NLI
+from xpt.klue.re import RE
 from xpt.klue.sts import STS
 from xpt.klue.task import Options, Task
+from xpt.klue.wos import WoS
 from xpt.klue.ynat import YNAT
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (YNAT, STS, NLI)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (YNAT, STS, NLI, NER, RE, DP, MRC, WoS)}
 ALL = "all"
 
 
