@@ -74,6 +74,10 @@ def divided(text: str, pieces: Pieces, place: int, tokenizer: Tokenizer) -> Piec
     while last < len(spans) and spans[last][0] < end:
         end = max(end, spans[last][1])
         last += 1
+    # Accents that the tokenizer joins to the letter before them: its offsets leave them out.
+    behind = text[end : pieces.starts[last] if last < len(spans) else len(text)]
+    if behind and not behind[0].isspace():
+        end += len(behind.split()[0])
     if start == 0 or text[start - 1].isspace():  # the mark of this word, where it is a token of its own
         while first > 0 and spans[first - 1][0] == spans[first - 1][1]:
             first -= 1
