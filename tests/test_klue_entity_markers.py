@@ -138,6 +138,9 @@ def _whole_letters(kind, text, found):
 
 @settings(max_examples=300, deadline=None)
 @given(related(), st.sampled_from(sorted(TOKENIZERS)))
+@given_example(
+    RelatedEntities("g", "\u200b에서", Entity(0, 1, "LOC"), Entity(1, 2, "LOC"), "per:title"), "metaspace"
+)
 def test_words_begin_where_they_began(example, name):
     """Marks of words are neither made nor lost: without markers the tokens spell the text with its blanks."""
     tokenizer, kind = TOKENIZERS[name], name.partition(",")[0]
