@@ -117,6 +117,9 @@ def bare(text):
 @given_example(
     RelatedEntities("g", "大韓民國은", Entity(0, 2, "LOC"), Entity(2, 4, "LOC"), "per:title"), "metaspace"
 )
+@given_example(
+    RelatedEntities("g", "서울e\u0301", Entity(0, 1, "LOC"), Entity(1, 2, "LOC"), "per:title"), "wordpiece"
+)
 def test_tokens_between_markers_spell_what_stands_there(example, name):
     tokenizer, kind = TOKENIZERS[name], name.partition(",")[0]
     found = parts(example, TextEncoder(tokenizer, 512, token_types=False))
@@ -135,6 +138,9 @@ def _whole_letters(kind, text, found):
 
 @settings(max_examples=300, deadline=None)
 @given(related(), st.sampled_from(sorted(TOKENIZERS)))
+@given_example(
+    RelatedEntities("g", "\u200b에서", Entity(0, 1, "LOC"), Entity(1, 2, "LOC"), "per:title"), "metaspace"
+)
 def test_words_begin_where_they_began(example, name):
     """Marks of words are neither made nor lost: without markers the tokens spell the text with its blanks."""
     tokenizer, kind = TOKENIZERS[name], name.partition(",")[0]

@@ -98,10 +98,11 @@ class TextEncoder:
         found = []
         for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             spans = [_trimmed(text, start, end) for start, end in offsets]
-            for index in range(len(spans) - 1):
-                # The word mark that is put in front of a text is said to stand on the text's first character.
-                if spans[index][1] > spans[index + 1][0] and self._is_mark(ids[index]):
-                    spans[index] = (spans[index][0], spans[index][0])
+            # A word mark is said to stand on the text's first character, or on one that leaves no trace.
+            spans = [
+                (start, start) if start < end and self._is_mark(id) else (start, end)
+                for id, (start, end) in zip(ids, spans, strict=True)
+            ]
             found.append(Pieces(list(ids), [start for start, _ in spans], [end for _, end in spans]))
         return found
 
