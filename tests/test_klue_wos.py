@@ -338,6 +338,12 @@ def test_blanks_around_marks_stay_where_tokens_keep_them(kind):
     assert DialogueText(encoder(kind)).value([*ids, make_tokenizer(kind).sep_token_id, *ids]) == value
 
 
+def test_blanks_around_marks_are_repaired_where_tokens_forget_them():
+    text = DialogueText(encoder("wordpiece"))
+    for value in ("19:30", "국회, 정보"):
+        assert text.value(text.tokens([value])[0]) == value
+
+
 @given(st.sampled_from([7, None, "식당-이름-집", [7], ["집", None], {"식당": 1}]))
 def test_a_prediction_is_a_list_of_texts(state):
     [example, *_] = read(RECORD)
