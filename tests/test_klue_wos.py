@@ -478,7 +478,7 @@ def test_values_are_those_of_whole_distributions_for_all_slots(backbone, family)
         logits = model(**batch).gate_logits
         others = [gate for gate in range(len(GATES)) if gate != POINTER]
         ahead = logits[..., others].max(dim=-1).values - logits[..., POINTER]
-        model.gate.bias[POINTER] += ahead.median()  # about half of the slots are to be copied
+        model.gate.bias[POINTER] += ahead.mean()  # some of the slots are to be copied
         output = model(**batch)
         _, gates, tokens = plainly(model, batch, False, STEPS)
     copied = gates.argmax(dim=-1) == POINTER
