@@ -338,6 +338,12 @@ def test_blanks_around_marks_stay_where_tokens_keep_them(kind):
     assert DialogueText(encoder(kind)).value([*ids, make_tokenizer(kind).sep_token_id, *ids]) == value
 
 
+def test_blanks_around_marks_are_repaired_where_tokens_forget_them():
+    text = DialogueText(encoder("wordpiece"))
+    for value in ("19:30", "국회, 정보"):
+        assert text.value(text.tokens([value])[0]) == value
+
+
 @given(st.sampled_from([7, None, "식당-이름-집", [7], ["집", None], {"식당": 1}]))
 def test_a_prediction_is_a_list_of_texts(state):
     [example, *_] = read(RECORD)
@@ -467,18 +473,29 @@ def test_values_are_those_of_whole_distributions_for_all_slots(backbone, family)
     model, examples, features, batch = batched(backbone(family), DIALOGUES)
     model.eval()
     with torch.no_grad():
-        model.gate.bias -= model(**batch).gate_logits.mean(dim=(0, 1))  # else all slots have one gate
+        model.get_input_embeddings().weight.mul_(5.0)
+        model.writing.bias += 3.0  # so that not all tokens are copied
+        logits = model(**batch).gate_logits
+        others = [gate for gate in range(len(GATES)) if gate != POINTER]
+        ahead = logits[..., others].max(dim=-1).values - logits[..., POINTER]
+        model.gate.bias[POINTER] += ahead.mean()  # some of the slots are to be copied
         output = model(**batch)
         _, gates, tokens = plainly(model, batch, False, STEPS)
     copied = gates.argmax(dim=-1) == POINTER
     assert 0 < copied.sum() < copied.numel()
-    for got, expected in zip(output.generated[copied].tolist(), tokens[copied].tolist(), strict=True):
-        end = expected.index(model.config.separator_id) if model.config.separator_id in expected else STEPS
-        assert got == [*expected[:end], *[model.config.separator_id] * (STEPS - end)]
+    new = (batch["input_ids"][:, None, None] != tokens[..., None]).all(dim=-1)[copied]
+    assert 0 < new.sum() < new.numel()
     every = [(gate, ids) for gate, ids in zip(gates.argmax(dim=-1).numpy(), tokens.numpy(), strict=True)]
     lines = TASK.predictions(examples, features, TASK.outputs(output, batch))
     assert lines == TASK.predictions(examples, features, every)
     assert any(line["state"] for line in lines)
+    for separator in (model.config.separator_id, tokens[copied][:, 3].mode().values.item()):
+        model.config.separator_id = separator
+        with torch.no_grad():
+            output = model(**batch)
+        for got, expected in zip(output.generated[copied].tolist(), tokens[copied].tolist(), strict=True):
+            end = expected.index(separator) if separator in expected else STEPS
+            assert got == [*expected[:end], *[separator] * (STEPS - end)]
     without = model(**{name: batch[name] for name in batch if name not in ("target_ids", "gate_ids")})
     assert without.loss is None and without.generated.equal(output.generated)
 

@@ -130,7 +130,7 @@ def _dialogue(example: DialogueTurn, tokens: dict[str, list[int]], separator: in
 
 
 def _gate(value: str) -> int:
-    return GATES.index(value) if value in GATES and value != GATES[POINTER] else POINTER
+    return GATES.index(value) if value in GATES else POINTER
 
 
 def _targets(values: Sequence[list[int]], separator: int) -> np.ndarray:
