@@ -494,6 +494,12 @@ def test_every_family_keeps_its_weights_learns_and_comes_back(family, tmp_path):
     model.eval()
     scored = TASK.collate(TASK.features(examples, reader, training=False), reader)
     with torch.no_grad():
+        learned = model(**batch)
+        losses = [
+            torch.nn.functional.cross_entropy(learned[f"{side}_logits"], batch[f"{side}_positions"])
+            for side in ("start", "end")
+        ]
+        assert learned.loss.item() == pytest.approx(sum(losses).item() / 2, rel=1e-5)
         rows = TASK.outputs(model(**scored), scored)
         alone = TASK.collate([TASK.features(examples, reader, training=False)[0]], reader)
         single = TASK.outputs(model(**alone), alone)
