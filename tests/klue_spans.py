@@ -49,12 +49,20 @@ def slow_prediction(context: str, windows, outputs) -> str:
 
 
 def offsets(tokenizer: PreTrainedTokenizerFast, text: str) -> list[tuple[int, int]]:
-    """Begin and end of each token, as the tokenizer says it; one that is but a blank stands on nothing."""
+    """Begin and end of each token, as the tokenizer says it; one that is but a blank stands on nothing.
+
+    Letters that the tokenizer composes are said to stand on the first of them: the others belong there too.
+    """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    return [
-        (begin, end if tokenizer.decode([id]).strip() else begin)
-        for id, (begin, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    ]
+    places = encoded["offset_mapping"]
+    found = []
+    for number, (id, (begin, end)) in enumerate(zip(encoded["input_ids"], places, strict=True)):
+        limit = places[number + 1][0] if number + 1 < len(places) else len(text)
+        blank = not tokenizer.decode([id]).strip() or not text[begin:end].strip()
+        while not blank and end < limit and not text[end].isspace():
+            end += 1
+        found.append((begin, begin if blank else end))
+    return found
 
 
 def covering(places: list[tuple[int, int]], context: str, begin: int, end: int) -> tuple[int, int] | None:

@@ -142,3 +142,29 @@ def test_an_answer_as_good_as_none_is_given():
     for null, text in ((1.5, "가나"), (2.0, "가나"), (2.5, "")):
         row = np.array([[null, 0, 1, 0, 0], [0, 0, 0, 1, 0]], np.float32)
         assert MRC().predictions([question], [Feature({}, 0, window)], [row]) == [{"guid": "q", "text": text}]
+
+
+def alone(context, first, row):
+    """The prediction for a context of one character a token that one window shows."""
+    places = np.arange(len(context))
+    window = Window(first, places, places + 1, np.full(len(context), True))
+    question = Question("q", "", context, "", (), True, 3)
+    (line,) = MRC().predictions([question], [Feature({}, 0, window)], [row.astype(np.float32)])
+    return line["text"]
+
+
+def test_thirty_tokens_are_an_answer_and_no_more():
+    for tokens, text in ((30, "가" * 30), (31, "")):
+        row = np.full((2, 42), -10.0)
+        row[:, 0], row[0, 5], row[1, 5 + tokens - 1] = -3, 0, 0  # "" scores -6, the answer 0, all others -10
+        assert alone("가" * 40, 1, row) == text
+
+
+def test_twenty_starts_and_ends_are_tried_those_in_the_question_too():
+    for side in (0, 1):
+        for better, text in ((19, "나"), (20, "")):
+            row = np.zeros((2, 34))
+            row[:, 0] = 1
+            row[:, 31] = 3
+            row[side, 1 : 1 + better] = 4
+            assert alone("가나다", 30, row) == text
