@@ -148,3 +148,22 @@ def shipped():
     from xpt.tokenizer import load_tokenizer
 
     return load_tokenizer(tokenizer_texts.SHIPPED)
+
+
+@pytest.fixture(scope="session")
+def xpt_checkpoint(tiny_tokenizer, tmp_path_factory):
+    """A tiny XPT model with its tokenizer, as post-training leaves one."""
+    from configuration_xpt import XPTRobertaConfig
+    from modeling_xpt import XPTRobertaForMaskedLM
+    from xpt.tokenizer import save_tokenizer
+
+    set_seed(5)
+    config = XPTRobertaConfig(
+        vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=80, type_vocab_size=1, pad_token_id=1,
+        hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, initializer_range=0.1,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("klue") / "tiny-xpt"
+    XPTRobertaForMaskedLM(config).save_pretrained(folder)
+    save_tokenizer(tiny_tokenizer, folder)
+    return folder

@@ -9,31 +9,13 @@ import klue_files
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import xpt.klue.trainer
-from configuration_xpt import XPTRobertaConfig
 from finetune_klue import main
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.klue.score import score_files
 from xpt.klue.tasks import make_task
 from xpt.klue.trainer import best_step, is_over
-from xpt.tokenizer import save_tokenizer
-
-
-@pytest.fixture(scope="session")
-def xpt_checkpoint(tiny_tokenizer, tmp_path_factory):
-    """A tiny XPT model with its tokenizer, as post-training leaves one."""
-    set_seed(5)
-    config = XPTRobertaConfig(
-        vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=80, type_vocab_size=1, pad_token_id=1,
-        hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, initializer_range=0.1,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("klue") / "tiny-xpt"
-    XPTRobertaForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tiny_tokenizer, folder)
-    return folder
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ class FineTuningArguments(MachineArguments):
     max_grad_norm: float = option(1.0, "Gradients are scaled down to this norm.")
     adam_epsilon: float = option(1e-8, "As in the benchmark.")
     seed: int = option(42, "Of the new head, the order of examples and dropout; the benchmark's.")
-    evaluations_per_epoch: int = option(
+    evaluations_per_epoch: float = option(
         4, "Validations an epoch; the best one's weights are the result. As in the benchmark."
     )
     early_stopping_patience: int | None = option(
