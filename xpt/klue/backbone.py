@@ -108,6 +108,7 @@ class Backbone:
         """With rows for the tokens that a task added to the tokenizer."""
         if len(self.tokenizer) > model.get_input_embeddings().num_embeddings:
             model.resize_token_embeddings(len(self.tokenizer))
+            self.config.vocab_size = model.config.vocab_size  # a copy: from_pretrained does not share ours
         return model
 
 
