@@ -270,7 +270,6 @@ def fine_tune(folder: Path, output: Path, **changes) -> int:
 def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_path, capfd):
     assert fine_tune(checkpoint(family), tmp_path / "out") == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    results = results.get("content", results)
     assert results["metrics"]["nli/accuracy"] > 95
     said = capfd.readouterr()
     assert "LOAD REPORT" not in said.out + said.err and "newly initialized" not in said.out + said.err

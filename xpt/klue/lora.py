@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
@@ -67,7 +67,7 @@ def attach_adapters(
         trainable_token_indices=_new_rows(model, backbone.new_tokens),
     )
     with torch.random.fork_rng(devices=[]):
-        adapted = get_peft_model(model, config)
+        adapted = PeftModel(model, config, ADAPTER)  # get_peft_model would name the base as the model does
     with torch.no_grad():
         for name, tensor in adapted.named_parameters():
             if ".lora_A." in name:  # B is 0, as in the paper
@@ -165,7 +165,9 @@ def _learned_whole(model: PreTrainedModel, backbone: Backbone, heads: Sequence[s
         names += _owners(model.get_submodule(module), module)
     for name, _ in model.named_modules():
         if name not in names and name.endswith(tuple(names)):
-            raise ValueError(f"peft would train {name} too, which ends like a module of the head; rename that")
+            raise ValueError(
+                f"peft would train {name} too, which ends like a module of the head; rename that"
+            )
     return names
 
 
@@ -177,7 +179,7 @@ def _owners(module: nn.Module, name: str) -> list[str]:
 
 
 def _new_poolers(model: PreTrainedModel, backbone: Backbone, heads: Sequence[str]) -> list[str]:
-    """Poolers of the body, by their names in `model`; where the body was loaded bare, it knew shorter ones."""
+    """Poolers of the body that are new, by their names in `model`; a body loaded bare knows shorter ones."""
     prefix = body_prefix(model)
     found = set()
     for tensor in backbone.new_tensors:
@@ -189,9 +191,16 @@ def _new_poolers(model: PreTrainedModel, backbone: Backbone, heads: Sequence[str
 
 
 def _new_rows(model: PreTrainedModel, tokens: Sequence[int]) -> dict[str, list[int]] | None:
-    """Rows of the word embeddings that learn, under the embeddings' full name."""
+    """Rows of the word embeddings that learn, under every full name that the embeddings go by.
+
+    BART and T5 have the same matrix in three places. Where peft does not see that they are tied, each stack
+    learns rows of its own, and those of the place that none reads stay as they are.
+    """
     if not tokens:
         return None
-    embeddings: Any = model.get_input_embeddings()
-    name = next(name for name, module in model.named_modules() if module is embeddings)
-    return {name: list(tokens)}
+    matrix = model.get_input_embeddings().weight
+    return {
+        name: list(tokens)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, nn.Embedding) and module.weight is matrix
+    }
