@@ -1,6 +1,7 @@
 """Tiny random checkpoints of the families of models that KLUE is run with, as they lie on the Hub."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -117,3 +118,8 @@ def change_config(folder: Path, **changes) -> None:
     """Rewrite fields of a folder's config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def checkpoint_maker(place: Path) -> Callable[[str], Path]:
+    """`make_checkpoint` in a folder for all of a file's tests, once a family."""
+    return cache(lambda family: make_checkpoint(family, place / family))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from klue_models import FAMILIES, POSITIONS, make_checkpoint
+from klue_models import FAMILIES, POSITIONS, checkpoint_maker
+from klue_runs import fine_tune
 from peft import PeftModel
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from safetensors.torch import load_file
-from test_klue_models import fine_tune
 from torch import nn
 from transformers import (
     AddedToken,
@@ -47,14 +47,8 @@ LEARNED = (".lora_A.", ".lora_B.", ".modules_to_save.", ".trainable_tokens_delta
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    made: dict[str, Path] = {}
-
-    def make(family):
-        if family not in made:
-            made[family] = make_checkpoint(family, tmp_path_factory.mktemp("bases") / family)
-        return made[family]
-
-    return make
+    """Give `checkpoint(family)` the folder of a tiny model; nothing may be written there."""
+    return checkpoint_maker(tmp_path_factory.mktemp("bases"))
 
 
 def with_markers(folder):
@@ -327,6 +321,7 @@ def test_what_makes_no_adapter_is_refused_in_one_line(changes, said, checkpoint)
 
 def test_a_killed_run_ends_as_one_that_was_not(checkpoint, tmp_path, monkeypatch):
     lora = {"lora": "true", "lora_dropout": 0.3, "num_train_epochs": 3, "evaluations_per_epoch": 1}
+    lora |= {"per_device_train_batch_size": 8}  # six steps
     assert fine_tune(checkpoint("bert"), tmp_path / "straight", **lora) == 0
 
     read, killed = ShuffledRows.__getitem__, []
