@@ -156,7 +156,8 @@ class Backbone:
         rows = model.get_input_embeddings().num_embeddings
         self.new_tokens = tuple(range(min(rows, self._own_tokens), len(self.tokenizer)))
         if len(self.tokenizer) > rows:
-            model.resize_token_embeddings(len(self.tokenizer))
+            with _only_errors():
+                model.resize_token_embeddings(len(self.tokenizer))
             self.config.vocab_size = model.config.vocab_size  # a copy: from_pretrained does not share ours
         return model
 

@@ -8,6 +8,7 @@ get an adapter, what else learns, and starts the adapters by seed and name.
 
 import math
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,8 @@ def attach_adapters(
         modules_to_save=_learned_whole(model, backbone, heads),
         trainable_token_indices=_new_rows(model, backbone.new_tokens),
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, about what peft asks it
         adapted = PeftModel(model, config, ADAPTER)  # get_peft_model would name the base as the model does
     with torch.no_grad():
         for name, tensor in adapted.named_parameters():

@@ -27,7 +27,7 @@ def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenize
         base = model.get_base_model()
         base.config.architectures = [type(base).__name__]
         # peft's own test whether the vocabulary grew would ask the Hub; rows of new tokens are stored anyway.
-        model.save_pretrained(folder, save_embedding_layers=False)
+        model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's, an empty form
         base.config.save_pretrained(folder)
     else:
