@@ -20,6 +20,7 @@ from xpt.interrupts import StopRequest
 from xpt.klue.arguments import FineTuningArguments, ModelArguments
 from xpt.klue.backbone import Backbone
 from xpt.klue.data import Split
+from xpt.klue.lora import attach_adapters, describe_adapters
 from xpt.klue.output import plot_scores, write_predictions
 from xpt.klue.predict import answer
 from xpt.klue.rows import ShuffledRows
@@ -75,7 +76,10 @@ class FineTuning:
         task.prepare(self.backbone.tokenizer)
         self.encoder = self.backbone.encoder_for(int(arguments.max_seq_length or 0))
         set_seed(arguments.seed)
-        self.model: PreTrainedModel = task.build(self.backbone)
+        self.model: Any = task.build(self.backbone)
+        self.parameters = sum(tensor.numel() for tensor in self.model.parameters())
+        if self.model_arguments.lora:
+            self.model = attach_adapters(self.model, self.backbone, self.model_arguments, arguments.seed)
         self.features = task.features(self.splits["train"].examples, self.encoder, training=True)
         validation = self.splits["validation"].examples
         self.validation = Validation(validation, task.features(validation, self.encoder, training=False))
@@ -264,9 +268,9 @@ class FineTuning:
             "pickled": self.weights.pickled,
             "family": self.backbone.config.model_type,
             "kind": str(self.backbone.kind),
-            "parameters": sum(tensor.numel() for tensor in self.model.parameters()),
+            "parameters": self.parameters,
             "trained_parameters": learned,
-            "lora": self.model_arguments.lora,
+            "lora": describe_adapters(self.model),
             "max_seq_length": self.encoder.max_length,
         }
 

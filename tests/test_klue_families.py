@@ -1,0 +1,53 @@
+"""Any model: every family learns the tasks of sequences."""
+
+import json
+
+import pytest
+from klue_models import (
+    FAMILIES,
+    POSITIONS,
+    checkpoint_maker,
+)
+from klue_runs import fine_tune
+
+from xpt.klue.backbone import open_backbone
+from xpt.klue.tasks import TASKS, make_task
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Give `checkpoint(family)` the folder of a tiny model; nothing may be written there."""
+    return checkpoint_maker(tmp_path_factory.mktemp("models"))
+
+
+@pytest.mark.parametrize("name", ("ynat", "sts", "nli"))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_loss_is_finite_and_reaches_the_embeddings(family, name, checkpoint):
+    if name not in TASKS:
+        pytest.skip("not a task yet")
+    records = {
+        "ynat": {"guid": "a", "title": "국회는 오늘 법을", "label": "정치"},
+        "sts": {"guid": "a", "sentence1": "국회는", "sentence2": "법을 오늘", "labels": {"real-label": 3.7}},
+        "nli": {"guid": "a", "premise": "국회는", "hypothesis": "법을 오늘", "gold_label": "neutral"},
+    }
+    task, backbone = make_task(name), open_backbone(str(checkpoint(family)))
+    model = task.build(backbone)
+    (record,) = task.records(json.dumps([records[name]], ensure_ascii=False), "f.json")
+    encoder = backbone.encoder_for(POSITIONS)
+    features = task.features(list(task.examples(record)), encoder, training=True)
+    loss = model(**task.collate(features, encoder)).loss
+    loss.backward()
+    assert loss.isfinite()
+    gradient = model.get_input_embeddings().weight.grad
+    read = features[0].inputs["input_ids"]
+    assert gradient.isfinite().all()
+    assert gradient[read[len(read) // 2]].abs().sum() > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_path, capfd):
+    assert fine_tune(checkpoint(family), tmp_path / "out") == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["metrics"]["nli/accuracy"] > 95
+    said = capfd.readouterr()
+    assert "LOAD REPORT" not in said.out + said.err and "newly initialized" not in said.out + said.err
