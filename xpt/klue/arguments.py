@@ -11,6 +11,7 @@ from xpt.klue.task import Hyperparameters, Options
 from xpt.machine import MachineArguments
 from xpt.options import option
 
+EVALUATIONS_PER_EPOCH = 4
 # What the official scripts set for each task.
 OFFICIAL = (
     *("learning_rate", "per_device_train_batch_size", "num_train_epochs", "warmup_steps", "weight_decay"),
@@ -107,7 +108,8 @@ class FineTuningArguments(MachineArguments):
     adam_epsilon: float = option(1e-8, "As in the benchmark.")
     seed: int = option(42, "Of the new head, the order of examples and dropout; the benchmark's.")
     evaluations_per_epoch: float = option(
-        4, "Validations an epoch; the best one's weights are the result. As in the benchmark."
+        EVALUATIONS_PER_EPOCH,
+        "Validations an epoch; the best one's weights are the result. As in the benchmark.",
     )
     early_stopping_patience: int | None = option(
         None,

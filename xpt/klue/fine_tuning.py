@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, set_seed
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.files import replace_files
 from xpt.interrupts import StopRequest
-from xpt.klue.arguments import FineTuningArguments, ModelArguments
+from xpt.klue.arguments import EVALUATIONS_PER_EPOCH, FineTuningArguments, ModelArguments
 from xpt.klue.backbone import Backbone
 from xpt.klue.data import Split
 from xpt.klue.lora import attach_adapters, describe_adapters
@@ -118,6 +118,7 @@ class FineTuning:
             "warmup_steps": official.warmup_ratio,
             "weight_decay": official.weight_decay,
             "max_seq_length": official.max_seq_length,
+            "evaluations_per_epoch": EVALUATIONS_PER_EPOCH,
         }
         now = {name: getattr(self.arguments, name) for name in own}
         return {name: value for name, value in now.items() if value != own[name]}
