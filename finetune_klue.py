@@ -43,7 +43,8 @@ def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: 
     """One task with one seed; the results of its folder, new or found."""
     name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
     task, backbone, weights = plan.task(job.task), open_backbone(name, revision), find_weights(name, revision)
-    arguments = plan.training.for_task(task.official_settings(backbone.hidden_size), job.seed)
+    official = task.official_settings(backbone.hidden_size)
+    arguments = plan.training.for_task(official, job.seed, plan.model.lora)
     with closing(Run(job.folder, plan.training.should_save, keeps_checkpoints=False)) as run:
         tuning = FineTuning(run, task, backbone, weights, splits, arguments, plan.model, stop)
         run.check_settings(tuning.settings())

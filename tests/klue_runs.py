@@ -36,9 +36,9 @@ def fine_tune(folder: Path, output: Path, **changes) -> int:
         "output_dir": output,
         "train_file": data,
         "validation_file": data,
-        "learning_rate": 5e-3,
+        "learning_rate": 4e-3,
         "per_device_train_batch_size": 16,
-        "num_train_epochs": 32,
+        "num_train_epochs": 50,
         "evaluations_per_epoch": 0,  # one, at the end
         "early_stopping_patience": 0,
         "warmup_steps": 5,

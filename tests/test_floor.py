@@ -12,6 +12,8 @@ REPO = Path(__file__).resolve().parents[1]
 ROOMS = (
     *("test_modeling.py", "test_autoclasses.py", "test_trainer.py", "test_train.py"),
     *("test_adapters.py", "test_methods.py"),
+    *("test_klue_models.py", "test_klue_families.py", "test_klue_lora.py", "test_klue_refused.py"),
+    *("test_klue_overfit.py", "test_klue_finetune.py", "test_klue_encoding.py"),
 )
 
 

@@ -44,7 +44,7 @@ def test_sequences_and_pairs_are_framed_as_the_tokenizer_does(kind, first, secon
     tokenizer = make_tokenizer(kind)
     encoder = TextEncoder(tokenizer, 500, token_types=True)
     one, two = (pieces.ids for pieces in encoder.pieces([first, second]))
-    single, pair = tokenizer(first), tokenizer(first, second)
+    single, pair = tokenizer(first), tokenizer(first, second, return_token_type_ids=True)
     assert encoder.sequence(one)["input_ids"] == single["input_ids"]
     framed = encoder.pair(one, two)
     assert framed["input_ids"] == pair["input_ids"]

@@ -15,9 +15,9 @@ from transformers import AutoModel
 
 from xpt.errors import XPTError
 from xpt.klue.encoding import TextEncoder
-from xpt.klue.heads_token import TokenTagger
 from xpt.klue.ner import NER, TaggedCharacters
 from xpt.klue.task import Record
+from xpt.klue.token_tagger import TokenTagger
 
 FILE = "klue-ner-v1.1_dev.tsv"
 TOP = "## 형태 구분자 : \\t\n## 행태 구분자 : \\n\n"

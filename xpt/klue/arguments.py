@@ -12,6 +12,7 @@ from xpt.machine import MachineArguments
 from xpt.options import option
 
 EVALUATIONS_PER_EPOCH = 4
+LORA_LEARNING_RATE = 5e-4
 # What the official scripts set for each task.
 OFFICIAL = (
     *("learning_rate", "per_device_train_batch_size", "num_train_epochs", "warmup_steps", "weight_decay"),
@@ -65,8 +66,8 @@ class TaskArguments:
     max_validation_examples: int | None = option(
         None, "Score this many examples, the first ones; the results say so. Default: all."
     )
-    entity_markers: Literal["plain", "typed"] = option(
-        "plain", "re: mark entities as the benchmark does, or with their types (Zhou and Chen 2021)."
+    entity_markers: Literal["plain", "typed", "none"] = option(
+        "plain", "re: mark entities as the benchmark does, with their types (Zhou and Chen 2021), or not."
     )
     tree_constraint: bool = option(
         False, "dp: the best tree of each sentence, not the best head of each word alone."
@@ -92,7 +93,9 @@ class FineTuningArguments(MachineArguments):
     max_seq_length: int | None = option(
         None, "Tokens of a sequence. Default: the benchmark's, or what the model can read."
     )
-    learning_rate: float | None = option(None, "Peak learning rate. Default: the benchmark's.")
+    learning_rate: float | None = option(
+        None, "Peak learning rate. Default: the benchmark's; with LoRA 5e-4 (Hu et al. 2021, RoBERTa-base)."
+    )
     per_device_train_batch_size: int | None = option(
         None, "Sequences a device and micro-batch. Default: the benchmark's."
     )
@@ -129,15 +132,15 @@ class FineTuningArguments(MachineArguments):
             setattr(self, name, self.given.get(name, TrainingArguments.__dataclass_fields__[name].default))
         super().__post_init__()
 
-    def for_task(self, official: Hyperparameters, seed: int) -> "FineTuningArguments":
-        """A copy with the task's own values where the user gave none.
+    def for_task(self, official: Hyperparameters, seed: int, lora: bool) -> "FineTuningArguments":
+        """A copy with the task's own values where the user gave none; adapters learn at a rate of their own.
 
         Raises:
             XPTError: a batch size, a number of epochs or a length that nothing can be trained with.
         """
         narrowed = copy.deepcopy(self)
         defaults: dict[str, Any] = {
-            "learning_rate": official.learning_rate,
+            "learning_rate": LORA_LEARNING_RATE if lora else official.learning_rate,
             "per_device_train_batch_size": official.per_device_train_batch_size,
             "num_train_epochs": official.num_train_epochs,
             "warmup_steps": official.warmup_ratio,

@@ -230,8 +230,8 @@ def open_backbone(name: str, revision: str | None = None) -> Backbone:
             f"{_one_line(error)}"
         ) from error
     if kind is Kind.ENCODER_DECODER:
-        config.eos_token_id = tokenizer.eos_token_id if config.eos_token_id is None else config.eos_token_id
-        end_sequences(tokenizer, name, config.eos_token_id)
+        named = tokenizer.eos_token_id if config.eos_token_id is None else config.eos_token_id
+        config.eos_token_id = end_sequences(tokenizer, name, named)
     if kind is not Kind.ENCODER or config.pad_token_id is None:
         # An encoder keeps its own: RoBERTa's positions are counted from it, whatever batches are padded with.
         config.pad_token_id = tokenizer.pad_token_id

@@ -98,7 +98,7 @@ class DP(Task):
         for index, (example, pieces) in enumerate(zip(examples, texts, strict=True)):
             inputs: dict[str, Any] = encoder.sequence(pieces.ids[: encoder.room])
             instead = len(inputs["input_ids"]) - 1
-            read = range(int(begins_with_mark(pieces, encoder)), min(len(pieces), encoder.room))
+            read = range(min(len(pieces), encoder.room))
             first, last = (
                 [instead if token is None else token + encoder.offset for token in tokens]
                 for tokens in word_tokens(example.words, pieces, read)
@@ -189,11 +189,6 @@ def word_tokens(
             first[place] = token if first[place] is None else first[place]
             last[place] = token
     return first, last
-
-
-def begins_with_mark(pieces: Pieces, encoder: TextEncoder) -> bool:
-    """Whether the first token is a word mark on its own, which there seems to cover the first character."""
-    return len(pieces) > 1 and not encoder.tokenizer.decode(pieces.ids[:1]).strip()
 
 
 def _hub_column(row: dict[str, Any], name: str, guid: str) -> list[str]:

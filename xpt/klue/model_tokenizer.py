@@ -54,23 +54,25 @@ def open_tokenizer(
     return tokenizer
 
 
-def end_sequences(tokenizer: PreTrainedTokenizerFast, name: str, end: int | None) -> None:
-    """Make texts end in the token `end`, on which an encoder-decoder's heads pool, if they do not (KoBART).
+def end_sequences(tokenizer: PreTrainedTokenizerFast, name: str, end: int | None) -> int:
+    """The token that texts end in, on which an encoder-decoder's heads pool.
 
-    Written into the tokenizer, so that it is saved. The same token spelled out in a text is text, as
-    transformers refuses a batch whose rows hold different numbers of ends.
+    The one that the tokenizer puts there; where it puts none (KoBART), `end`, which is written into the
+    tokenizer, so that it is saved. The same token spelled out in a text is text, as transformers refuses a
+    batch whose rows hold different numbers of ends.
 
     Raises:
         XPTError: the model has no such token.
     """
+    tokenizer.split_special_tokens = True
+    probe: Any = tokenizer(PROBE, return_special_tokens_mask=True)
+    if probe["special_tokens_mask"][-1]:
+        return int(probe["input_ids"][-1])
     if end is None:
         raise XPTError(
             f"--model_name_or_path {name}: has no end of sequence (eos_token_id), on which a model of two "
             "stacks is pooled; name it in config.json"
         )
-    tokenizer.split_special_tokens = True
-    if tokenizer(PROBE)["input_ids"][-1] == end:
-        return
     token = tokenizer.convert_ids_to_tokens(end)
     framed = processors.TemplateProcessing(
         single=f"$A {token}", pair=f"$A {token} $B:1 {token}:1", special_tokens=[(token, end)]
@@ -78,6 +80,7 @@ def end_sequences(tokenizer: PreTrainedTokenizerFast, name: str, end: int | None
     backend = tokenizer.backend_tokenizer
     before = backend.post_processor
     backend.post_processor = framed if before is None else processors.Sequence([before, framed])
+    return end
 
 
 def _as_written(

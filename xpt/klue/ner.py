@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from xpt.klue.backbone import Backbone
 from xpt.klue.batches import IGNORED_LABEL
 from xpt.klue.encoding import Pieces, TextEncoder
-from xpt.klue.heads_token import token_tagger
 from xpt.klue.official import Block, take_label, tsv_records
 from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.klue.token_tagger import token_tagger
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from peft.utils import CONFIG_NAME
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 import modeling_xpt
+import xpt.klue.tasks  # noqa: F401 (registers the heads of ours with the Auto classes)
 from xpt.errors import XPTError
 from xpt.klue.backbone import open_backbone
 from xpt.klue.headed import HeadedConfig, HeadedModel

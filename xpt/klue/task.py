@@ -77,7 +77,7 @@ class Record:
 class Options:
     """What a user may change about a task; every field is off by default, as in the benchmark."""
 
-    entity_markers: str = "plain"  # re: "plain" as the benchmark, "typed" with the entities' types
+    entity_markers: str = "plain"  # re: as the benchmark; "typed" with the entities' types, "none"
     tree_constraint: bool = False  # dp: one tree a sentence, by maximum spanning tree
     use_pos: bool = True  # dp: gold part-of-speech tags, as the benchmark
 
