@@ -68,6 +68,7 @@ def test_an_example_that_stands_twice_is_named(task, tmp_path):
         (PAIR % b"", "a: has no field 'gold_label'"),
         (PAIR % b', "gold_label": "neutral", "premise": 3', "a: the field 'premise' is 3"),
         (PAIR % b', "gold_label": "maybe"', "a: unknown label 'maybe'"),
+        (PAIR % b', "gold_label": "neutral", "premise": "\\ud83d"', "'premise' holds half a character"),
         (b"[" * 100_000, "not readable as JSON"),
     ],
 )  # fmt: skip

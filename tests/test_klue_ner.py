@@ -37,8 +37,11 @@ def ceiling(tokenizer, characters, tags, room):
     marks = {at for at, token in enumerate(tokenizer.tokenize(text)) if token == "▁"}
     known, causes = {}, {}
     heads: dict[int, int] = {}  # token -> the first character that it may name
+    tokens: list[int] = []
     for row, character in enumerate(text):
+        before = tokens[-1:] if row and not text[row - 1].isspace() else []
         tokens = [at for at, (start, end) in enumerate(offsets) if start <= row < end and at not in marks]
+        tokens = tokens or before  # the rest of a letter that the tokenizer composed
         if character.isspace() or not tokens:
             causes[row] = "covered by no token"
         elif tokens[0] >= room:

@@ -20,8 +20,8 @@ class Pieces:
     """The tokens of a text without special ones.
 
     `starts[i]` and `ends[i]` are the characters of the text that token i covers, blanks at its ends left
-    out; both are equal where it covers none but blanks. Tokens that share one character (bytes of it) have
-    the same place.
+    out; both are equal where it covers none but blanks. Between two tokens there are only blanks. Tokens
+    that share one character (bytes of it) have the same place.
     """
 
     ids: list[int]
@@ -103,6 +103,7 @@ class TextEncoder:
                 (start, start) if start < end and self._is_mark(id) else (start, end)
                 for id, (start, end) in zip(ids, spans, strict=True)
             ]
+            spans = _closed(text, spans)
             found.append(Pieces(list(ids), [start for start, _ in spans], [end for _, end in spans]))
         return found
 
@@ -184,6 +185,22 @@ class TextEncoder:
                 types[end:],
             ),
         )
+
+
+def _closed(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places that take in the characters behind them on which no token stands.
+
+    A normalizer that composes letters (NFC) says that the whole stands where its first part did.
+    """
+    following = [start for start, _ in [*spans, (len(text), len(text))][1:]]
+    return [
+        (start, end + _joined(text[end:after])) if start < end < after else (start, end)
+        for (start, end), after in zip(spans, following, strict=True)
+    ]
+
+
+def _joined(gap: str) -> int:
+    return 0 if gap[0].isspace() else len(gap.split(maxsplit=1)[0])
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -74,23 +74,15 @@ def divided(text: str, pieces: Pieces, place: int, tokenizer: Tokenizer) -> Piec
     while last < len(spans) and spans[last][0] < end:
         end = max(end, spans[last][1])
         last += 1
-    end += _left_out(text[end : pieces.starts[last] if last < len(spans) else len(text)])
     while first > 0 and spans[first - 1][0] == spans[first - 1][1]:  # blanks, and the mark of this word
         first -= 1
     since = min(start, max(pieces.ends[:first], default=0))
-    if since:
-        since += _left_out(text[since:start])
     ids, starts, ends = pieces.ids[:first], pieces.starts[:first], pieces.ends[:first]
     for whence, begin, stop in ((since, start, place), (place, place, end)):
         part = part_ids(text, whence, stop, tokenizer)
         ids, starts, ends = ids + part, starts + [begin] * len(part), ends + [stop] * len(part)
     rest = slice(last, None)
     return Pieces(ids + pieces.ids[rest], starts + pieces.starts[rest], ends + pieces.ends[rest])
-
-
-def _left_out(text: str) -> int:
-    """How many characters behind a token belong to it: accents that are joined to its last letter."""
-    return 0 if not text or text[0].isspace() else len(text.split()[0])
 
 
 def part_ids(text: str, start: int, end: int, tokenizer: Tokenizer) -> list[int]:

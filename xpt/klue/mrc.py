@@ -195,8 +195,7 @@ def _windows(
     """What the model reads of each window, where the first answer is in it, and its tokens' characters."""
     ids = question.ids[: min(QUESTION_TOKENS, encoder.pair_room // 2)]
     room, first = encoder.pair_room - len(ids), encoder.second_offset(len(ids))
-    starts = np.array(context.starts, np.int32)
-    ends = _closed(example.context, starts, np.array(context.ends, np.int32))
+    starts, ends = np.array(context.starts, np.int32), np.array(context.ends, np.int32)
     answer = None
     if example.answers:
         text, start = example.answers[0]
@@ -209,18 +208,6 @@ def _windows(
         if answer is not None and begin <= answer[0] and answer[1] < end:
             places = dict(zip(places, (first + place - begin for place in answer), strict=True))
         yield inputs, places, Window(first, starts[begin:end], ends[begin:end], central)
-
-
-def _closed(text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """`ends`, with the characters that no token stands on given to the token before them.
-
-    A normalizer that composes letters (NFC) says that the whole stands where its first part did.
-    """
-    following = np.append(starts[1:], len(text))
-    for token in np.nonzero((starts < ends) & (ends < following))[0]:
-        gap = text[ends[token] : following[token]]
-        ends[token] += 0 if gap[0].isspace() else len(gap.split(maxsplit=1)[0])
-    return ends
 
 
 def _width(name: str) -> type[np.integer]:

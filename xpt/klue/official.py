@@ -12,6 +12,8 @@ from typing import Any
 from xpt.errors import XPTError
 from xpt.klue.task import Record
 
+HALF = re.compile("[\ud800-\udfff]")  # of a character beyond the first plane; no tokenizer takes it
+
 
 def json_records(text: str, file: str) -> Iterator[Record]:
     """The objects of a JSON list; an object is placed by its `guid`, or else by its number.
@@ -52,6 +54,8 @@ def take(record: Record, field: str, kind: type | tuple[type, ...] = str, within
     value = holder[field]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise record.wrong(f"the field {field!r} is {value!r:.60}")
+    if isinstance(value, str) and HALF.search(value):
+        raise record.wrong(f"the field {field!r} holds half a character")
     return value
 
 
