@@ -39,3 +39,15 @@ def test_the_experiment_with_languages_quotes_its_results(language, column):
     assert table["below unigram frequencies"] == f"{results['unigram_loss'] - loss:.3f}"
     context = table["below its own loss on another sentence's context"]
     assert context == f"{results['shuffled_context_loss'] - loss:.3f}"
+
+
+def test_the_table_of_ceilings_shows_the_stored_ones():
+    stored = json.loads((REPO / "experiments" / "klue" / "ceilings.json").read_text("utf-8"))["tokenizers"]
+    text = (REPO / "docs" / "klue.md").read_text("utf-8")
+    section = text.split("<!-- ceilings: experiments/klue/ceilings.json -->")[1].split("<!-- end of")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.strip().splitlines()]
+    shown = {row[0]: row[1:] for row in rows[2:]}
+    assert set(shown) == set(stored)
+    for name, tasks in stored.items():
+        scores = {metric: value for task in tasks.values() for metric, value in task["scores"].items()}
+        assert shown[name] == [f"{scores[metric]:.2f}" for metric in rows[0][1:]], name

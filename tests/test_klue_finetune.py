@@ -51,6 +51,7 @@ def test_a_folder_holds_model_predictions_and_scores_that_belong_together(option
     )
     assert "not the full set, 16 of 24,998" in shown and "on 16 of 3,000" in shown
     assert not (folder / "checkpoints").exists()
+    assert (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044
     # The predictions are scored the same by `score`, and are those of the model that stands there.
     task, gold = make_task("nli"), tmp_path / "nli_dev.json"
     assert score_files(task, gold, folder / "predictions.jsonl") == results["metrics"]

@@ -39,8 +39,7 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
     try:
         staging.chmod(0o755)  # a folder like any other, not one for its maker alone
         yield staging
-        for file in staging.rglob("*"):
-            fsync_path(file)
+        _settle(staging)
         fsync_path(staging)
         try:
             os.rename(staging, folder)
@@ -54,6 +53,14 @@ def write_folder_atomically(folder: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno and error.filename is None:
             raise OSError(error.errno, error.strerror, str(folder)) from error  # a full disk names no file
         raise
+
+
+def _settle(folder: Path) -> None:
+    """Flush what a folder holds, files readable by others: safetensors writes some for their maker alone."""
+    for path in list(folder.rglob("*")):
+        if path.is_file():
+            path.chmod(0o644)
+        fsync_path(path)
 
 
 def _remove_stale(folder: Path) -> None:
@@ -72,8 +79,7 @@ def replace_files(folder: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=f".files{STAGING}", dir=folder))
     try:
         yield staging
-        for path in list(staging.rglob("*")):
-            fsync_path(path)
+        _settle(staging)
         for path in staging.iterdir():
             if path.is_dir():
                 remove_folder(folder / path.name)

@@ -167,7 +167,8 @@ def main() -> None:
     measured = {
         Path(name).name: {task: measure(task, Path(folder), name) for task in TASKS} for name in tokenizers
     }
-    command = f"PYTHONPATH=.:tests python experiments/klue/ceilings.py {' '.join(['DIR', *(Path(t).name for t in tokenizers)])}"
+    named = " ".join(Path(name).name for name in tokenizers)
+    command = f"PYTHONPATH=.:tests python experiments/klue/ceilings.py DIR {named}"
     results = {"command": command, "versions": describe_versions(), "tokenizers": measured}
     print(json.dumps(results, ensure_ascii=False, indent=1))
 

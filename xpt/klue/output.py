@@ -41,6 +41,6 @@ def plot_scores(results: dict[str, Any], log: Sequence[dict[str, Any]], path: Pa
     for axis in (losses, scores):
         axis.spines["top"].set_visible(False)
     handles = [*losses.get_legend_handles_labels()[0], *scores.get_legend_handles_labels()[0]]
-    scores.legend(handles=handles, frameon=False, fontsize=9, loc="center right")
+    figure.legend(handles=handles, frameon=False, fontsize=9, loc="outside lower center", ncols=len(handles))
     figure.savefig(path, dpi=120)
     plt.close(figure)
