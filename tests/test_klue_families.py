@@ -1,6 +1,7 @@
 """Any model: every family learns the tasks of sequences."""
 
 import json
+import shutil
 
 import pytest
 from klue_models import (
@@ -12,6 +13,7 @@ from klue_runs import fine_tune
 
 from xpt.klue.backbone import open_backbone
 from xpt.klue.tasks import TASKS, make_task
+from xpt.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,23 @@ def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_pat
     assert results["metrics"]["nli/accuracy"] > 95
     said = capfd.readouterr()
     assert "LOAD REPORT" not in said.out + said.err and "newly initialized" not in said.out + said.err
+
+
+@pytest.mark.parametrize("family", ["bert", "xpt", "gpt2", "t5"])
+def test_micro_batches_make_the_step_of_a_whole_batch(family, checkpoint, tmp_path):
+    """Heads give the mean of a micro-batch, though many of their forwards look as if they knew the whole."""
+    still = tmp_path / "still"
+    shutil.copytree(checkpoint(family), still)
+    config = json.loads((still / "config.json").read_text())
+    config |= {name: 0.0 for name in config if "drop" in name}
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.0}
+    (still / "config.json").write_text(json.dumps(config))
+    shared = {"num_train_epochs": 3, "logging_steps": 1}
+    assert fine_tune(still, tmp_path / "whole", **shared) == 0
+    micro = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
+    assert fine_tune(still, tmp_path / "parts", **shared, **micro) == 0
+    whole, parts = (Run(tmp_path / name).read_log() for name in ("whole", "parts"))
+    assert len(whole) == len(parts) == 4
+    for one, other in zip(whole, parts, strict=True):
+        for key in {"loss", "grad_norm"} & set(one):
+            assert one[key] == pytest.approx(other[key], rel=1e-3), key

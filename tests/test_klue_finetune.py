@@ -4,6 +4,9 @@ import json
 import math
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import klue_files
 import pytest
@@ -16,6 +19,7 @@ from finetune_klue import main
 from xpt.klue.score import score_files
 from xpt.klue.tasks import make_task
 from xpt.klue.trainer import best_step, is_over
+from xpt.run import Run
 
 
 @pytest.fixture
@@ -197,3 +201,27 @@ def test_what_cannot_be_used_is_said_in_one_line_and_writes_nothing(
     said = capsys.readouterr().err.strip().splitlines()
     assert message in said[-1] and said[-1].startswith("error: ")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one(options, xpt_checkpoint, tmp_path):
+    still = tmp_path / "still"
+    shutil.copytree(xpt_checkpoint, still)
+    config = json.loads((still / "config.json").read_text())
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (still / "config.json").write_text(json.dumps({**config, **dropout}))
+    shared = {"model_name_or_path": still, "logging_steps": 1, "num_train_epochs": 4}
+    assert main(options(**shared, per_device_train_batch_size=8, output_dir=tmp_path / "one")) == 0
+    flags = options(**shared, per_device_train_batch_size=4, output_dir=tmp_path / "two")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(__file__).parents[1] / "finetune_klue.py"
+    done = subprocess.run([*launcher, str(script), *flags], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (Run(tmp_path / name).read_log() for name in ("one", "two"))
+    assert len(one) == len(two) == 8 + 8  # a line and an evaluation a step
+    for first, second in zip(one, two, strict=True):
+        for key in {"loss", "eval_loss", "eval_nli/accuracy"} & set(first):
+            assert first[key] == pytest.approx(second[key], abs=1e-4), (key, first["step"])
+    assert results_of(tmp_path / "one")["metrics"] == results_of(tmp_path / "two")["metrics"]
+    lines = [(tmp_path / name / "predictions.jsonl").read_text() for name in ("one", "two")]
+    assert lines[0] == lines[1] and done.stdout.count("accuracy") == 1

@@ -146,9 +146,7 @@ class FineTuning:
         scores = self.scores(found)
         if found < self.steps and not is_over(scores, self.patience):
             self._train_from(trainer, rows, found)
-        best = trainer.checkpoints.newest(BEST)
-        assert best is not None, "the last step is always scored"
-        trainer.read_model(self.run.checkpoints.path(BEST, best))
+        trainer.read_model(self.run.checkpoints.path(BEST, trainer.best_step()))
 
     def _train_from(self, trainer: FineTuner, rows: ShuffledRows, step: int) -> None:
         size = self.arguments.rows_per_step

@@ -19,6 +19,7 @@ from xpt.klue.klue_metric.klue_metric import KlueMetric
 from xpt.klue.predict import answer
 from xpt.klue.task import Feature, Task
 from xpt.precision import autocast_dtype
+from xpt.processes import told_by_first
 from xpt.resumable import ResumableTrainer
 
 STAGE, BEST = "fine-tuning", "best"
@@ -89,6 +90,11 @@ class FineTuner(ResumableTrainer):
                 )
             self.accelerator.wait_for_everyone()
         return metrics
+
+    def best_step(self) -> int:
+        """The step of the best weights that verify, in every process; the last one is always scored."""
+        found = self.checkpoints.newest(BEST) if self.args.should_save else 0
+        return told_by_first(found or 0, self.args.device)
 
     def write_model(self, folder: Path) -> None:
         """What is trained, by name."""
