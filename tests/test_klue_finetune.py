@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import xpt.klue.trainer
 from finetune_klue import main
+from xpt.klue.fine_tuning import FineTuning
 from xpt.klue.score import score_files
 from xpt.klue.tasks import make_task
 from xpt.klue.trainer import best_step, is_over
@@ -225,3 +226,23 @@ def test_two_processes_train_and_score_as_one(options, xpt_checkpoint, tmp_path)
     assert results_of(tmp_path / "one")["metrics"] == results_of(tmp_path / "two")["metrics"]
     lines = [(tmp_path / name / "predictions.jsonl").read_text() for name in ("one", "two")]
     assert lines[0] == lines[1] and done.stdout.count("accuracy") == 1
+
+
+def test_what_stopped_early_does_not_train_on_when_it_is_started_again(options, tmp_path, monkeypatch):
+    genuine, steps = xpt.klue.trainer.FineTuner.training_step, []
+
+    def counted(self, *args, **kwargs):
+        steps.append(self.state.global_step)
+        return genuine(self, *args, **kwargs)
+
+    def dies(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(xpt.klue.trainer.FineTuner, "training_step", counted)
+    flags = options(learning_rate=0, early_stopping_patience=2)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(FineTuning, "finish", dies)
+        main(flags)
+    assert len(steps) == 3
+    assert main(flags) == 0 and len(steps) == 3
+    assert results_of(tmp_path / "run")["best_step"] == 1
