@@ -1,26 +1,22 @@
-"""Where examples come from: official files, whole or in part, and the Hub; and what is said of bad ones."""
+"""Where examples come from: official files, whole or in part; and what is said of bad ones."""
 
 import json
 import lzma
 import unicodedata
 
-import datasets
 import klue_files
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xpt.errors import XPTError
 from xpt.klue.data import (
     chosen_examples,
-    content_sha256,
     find_file,
     first_examples,
     make_split,
     read_file,
 )
-from xpt.klue.hub import read_hub
 from xpt.klue.official import tsv_records
 from xpt.klue.tasks import TASKS, make_task
 
@@ -190,49 +186,3 @@ def test_data_that_are_not_of_the_release_are_warned_of(tmp_path):
     assert "4 sentences are not NFKC" in read_file(make_task("ner"), old, "validation").warnings[0]
     named = written(tmp_path, "nli", klue_files.nli(3), "klue-nli-v1_dev.json")
     assert "is of v1, and" in read_file(make_task("nli"), named, "validation").warnings[0]
-
-
-# ---- the Hub ---------------------------------------------------------------------------------------------
-
-
-def hub_folder(folder, task, splits: dict[str, Dataset]):
-    """A folder laid out as the data set on the Hub: Parquet files, their place in the card."""
-    (folder / task).mkdir(parents=True, exist_ok=True)
-    lines = ["---", "configs:", f"- config_name: {task}", "  data_files:"]
-    for split, data in splits.items():
-        data.to_parquet(folder / task / f"{split}-00000-of-00001.parquet")
-        lines += [f"  - split: {split}", f"    path: {task}/{split}-*"]
-    (folder / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
-    return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def test_hub_labels_are_read_by_name_whatever_their_order(tmp_path):
-    rows = json.loads(klue_files.nli(9))
-    order = ["entailment", "neutral", "contradiction"]  # the Hub's, not the benchmark's
-    features = Features({"guid": Value("string"), "source": Value("string"), "premise": Value("string"),
-                         "hypothesis": Value("string"), "label": ClassLabel(names=order)})  # fmt: skip
-    for row in rows:
-        row["label"] = order.index(row.pop("gold_label"))
-    columns = {name: [row[name] for row in rows] for name in features}
-    folder = hub_folder(tmp_path / "hub", "nli", {"validation": Dataset.from_dict(columns, features)})
-    found = read_hub(make_task("nli"), folder, None, "validation")
-    official = read_file(make_task("nli"), written(tmp_path, "nli", klue_files.nli(9)), "validation")
-    assert found.examples == official.examples and found.sha256 == official.sha256
-    assert found.sha256 == content_sha256(official.examples)
-    with pytest.raises(XPTError, match="its nli train cannot be had"):
-        read_hub(make_task("nli"), folder, None, "train")
-
-
-def test_a_hub_row_without_label_or_column_is_named(tmp_path):
-    order = ["entailment", "neutral", "contradiction"]
-    features = Features({"guid": Value("string"), "premise": Value("string"), "hypothesis": Value("string"),
-                         "label": ClassLabel(names=order)})  # fmt: skip
-    columns = {"guid": ["a"], "premise": ["b"], "hypothesis": ["c"], "label": [-1]}
-    folder = hub_folder(tmp_path / "hub", "nli", {"train": Dataset.from_dict(columns, features)})
-    with pytest.raises(XPTError, match="nli train: a: the field 'gold_label' is None"):
-        read_hub(make_task("nli"), folder, None, "train")
