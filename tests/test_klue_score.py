@@ -11,6 +11,7 @@ import pytest
 
 from xpt.errors import XPTError
 from xpt.klue.data import read_file
+from xpt.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
 from xpt.klue.klue_metric.names import OFFICIAL
 from xpt.klue.score import main, read_predictions
 from xpt.klue.tasks import TASKS, make_task
@@ -125,3 +126,9 @@ def test_it_runs_as_a_module_and_prints_json_alone(perfect, tmp_path):
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"ynat/macro_f1": 100.0}
     assert main(["--task", "ynat"]) == 2 and main(["--task", "all", "--gold", "a", "--predictions", "b"]) == 2
+
+
+def test_tasks_and_metric_know_the_same_labels():
+    orders = {"ynat": YNAT_LABELS, "nli": NLI_LABELS, "ner": NER_TAGS, "re": RELATIONS, "dp": DEPRELS}
+    for name, known in orders.items():
+        assert tuple(known) == make_task(name).labels, name
