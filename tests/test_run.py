@@ -202,3 +202,10 @@ def test_progress_adds_up(run):
 def test_a_token_never_reaches_the_record(shown):
     command = describe_command("/somewhere/train_xpt.py", shown.split())
     assert "hf_secret" not in command and "--seed 1" in command and command.startswith("python train_xpt.py ")
+
+
+def test_an_undefined_score_is_null_in_the_log(tmp_path):
+    run = Run(tmp_path)
+    run.log({"phase": "a", "step": 1, "eval_score": float("nan"), "loss": 2.0})
+    assert run.log_file.read_text() == '{"phase": "a", "step": 1, "eval_score": null, "loss": 2.0}\n'
+    assert run.read_log() == [{"phase": "a", "step": 1, "eval_score": None, "loss": 2.0}]

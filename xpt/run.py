@@ -195,8 +195,9 @@ class Run:
             write_record(self.folder / "progress.json", {**self.progress(), stage: result})
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one logged step."""
+        """Append one logged step; what is no number is null, as JSON has no word for it."""
         if self.writes:
+            entry = {key: None if value != value else value for key, value in entry.items()}
             with open(self.log_file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
 

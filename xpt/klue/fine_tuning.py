@@ -156,18 +156,17 @@ class FineTuning:
 
         progress = PhaseProgress(self.run, STAGE, self.steps, tokens_of, score=trainer.score_name)
         trainer.add_callback(progress)
-        start = time.perf_counter()
-        with closing(progress):
-            trainer.train_from(step)
-        spent = self.run.progress().get("training", {}).get("seconds", 0.0)
-        self.run.record(
-            "training",
-            {
+        spent, start = self.run.progress().get("training", {}).get("seconds", 0.0), time.perf_counter()
+        try:
+            with closing(progress):
+                trainer.train_from(step)
+        finally:  # stopped by a signal, its time counts too
+            cost = {
                 "seconds": round(spent + time.perf_counter() - start, 2),
                 "tokens_per_second": progress.tokens_per_second,
                 "peak_memory_mib": peak_memory_mib(),
-            },
-        )
+            }
+            self.run.record("training", cost)
 
     def finish(self, command: str, save: Callable[[PreTrainedModel, Path], None]) -> dict[str, Any]:
         """Score the best weights and write the folder; its results.
