@@ -47,7 +47,7 @@ def stop_after(monkeypatch, phase: str, step: int) -> None:
 
     def on_step_end(self, args, state, control, **kwargs):
         step_end(self, args, state, control, **kwargs)
-        if (self.phase.name, state.global_step) == (phase, step):
+        if (self.phase, state.global_step) == (phase, step):
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(PhaseProgress, "on_step_end", on_step_end)
@@ -91,7 +91,7 @@ def test_damage_to_any_file_of_the_newest_checkpoint_is_named_and_the_one_before
             begin = PhaseProgress.on_train_begin
 
             def note(self, args, state, control, begin=begin, resumed=resumed, **kwargs):
-                resumed.append((self.phase.name, state.global_step))
+                resumed.append((self.phase, state.global_step))
                 begin(self, args, state, control, **kwargs)
 
             patch.setattr(PhaseProgress, "on_train_begin", note)

@@ -101,7 +101,7 @@ def test_it_says_what_is_done_and_touches_nothing(options, tmp_path, monkeypatch
 
     def interrupt(self, args, state, control, **kwargs):
         step_end(self, args, state, control, **kwargs)
-        if (self.phase.name, state.global_step) == ("phase2", 3):
+        if (self.phase, state.global_step) == ("phase2", 3):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -43,8 +43,8 @@ def test_a_signal_in_any_step_saves_that_step_and_the_run_ends_bit_equal(
 
     def on_step_end(self, args, state, control, **kwargs):
         step_end(self, args, state, control, **kwargs)
-        if (self.phase.name, state.global_step) in points:
-            points.remove((self.phase.name, state.global_step))
+        if (self.phase, state.global_step) in points:
+            points.remove((self.phase, state.global_step))
             signal.raise_signal(number)
 
     monkeypatch.setattr(PhaseProgress, "on_step_end", on_step_end)

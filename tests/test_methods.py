@@ -289,7 +289,7 @@ def test_interrupted_within_and_after_phases_with_adapters_the_run_ends_bit_equa
 
     def on_step_end(self, args, state, control, **kwargs):
         step_end(self, args, state, control, **kwargs)
-        interrupt((self.phase.name, state.global_step))
+        interrupt((self.phase, state.global_step))
 
     def record_stage(self, stage, result):
         interrupt(f"{stage} is over")  # the adapters are merged, and nothing says so yet

@@ -26,7 +26,7 @@ MOMENTS = st.builds(
     step=st.integers(0, 10**12),
     steps=st.integers(1, 10**12),
     loss=NUMBERS,
-    eval_loss=NUMBERS,
+    evaluated=NUMBERS,
     tokens_per_second=POSITIVE,
     seconds_left=POSITIVE,
     run_seconds_left=POSITIVE,
@@ -48,16 +48,16 @@ def test_every_line_fits_and_holds_all_parts(moment):
     line = moment.line()
     found = LINE.fullmatch(line)
     assert wcwidth.width(line) <= 100 and found, line
-    assert (found["eval"] is None) == (moment.eval_loss is None)
+    assert (found["eval"] is None) == (moment.evaluated is None)
     assert found["phase"] == moment.phase or moment.phase.startswith(found["phase"].removesuffix("…"))
-    for value in (moment.loss, moment.eval_loss):
+    for value in (moment.loss, moment.evaluated):
         if value is not None and not math.isfinite(value):
             assert f" {value}" in line
 
 
 @given(MOMENTS)
 def test_rate_and_gradient_are_shown_where_they_fit_and_the_rest_stays_where_it_is(moment):
-    found = LINE.fullmatch(replace(moment, phase="phase1", steps=60_000, step=7, eval_loss=None).line())
+    found = LINE.fullmatch(replace(moment, phase="phase1", steps=60_000, step=7, evaluated=None).line())
     assert (found["lr"] is None) == (moment.learning_rate is None)
     bare = replace(moment, learning_rate=None, grad_norm=None).line()
     assert re.sub(r"  (lr|grad) \S+", "", moment.line()) == bare

@@ -82,8 +82,8 @@ def test_interrupted_it_goes_on_to_the_same_weights(options, first, again, tmp_p
 
     def interrupt(self, args, state, control, **kwargs):
         step_end(self, args, state, control, **kwargs)
-        if (self.phase.name, state.global_step) not in stopped:
-            stopped.append((self.phase.name, state.global_step))
+        if (self.phase, state.global_step) not in stopped:
+            stopped.append((self.phase, state.global_step))
             raise KeyboardInterrupt
 
     monkeypatch.setattr(PhaseProgress, "on_step_end", interrupt)

@@ -175,7 +175,7 @@ def test_interrupted_at_five_random_points_the_run_ends_bit_equal(
 
     def on_step_end(self, args, state, control, **kwargs):
         step_end(self, args, state, control, **kwargs)
-        interrupt((self.phase.name, state.global_step))
+        interrupt((self.phase, state.global_step))
 
     def record_stage(self, stage, result):
         if stage == "phase1":

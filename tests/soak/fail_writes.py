@@ -30,7 +30,7 @@ def fail_every_write_of_a_save(flags: list[str], base: Path) -> dict:
     folder, save, seen = base / "run", ResumableTrainer._save_checkpoint, {"failed": 0, "messages": set()}
 
     def save_with_faults(self, model, trial=None):
-        if (self.phase.name, self.state.global_step) != ("phase2", 3):
+        if (self.stage, self.state.global_step) != ("phase2", 3):
             save(self, model, trial)
             return
         n = 1

@@ -95,7 +95,7 @@ def _stop_in_phase2(arguments: list[str], folder: Path) -> None:
 
     def stop(self: PhaseProgress, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step_end(self, args, state, control, **kwargs)
-        if (self.phase.name, state.global_step) == ("phase2", 2):
+        if (self.phase, state.global_step) == ("phase2", 2):
             signal.raise_signal(signal.SIGTERM)
 
     PhaseProgress.on_step_end = stop
