@@ -51,3 +51,26 @@ def test_the_table_of_ceilings_shows_the_stored_ones():
     for name, tasks in stored.items():
         scores = {metric: value for task in tasks.values() for metric, value in task["scores"].items()}
         assert shown[name] == [f"{scores[metric]:.2f}" for metric in rows[0][1:]], name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("xpt-demo-sts", ("Pearson's r {sts/pearsonr:.2f}", "F1 {sts/f1:.2f}")),
+        ("korean-albert-ynat", ("macro F1 {ynat/macro_f1:.2f}",)),
+    ],
+)
+def test_the_runs_on_klue_quote_their_results(name, shown):
+    folder = REPO / "experiments" / "klue"
+    results = json.loads((folder / "results" / f"{name}.json").read_text("utf-8"))
+    text = (folder / "README.md").read_text("utf-8")
+    for each in shown:
+        assert each.format_map(results["metrics"]) in text
+    for split, word in (("train", "learned"), ("validation", "scored")):
+        data = results["data"][split]
+        count = (
+            f"all {data['records']:,}"
+            if data["whole"]
+            else f"{data['records']:,} of {data['official_records']:,}"
+        )
+        assert f"| {count} |" in text, word
