@@ -16,6 +16,7 @@ from xpt.environment import describe_command
 from xpt.interrupts import StopRequest
 from xpt.klue.backbone import check_task, open_backbone
 from xpt.klue.command import Job, Plan, read_plan
+from xpt.klue.compare import markdown, tabulate
 from xpt.klue.data import Split
 from xpt.klue.fine_tuning import FineTuning
 from xpt.klue.saving import save_model
@@ -27,7 +28,7 @@ from xpt.run import Run
 
 
 def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
-    """The benchmark, task by task; gives back the scores that are printed.
+    """The benchmark, task by task, each score printed when it is there; gives back the table of several.
 
     Raises `XPTError` for anything the user can mend, before anything is trained.
     """
@@ -36,7 +37,12 @@ def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
     for job in plan.jobs:
         check_task(plan.task(job.task), backbone)
     data = {task: plan.splits(task) for task in dict.fromkeys(job.task for job in plan.jobs)}
-    return "\n".join(result_lines(run_job(plan, job, data[job.task], command, stop)) for job in plan.jobs)
+    results = []
+    for job in plan.jobs:
+        results.append(run_job(plan, job, data[job.task], command, stop))
+        if is_first():
+            print(result_lines(results[-1]), flush=True)
+    return f"\n{markdown(tabulate(results))}" if len(results) > 1 else ""
 
 
 def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: StopRequest) -> dict:

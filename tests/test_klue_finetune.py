@@ -160,7 +160,7 @@ def test_which_evaluation_is_best_and_when_patience_ends(values, best, over):
     assert is_over(scores, 2) is over and not is_over(scores, 0)
 
 
-def test_several_tasks_and_seeds_have_a_folder_each(xpt_checkpoint, tmp_path):
+def test_several_tasks_and_seeds_have_a_folder_each_and_a_table(xpt_checkpoint, tmp_path, capsys):
     data = tmp_path / "data"
     for task in ("ynat", "nli"):
         kind = make_task(task)
@@ -177,6 +177,10 @@ def test_several_tasks_and_seeds_have_a_folder_each(xpt_checkpoint, tmp_path):
         path.parent.relative_to(tmp_path / "all").as_posix() for path in tmp_path.glob("all/*/*/results.json")
     }
     assert found == {f"{task}/seed-{seed}" for task in ("ynat", "nli") for seed in (1, 2)}
+    lines = capsys.readouterr().out.strip().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert lines[-len(table) :] == table and len(table) == 4 and " ± " in table[-1]
+    assert sum("seed 1: " in line or "seed 2: " in line for line in lines) == 4
     first, second = (load_file(tmp_path / f"all/nli/seed-{seed}" / "model.safetensors") for seed in (1, 2))
     assert not torch.equal(first["classifier.out_proj.weight"], second["classifier.out_proj.weight"])
 

@@ -20,7 +20,7 @@ def run_program(work: Callable[[StopRequest], str]) -> int:
     try:
         with StopRequest().installed() as stop:
             summary = work(stop)
-        if is_first():
+        if is_first() and summary:
             print(summary)
         return 0
     except Exception as error:
