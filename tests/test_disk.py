@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,15 @@ from tiny_runs import assert_equal_runs, run
 
 from train_xpt import main
 from xpt.errors import XPTError, user_message
-from xpt.files import check_writable, read_record, remove_leftovers, write_folder_atomically, write_record
+from xpt.files import (
+    check_writable,
+    read_record,
+    remove_folder,
+    remove_leftovers,
+    write_folder_atomically,
+    write_record,
+)
+from xpt.interrupts import Interrupted
 
 
 @pytest.mark.parametrize("option", ["output_dir", "cache_dir"])
@@ -115,3 +124,21 @@ def test_what_the_system_refuses_is_one_line(error, message):
 
 def test_a_fault_of_the_program_is_not_dressed_up():
     assert user_message(KeyError("x")) is None
+
+
+def test_a_signal_while_a_folder_is_deleted_leaves_nothing_of_it(tmp_path, monkeypatch):
+    folder, unlink, removed = tmp_path / "folder", os.unlink, []
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).touch()
+
+    def interrupted(path, **kwargs):
+        removed.append(path)
+        if len(removed) == 2:
+            raise Interrupted(signal.SIGTERM)
+        unlink(path, **kwargs)
+
+    monkeypatch.setattr(os, "unlink", interrupted)
+    with pytest.raises(Interrupted):
+        remove_folder(folder)
+    assert list(tmp_path.iterdir()) == []

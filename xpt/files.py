@@ -137,7 +137,11 @@ def remove_folder(folder: Path) -> None:
         return
     doomed = folder.with_name(f".{folder.name}{STAGING}removed-{os.getpid()}")
     os.rename(folder, doomed)
-    shutil.rmtree(doomed)
+    try:
+        shutil.rmtree(doomed)
+    except BaseException:  # a signal, say, that ends the program in between
+        shutil.rmtree(doomed, ignore_errors=True)
+        raise
 
 
 def remove_leftovers(folder: Path) -> None:
