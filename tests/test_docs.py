@@ -57,6 +57,7 @@ def test_the_table_of_ceilings_shows_the_stored_ones():
     ("name", "shown"),
     [
         ("xpt-demo-sts", ("Pearson's r {sts/pearsonr:.2f}", "F1 {sts/f1:.2f}")),
+        ("xpt-demo-dp", ("UAS {dp/uas_micro_f1:.2f}", "LAS {dp/las_micro_f1:.2f}")),
         ("korean-albert-ynat", ("macro F1 {ynat/macro_f1:.2f}",)),
     ],
 )
