@@ -29,7 +29,6 @@ class Given:
 
     parts: tuple[Any, ...]
     names: Collection[str]
-    files: Sequence[str]
 
 
 class OptionParser(HfArgumentParser):
@@ -91,7 +90,7 @@ class OptionParser(HfArgumentParser):
             raise XPTError(" ".join(str(error).split())) from error
         if rest:
             raise self._unknown(rest[0])
-        return Given(tuple(parts), {*options, *map(_name, flags)}, files)
+        return Given(tuple(parts), {*options, *map(_name, flags)})
 
     def _unknown(self, token: str) -> XPTError:
         """What to say of an option that does not exist."""

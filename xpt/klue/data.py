@@ -32,7 +32,6 @@ class Split:
         examples: all of one type.
         origin: file name, or data set and split.
         revision: commit of the data set on the Hub; None for files.
-        read: how many records (questions, dialogues) were read, before any choice.
         official: how many the official split has.
         sha256: of the content of `examples`, the same wherever they come from.
         warnings: what should be known about it.
@@ -42,7 +41,6 @@ class Split:
     examples: list[Any]
     origin: str
     revision: str | None
-    read: int
     official: int
     sha256: str
     warnings: tuple[str, ...] = ()
@@ -87,7 +85,6 @@ def make_split(
         list(examples),
         origin,
         revision,
-        count_records(examples),
         task.sizes[name],
         content_sha256(examples),
     )

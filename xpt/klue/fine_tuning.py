@@ -41,8 +41,6 @@ from xpt.progress import PhaseProgress
 from xpt.run import Run
 from xpt.training_state import read_json
 
-PATIENCE = {"sts": 5, "nli": 5, "ner": 5}  # what the official scripts leave at its default; others never stop
-
 
 class FineTuning:
     """One run of fine-tuning.
@@ -90,7 +88,7 @@ class FineTuning:
     def patience(self) -> int:
         """Evaluations without a better score that are waited for; 0 for ever."""
         given = self.arguments.early_stopping_patience
-        return PATIENCE.get(self.task.name, 0) if given is None else given
+        return self.task.patience if given is None else given
 
     def settings(self) -> dict[str, Any]:
         """Every setting that decides the result, by name, secrets left out."""

@@ -35,6 +35,9 @@ class HeadedModel(PreTrainedModel):
     def __init__(self, config: HeadedConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         self.encoder = encoder if encoder is not None else _new_encoder(config.encoder)
+        if encoder is not None:
+            for module in encoder.modules():
+                module._is_hf_initialized = True  # post_init draws new weights for all that is not marked
 
     def get_input_embeddings(self) -> Any:
         return self.encoder.get_input_embeddings()

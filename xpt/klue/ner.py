@@ -43,6 +43,7 @@ class NER(Task):
     settings = Hyperparameters(510, 5e-5, 32, 3)
     large_settings = Hyperparameters(510, 1e-5, 8, 3)
     selected_on = "ner/char_macro_f1"
+    patience = 5  # a default that the official script leaves as it is
     prediction_fields = ("tags",)
 
     def records(self, text: str, file: str) -> Iterator[Record]:

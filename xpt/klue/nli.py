@@ -20,6 +20,7 @@ class NLI(SequenceTask):
     settings = Hyperparameters(128, 5e-5, 32, 5, warmup_ratio=0.1)
     large_settings = Hyperparameters(128, 5e-5, 32, 5, warmup_ratio=0.2)
     selected_on = "nli/accuracy"
+    patience = 5  # a default that the official script leaves as it is
     prediction_fields = ("label",)
 
     def records(self, text: str, file: str) -> Iterator[Record]:

@@ -1,6 +1,5 @@
 """What YNAT, STS, NLI and RE share: one answer a sequence, by transformers' classification heads."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -73,9 +72,6 @@ class SequenceTask(Task):
     def reference(self, example: Any) -> dict[str, Any]:
         """The gold label."""
         return {"label": example.label}
-
-    @abstractmethod
-    def hub_record(self, row: dict[str, Any], guid: str) -> Any: ...
 
     def check_prediction(self, example: Any, line: dict[str, Any]) -> None:
         """Raise `ValueError` for a label that the task does not have."""

@@ -35,8 +35,7 @@ class SpanReader(HeadedModel):
 
     def __init__(self, config: SpanReaderConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config, encoder)
-        width = getattr(config.encoder, "hidden_size", None) or config.encoder.d_model
-        self.qa_outputs = nn.Linear(width, 2)
+        self.qa_outputs = nn.Linear(config.encoder.hidden_size, 2)
         self.post_init()
 
     def forward(

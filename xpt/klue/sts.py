@@ -32,6 +32,7 @@ class STS(SequenceTask):
     settings = Hyperparameters(128, 5e-5, 32, 4, warmup_ratio=0.1)
     large_settings = Hyperparameters(128, 2e-5, 32, 4, warmup_ratio=0.1)
     selected_on = "sts/pearsonr"
+    patience = 5  # a default that the official script leaves as it is
     prediction_fields = ("score",)
     problem_type = "regression"
     outputs_per_example = 1

@@ -94,6 +94,7 @@ class Task(ABC):
     settings: ClassVar[Hyperparameters]  # of base models
     large_settings: ClassVar[Hyperparameters]
     selected_on: ClassVar[str]  # the metric of which the best checkpoint is kept, e.g. "ner/char_macro_f1"
+    patience: ClassVar[int] = 0  # validations without a better score that are waited for; 0: for ever
     prediction_fields: ClassVar[tuple[str, ...]]  # of a line of predictions.jsonl, beside its key
     key_fields: ClassVar[tuple[str, ...]] = ("guid",)
     own_options: ClassVar[tuple[str, ...]] = ()  # fields of `Options` that change this task

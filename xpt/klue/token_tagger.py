@@ -32,12 +32,8 @@ class TokenTagger(HeadedModel):
 
     def __init__(self, config: TokenTaggerConfig, encoder: PreTrainedModel | None = None) -> None:
         super().__init__(config, encoder)
-        width = getattr(config.encoder, "hidden_size", None) or config.encoder.d_model
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(width, config.num_labels)
-        if encoder is not None:
-            for module in self.encoder.modules():
-                module._is_hf_initialized = True  # post_init draws new weights for all that is not marked
+        self.classifier = nn.Linear(config.encoder.hidden_size, config.num_labels)
         self.post_init()
 
     def forward(
