@@ -13,7 +13,7 @@ from klue_models import FAMILIES, POSITIONS, checkpoint_maker
 from klue_runs import fine_tune
 from peft import PeftModel
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
     AddedToken,
@@ -131,19 +131,21 @@ def test_a_fresh_process_with_peft_alone_gives_the_same_numbers(checkpoint, tmp_
     trained(adapted, batch)
     expected = logits_of(adapted, batch)
     save_model(adapted, backbone.tokenizer, tmp_path)
-    torch.save({"batch": batch, "expected": expected}, tmp_path / "wanted.pt")
+    save_file({**batch, "expected": expected.contiguous()}, tmp_path / "wanted.safetensors")
     code = """
 import json, sys, torch, modeling_xpt
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 folder = sys.argv[1]
 base = json.load(open(folder + "/adapter_config.json"))["base_model_name_or_path"]
 model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
 model.resize_token_embeddings(len(AutoTokenizer.from_pretrained(folder)))
 model = PeftModel.from_pretrained(model, folder).eval()
-wanted = torch.load(folder + "/wanted.pt", weights_only=True)
+batch = load_file(folder + "/wanted.safetensors")
+expected = batch.pop("expected")
 with torch.no_grad():
-    assert torch.equal(model(**wanted["batch"]).logits, wanted["expected"])
+    assert torch.equal(model(**batch).logits, expected)
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
