@@ -4,8 +4,8 @@
     python finetune_klue.py --model_name_or_path klue/bert-base --task all --seeds 1 2 3
     python finetune_klue.py --model_name_or_path MODEL --task re --data_dir klue-v1.1 --lora true
 
-Each run leaves a folder: model, predictions.jsonl, results.json, scores.png. Started again with the same
-options, it goes on where it stopped. `--help` lists every option.
+Each run leaves a folder: model, predictions.jsonl, results.json, scores.png, report.html. Started again
+with the same options, it goes on where it stopped. `--help` lists every option.
 """
 
 import sys

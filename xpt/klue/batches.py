@@ -22,6 +22,12 @@ def pad_batch(rows: Sequence[Mapping[str, Any]], padding: Mapping[str, int]) -> 
     return {name: _stack([row[name] for row in rows], padding.get(name, IGNORED_LABEL)) for name in rows[0]}
 
 
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of `values` (batch, length) where `mask` (batch, length) is true; 0 where it never is."""
+    kept = mask.to(values.device).bool()
+    return values.where(kept, 0).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+
+
 def _stack(values: Sequence[Any], fill: int) -> Tensor:
     tensors = [torch.as_tensor(value) for value in values]
     shape = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]

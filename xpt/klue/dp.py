@@ -14,8 +14,9 @@ from transformers import PreTrainedModel
 
 from xpt.errors import XPTError
 from xpt.klue.backbone import Backbone
-from xpt.klue.batches import pad_batch
+from xpt.klue.batches import masked_mean, pad_batch
 from xpt.klue.encoding import Pieces, TextEncoder
+from xpt.klue.judgment import Judgment, Mark, Passage
 from xpt.klue.official import Block, take_label, tsv_records
 from xpt.klue.parser import NO_WORD, DependencyParser, DependencyParserConfig
 from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
@@ -151,6 +152,25 @@ class DP(Task):
             for feature, (heads, labels) in zip(features, outputs, strict=True)
         ]
 
+    def confidences(self, output: Any, batch: dict[str, Tensor]) -> list[float]:
+        """The mean over words of the head's probability times the label's."""
+        heads = output.arc_logits.float().softmax(dim=-1).gather(-1, output.heads[..., None])[..., 0]
+        labels = output.label_logits.float().softmax(dim=-1).amax(dim=-1)  # (batch, words)
+        return masked_mean(heads * labels, batch["word_first"] != NO_WORD).tolist()
+
+    def judge(self, example: ParsedSentence, line: dict[str, Any]) -> Judgment:
+        """The words that hang elsewhere, or otherwise; right is the share of the others."""
+        words = example.words
+        arcs = list(zip(example.heads, example.deprels, strict=True))
+        given = list(zip(line["heads"], line["deprels"], strict=True))
+        starts = [sum(len(word) + 1 for word in words[:place]) for place in range(len(words))]
+        wrong = [place for place in range(len(words)) if arcs[place] != given[place]]
+        marks = tuple(Mark(starts[at], starts[at] + len(words[at]), str(at + 1)) for at in wrong)
+        shown = ("; ".join(_arc(words, at, *chosen[at]) for at in wrong) for chosen in (arcs, given))
+        pairs = tuple(zip(example.deprels, line["deprels"], strict=True))
+        right = 1 - len(wrong) / len(words)
+        return Judgment((Passage("", " ".join(words), marks),), *shown, right, pairs)
+
     def reference(self, example: ParsedSentence) -> dict[str, Any]:
         """Gold heads and labels."""
         return {"heads": list(example.heads), "deprels": list(example.deprels)}
@@ -168,6 +188,12 @@ class DP(Task):
         for label in line["deprels"]:
             if label not in self.labels:
                 raise ValueError(f"unknown label {label!r:.60}; it has {', '.join(self.labels)}")
+
+
+def _arc(words: Sequence[str], place: int, head: int, label: str) -> str:
+    """ "2 법을 → 만들었다 NP_OBJ"; the root's head is ROOT."""
+    above = words[head - 1] if 0 < head <= len(words) else "ROOT"
+    return f"{place + 1} {words[place]} → {above} {label}"
 
 
 def word_tokens(

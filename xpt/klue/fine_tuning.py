@@ -6,7 +6,7 @@ Started again, it goes on from its newest checkpoint; trained, it is only measur
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ from xpt.klue.data import Split
 from xpt.klue.lora import attach_adapters, describe_adapters
 from xpt.klue.output import plot_scores, write_predictions
 from xpt.klue.predict import answer
+from xpt.klue.report import render_report
 from xpt.klue.rows import ShuffledRows
 from xpt.klue.task import Task
 from xpt.klue.trainer import (
@@ -193,6 +194,8 @@ class FineTuning:
                 save(self.model, staging)
                 write_predictions(predictions, staging / "predictions.jsonl")
                 plot_scores(results, self.run.read_log(), staging / "scores.png")
+                page = self._report(results, predictions, answers.confidences)
+                (staging / "report.html").write_text(page, encoding="utf-8")
             self.run.finish(results)
         return results
 
@@ -212,6 +215,19 @@ class FineTuning:
             train_dataset=rows,
         )
 
+    def _report(
+        self, results: dict[str, Any], predictions: Sequence[dict[str, Any]], confidences: Sequence[float]
+    ) -> str:
+        """The page of mistakes; of an example with several features the surest one counts."""
+        examples, surest = self.validation.examples, [0.0] * len(self.validation.examples)
+        for feature, confidence in zip(self.validation.features, confidences, strict=True):
+            surest[feature.example] = max(surest[feature.example], confidence)
+        judgments = [
+            self.task.judge(example, line) for example, line in zip(examples, predictions, strict=True)
+        ]
+        names = [" ".join(map(str, example.key)) for example in examples]
+        return render_report(results, names, judgments, surest)
+
     def scores(self, step: int) -> list[tuple[int, float]]:
         """Step and score of each evaluation up to a checkpoint's step."""
         if not step:
@@ -229,6 +245,7 @@ class FineTuning:
     ) -> dict[str, Any]:
         log = [entry for entry in self.run.read_log() if f"eval_{self.task.selected_on}" in entry]
         scores = [(entry["step"], _number(entry[f"eval_{self.task.selected_on}"])) for entry in log]
+        last = {name: log[-1][f"eval_{name}"] for name in official} if log else {}
         training = self.run.progress().get("training", {})
         return {
             "kind": "klue",
@@ -244,6 +261,7 @@ class FineTuning:
             "data": {name: split.describe() for name, split in self.splits.items()},
             "metrics": {name: _null(value) for name, value in official.items()},
             "variants": {name: _null(value) for name, value in every.items() if name not in official},
+            "last_metrics": last,  # of the last step: nothing was chosen by them
             "eval_loss": loss,
             "steps": self.steps,
             "best_step": best_step(scores),

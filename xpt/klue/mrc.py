@@ -18,11 +18,13 @@ from transformers import AutoModelForQuestionAnswering, PreTrainedModel
 from xpt.errors import XPTError
 from xpt.klue.backbone import Backbone
 from xpt.klue.encoding import Pieces, TextEncoder
+from xpt.klue.judgment import Judgment, Mark, Passage, around
 from xpt.klue.official import load_json, take
 from xpt.klue.span_reader import SpanReader, SpanReaderConfig, stock_head
 from xpt.klue.spans import Window, best_span, central_tokens, covering_tokens, step_for, windows
 from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
 
+NO_ANSWER = "(no answer)"
 QUESTION_TOKENS = 64  # what is read of a question
 TOKENIZED_AT_ONCE = 256  # examples; all together their tokens would fill the memory
 
@@ -142,6 +144,29 @@ class MRC(Task):
             {"guid": example.guid, "text": "" if none > some else text}
             for example, text, none, some in zip(examples, texts, null, best, strict=True)
         ]
+
+    def confidences(self, output: Any, batch: dict[str, Tensor]) -> list[float]:
+        """The probability of the best start times that of the best end."""
+        lengths = batch["attention_mask"].bool()
+        found = []
+        for logits in (output.start_logits, output.end_logits):
+            masked = logits.float().masked_fill(~lengths.to(logits.device), -torch.inf)
+            found.append(masked.softmax(dim=-1).amax(dim=-1))  # (batch,)
+        return (found[0] * found[1]).tolist()
+
+    def judge(self, example: Question, line: dict[str, Any]) -> Judgment:
+        """The part of the context that holds both; right where the answer is one of the gold ones."""
+        golds, answer = [text for text, _ in example.answers], line["text"]
+        marks = [Mark(start, start + len(text), "gold") for text, start in example.answers[:1]]
+        place = example.context.find(answer) if answer else -1
+        given = [Mark(place, place + len(answer), "answer")] if place >= 0 else []
+        passages = [Passage("question", example.question)]
+        for found in (marks, given):
+            if found:
+                passages.append(Passage(found[0].label, *around(example.context, found)))
+        right = float(answer in golds if golds else not answer)
+        shown = (" | ".join(dict.fromkeys(golds)), answer)
+        return Judgment(tuple(passages), *(text or NO_ANSWER for text in shown), right)
 
     def reference(self, example: Question) -> dict[str, Any]:
         """All gold answers; none where the question cannot be answered."""

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from xpt.klue.backbone import Backbone
 from xpt.klue.batches import IGNORED_LABEL
 from xpt.klue.encoding import Pieces, TextEncoder
+from xpt.klue.judgment import Judgment, Passage, tagged
 from xpt.klue.official import Block, take_label, tsv_records
 from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
 from xpt.klue.token_tagger import token_tagger
@@ -118,6 +119,19 @@ class NER(Task):
                     tags[character] = tag if place == 0 or tag == "O" else f"I-{tag[2:]}"
             lines.append({"guid": example.guid, "tags": _filled(tags)})
         return lines
+
+    def judge(self, example: TaggedCharacters, line: dict[str, Any]) -> Judgment:
+        """Both taggings under each other; right is the share of characters, blanks apart, that are."""
+        text = "".join(example.characters)
+        marked = (Passage("gold", text, tagged(example.tags)), Passage("answer", text, tagged(line["tags"])))
+        scored = [
+            (gold, answer)
+            for character, gold, answer in zip(text, example.tags, line["tags"], strict=True)
+            if not character.isspace()
+        ]
+        right = sum(gold == answer for gold, answer in scored) / max(1, len(scored))
+        pairs = tuple((gold.split("-")[-1], answer.split("-")[-1]) for gold, answer in scored)
+        return Judgment(marked, "", "", right, pairs)
 
     def reference(self, example: Any) -> dict[str, Any]:
         """The rows."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from xpt.klue.judgment import Passage
 from xpt.klue.official import json_records, take, take_label
 from xpt.klue.sequence import LabelledText, SequenceTask
 from xpt.klue.task import Hyperparameters, Record
@@ -30,6 +31,10 @@ class NLI(SequenceTask):
     def hub_record(self, row: dict[str, Any], guid: str) -> Any:
         """The Hub calls the gold label `label`."""
         return {**row, "gold_label": row.get("label")}
+
+    def passages(self, example: LabelledText) -> tuple[Passage, ...]:
+        """Premise and hypothesis."""
+        return (Passage("premise", example.first), Passage("hypothesis", example.second or ""))
 
     def examples(self, record: Record) -> list[LabelledText]:
         """`guid`, `premise`, `hypothesis` and `gold_label`; annotators' labels are not used."""

@@ -18,9 +18,11 @@ from xpt.launcher import is_first
 
 @dataclass(frozen=True)
 class Answers:
-    """What `Task.outputs` gave for each feature, and the mean loss where the features have labels."""
+    """What `Task.outputs` and `Task.confidences` gave for each feature, and the mean loss where the features
+    have labels."""
 
     outputs: list[Any]
+    confidences: list[float]
     loss: float | None
 
 
@@ -44,7 +46,7 @@ def answer(
     own = batches[state.process_index :: state.num_processes]
     was_training = model.training
     model.eval()
-    found: list[tuple[int, Any]] = []
+    found: list[tuple[int, tuple[Any, float]]] = []
     losses: list[tuple[float, int]] = []
     bar = tqdm(
         own, description, unit=" batches", leave=False, dynamic_ncols=True,
@@ -55,17 +57,19 @@ def answer(
             batch = task.collate([features[index] for index in indices], encoder)
             with torch.inference_mode(), _autocast(device, autocast_dtype):
                 output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-            found += zip(indices, task.outputs(output, batch), strict=True)
+            rows = zip(task.outputs(output, batch), task.confidences(output, batch), strict=True)
+            found += zip(indices, rows, strict=True)
             if output.loss is not None:
                 losses.append((float(output.loss), len(indices)))
     finally:
         model.train(was_training)
     found = gather_object(found)
     losses = gather_object(losses)
-    ordered: dict[int, Any] = dict(found)
+    ordered = dict(found)
+    outputs, confidences = ([ordered[index][at] for index in range(len(features))] for at in (0, 1))
     count = sum(rows for _, rows in losses)
     loss = sum(value * rows for value, rows in losses) / count if count else None
-    return Answers([ordered[index] for index in range(len(features))], loss)
+    return Answers(outputs, confidences, loss)
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> Any:

@@ -12,6 +12,7 @@ from xpt.errors import XPTError
 from xpt.klue.backbone import Backbone
 from xpt.klue.encoding import Pieces, TextEncoder
 from xpt.klue.entity_markers import Span, cut_around, marked_ids
+from xpt.klue.judgment import Mark, Passage
 from xpt.klue.official import json_records, take, take_label
 from xpt.klue.sequence import SequenceTask
 from xpt.klue.task import Example, Feature, Hyperparameters, Options, Record
@@ -175,6 +176,12 @@ class RE(SequenceTask):
     def answer(self, logits: np.ndarray) -> dict[str, Any]:
         """The relation of the largest logit, and the probabilities of all in the official order."""
         return {**super().answer(logits), "probs": softmax(logits.astype(np.float64)).tolist()}
+
+    def passages(self, example: RelatedEntities) -> tuple[Passage, ...]:
+        """The sentence and its two entities."""
+        roles = {"subject": example.subject, "object": example.object}
+        marks = [Mark(entity.start, entity.end, f"{role} {entity.type}") for role, entity in roles.items()]
+        return (Passage("", example.sentence, tuple(sorted(marks, key=lambda mark: mark.start))),)
 
     def check_prediction(self, example: Any, line: dict[str, Any]) -> None:
         """Raise `ValueError` for an unknown relation, or what are no probabilities of all 30."""

@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from xpt.klue.backbone import Backbone
 from xpt.klue.encoding import TextEncoder
+from xpt.klue.judgment import Judgment, Passage
 from xpt.klue.task import Example, Feature, Task
 
 
@@ -68,6 +69,17 @@ class SequenceTask(Task):
     def answer(self, logits: np.ndarray) -> dict[str, Any]:
         """The prediction of one row of logits: the label of the largest."""
         return {"label": self.labels[int(np.argmax(logits))]}
+
+    def passages(self, example: Any) -> tuple[Passage, ...]:
+        """What was read."""
+        if example.second is None:
+            return (Passage("", example.first),)
+        return (Passage("first", example.first), Passage("second", example.second))
+
+    def judge(self, example: Any, line: dict[str, Any]) -> Judgment:
+        """Right or wrong."""
+        gold, answer = example.label, line["label"]
+        return Judgment(self.passages(example), gold, answer, float(gold == answer), ((gold, answer),))
 
     def reference(self, example: Any) -> dict[str, Any]:
         """The gold label."""

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from xpt.klue.judgment import Judgment
 from xpt.klue.official import json_records, take
 from xpt.klue.sequence import SequenceTask
 from xpt.klue.task import Example, Hyperparameters, Record
+
+ALIKE = 3  # from here on the benchmark calls two sentences similar
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,18 @@ class STS(SequenceTask):
     def answer(self, logits: np.ndarray) -> dict[str, Any]:
         """The raw output, neither clipped nor rounded."""
         return {"score": float(logits[0])}
+
+    def confidences(self, output: Any, batch: dict[str, Tensor]) -> list[float]:
+        """How far the score is from `ALIKE`, as a share of how far it could be."""
+        distance = (output.logits.float()[:, 0] - ALIKE).abs() / ALIKE  # (batch,)
+        return distance.clamp(max=1.0).tolist()
+
+    def judge(self, example: ScoredPair, line: dict[str, Any]) -> Judgment:
+        """Right where both scores are on the same side of `ALIKE`, as the benchmark's F1 counts."""
+        gold, answer = example.score, line["score"]
+        said = [("alike" if score >= ALIKE else "different") for score in (gold, answer)]
+        shown = (f"{gold:.2f} ({said[0]})", f"{answer:.2f} ({said[1]})")
+        return Judgment(self.passages(example), *shown, float(said[0] == said[1]), ((said[0], said[1]),))
 
     def reference(self, example: ScoredPair) -> dict[str, Any]:
         """The gold score."""

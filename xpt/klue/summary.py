@@ -50,6 +50,9 @@ def result_lines(results: dict[str, Any]) -> str:
         f"{name.split('/')[1]} {'undefined' if value is None else f'{value:.2f}'}"
         for name, value in results["metrics"].items()
     )
+    last = {name: value for name, value in results.get("last_metrics", {}).items() if value is not None}
+    if last and results["best_step"] != results["steps"]:
+        scores += " (last step " + ", ".join(f"{value:.2f}" for value in last.values()) + ")"
     part = "" if data["whole"] else f" on {data['records']:,} of {data['official_records']:,}"
     spent = known(duration, results["seconds"]["training"])
     return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} (training took {spent})")

@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from xpt.errors import XPTError
-from xpt.klue.batches import pad_batch
+from xpt.klue.batches import masked_mean, pad_batch
 from xpt.klue.encoding import TextEncoder
+from xpt.klue.judgment import Judgment
 
 LARGE = 1024  # hidden size from which a model is trained as the official scripts train RoBERTa-large
 
@@ -163,6 +164,20 @@ class Task(ABC):
         self, examples: Sequence[Any], features: Sequence[Feature], outputs: Sequence[Any]
     ) -> list[dict[str, Any]]:
         """One line of `predictions.jsonl` an example, in their order; `outputs` are those of `features`."""
+
+    # ---- looking -----------------------------------------------------------------------------------------
+
+    def confidences(self, output: Any, batch: dict[str, Tensor]) -> list[float]:
+        """How sure the model is of each row of a batch, from 0 to 1: the probability of what it chose, the
+        mean over tokens where it chooses for each."""
+        best = output.logits.float().softmax(dim=-1).amax(dim=-1)  # (batch,) or (batch, length)
+        if best.dim() == 2:
+            best = masked_mean(best, batch["attention_mask"])
+        return best.tolist()
+
+    @abstractmethod
+    def judge(self, example: Any, line: dict[str, Any]) -> Judgment:
+        """An example's answer, a line of `predictions`, beside the gold one, to be looked at."""
 
     # ---- measuring ---------------------------------------------------------------------------------------
 

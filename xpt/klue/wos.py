@@ -12,6 +12,7 @@ from xpt.klue.backbone import Backbone
 from xpt.klue.batches import IGNORED_LABEL
 from xpt.klue.dialogue import NO_VALUE, SLOTS, DialogueText, DialogueTurn, turns
 from xpt.klue.encoding import TextEncoder
+from xpt.klue.judgment import Judgment, Passage, differing
 from xpt.klue.official import json_records
 from xpt.klue.state_generator import GATES, POINTER, DialogueStateConfig, DialogueStateGenerator
 from xpt.klue.task import Feature, Hyperparameters, Record, Task
@@ -84,6 +85,18 @@ class WoS(Task):
                     state.append(f"{slot}-{value}")
             lines.append({"guid": example.guid, "turn": example.turn, "state": state})
         return lines
+
+    def confidences(self, output: Any, batch: dict[str, Tensor]) -> list[float]:
+        """The mean over slots of the chosen gate's probability."""
+        return output.gate_logits.float().softmax(dim=-1).amax(dim=-1).mean(dim=-1).tolist()
+
+    def judge(self, example: DialogueTurn, line: dict[str, Any]) -> Judgment:
+        """What was said, and what only one of the two states holds; right where they are the same."""
+        said = [*example.history, example.system, example.user]
+        passages = tuple(Passage("", utterance) for utterance in said if utterance)
+        missing, extra = differing(example.state, line["state"])
+        right = float(set(example.state) == set(line["state"]))
+        return Judgment(passages, missing and f"lacks {missing}", extra and f"has {extra}", right)
 
     def reference(self, example: DialogueTurn) -> dict[str, Any]:
         """The gold state."""
