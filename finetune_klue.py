@@ -16,11 +16,11 @@ from xpt.environment import describe_command
 from xpt.interrupts import StopRequest
 from xpt.klue.backbone import check_task, open_backbone
 from xpt.klue.command import Job, Plan, read_plan
-from xpt.klue.compare import markdown, tabulate
 from xpt.klue.data import Split
 from xpt.klue.fine_tuning import FineTuning
 from xpt.klue.saving import save_model
 from xpt.klue.summary import announcement, result_lines
+from xpt.klue.table import markdown, tabulate
 from xpt.klue.weight_files import find_weights
 from xpt.launcher import is_first
 from xpt.program import run_program

@@ -1,8 +1,9 @@
-"""The page of mistakes: texts keep every letter, marks stand where they should, counts are of all examples."""
+"""The page of mistakes: texts keep every letter, marks are in place, counts are of all examples."""
 
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import klue_files
 import pytest
@@ -95,7 +96,7 @@ def test_every_example_is_in_one_group_of_its_length(examples):
     judgments = [judged("", "", "가" * length, right) for length, right in examples]
     bins = by_length(judgments)
     assert sum(one.count for one in bins) == len(examples) and len(bins) <= LENGTH_BINS
-    assert all(one.longest <= other.shortest for one, other in zip(bins, bins[1:], strict=False))
+    assert all(one.longest <= other.shortest for one, other in pairwise(bins))
     mean = sum(right for _, right in examples) / len(examples)
     assert sum(one.right * one.count for one in bins) / len(examples) == pytest.approx(mean)
 

@@ -75,10 +75,13 @@ class TaskArguments:
     use_pos: bool = option(
         True, "dp: read gold part-of-speech tags, as the benchmark; false parses from words alone."
     )
+    linear_head: bool = option(
+        False, "ynat, sts, nli, re: one linear layer on the first token instead of the model's own head."
+    )
 
     def task_options(self) -> Options:
         """The changes to tasks that were asked for."""
-        return Options(self.entity_markers, self.tree_constraint, self.use_pos)
+        return Options(self.entity_markers, self.tree_constraint, self.use_pos, self.linear_head)
 
 
 @dataclass

@@ -166,10 +166,10 @@ class DP(Task):
         starts = [sum(len(word) + 1 for word in words[:place]) for place in range(len(words))]
         wrong = [place for place in range(len(words)) if arcs[place] != given[place]]
         marks = tuple(Mark(starts[at], starts[at] + len(words[at]), str(at + 1)) for at in wrong)
-        shown = ("; ".join(_arc(words, at, *chosen[at]) for at in wrong) for chosen in (arcs, given))
+        gold, answer = ("; ".join(_arc(words, at, *chosen[at]) for at in wrong) for chosen in (arcs, given))
         pairs = tuple(zip(example.deprels, line["deprels"], strict=True))
         right = 1 - len(wrong) / len(words)
-        return Judgment((Passage("", " ".join(words), marks),), *shown, right, pairs)
+        return Judgment((Passage("", " ".join(words), marks),), gold, answer, right, pairs)
 
     def reference(self, example: ParsedSentence) -> dict[str, Any]:
         """Gold heads and labels."""

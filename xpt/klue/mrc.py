@@ -165,8 +165,8 @@ class MRC(Task):
             if found:
                 passages.append(Passage(found[0].label, *around(example.context, found)))
         right = float(answer in golds if golds else not answer)
-        shown = (" | ".join(dict.fromkeys(golds)), answer)
-        return Judgment(tuple(passages), *(text or NO_ANSWER for text in shown), right)
+        gold = " | ".join(dict.fromkeys(golds))
+        return Judgment(tuple(passages), gold or NO_ANSWER, answer or NO_ANSWER, right)
 
     def reference(self, example: Question) -> dict[str, Any]:
         """All gold answers; none where the question cannot be answered."""

@@ -92,7 +92,7 @@ class RE(SequenceTask):
     large_settings = Hyperparameters(256, 2e-5, 32, 10, warmup_ratio=0.2)
     selected_on = "re/micro_f1"
     prediction_fields = ("label", "probs")
-    own_options = ("entity_markers",)
+    own_options = ("entity_markers", "linear_head")
 
     def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)

@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from xpt.klue.backbone import Backbone
 from xpt.klue.encoding import TextEncoder
 from xpt.klue.judgment import Judgment, Passage
+from xpt.klue.linear_classifier import linear_classifier
 from xpt.klue.task import Example, Feature, Task
 
 
@@ -26,6 +27,7 @@ class SequenceTask(Task):
     """One label out of `labels` for each example."""
 
     problem_type: ClassVar[str] = "single_label_classification"
+    own_options: ClassVar[tuple[str, ...]] = ("linear_head",)
     outputs_per_example: ClassVar[int | None] = None  # columns of the logits; as many as labels
 
     def features(self, examples: Sequence[Any], encoder: TextEncoder, training: bool) -> list[Feature]:
@@ -46,9 +48,11 @@ class SequenceTask(Task):
         return self.labels.index(example.label)
 
     def build(self, backbone: Backbone) -> PreTrainedModel:
-        """The model's own classification head, new."""
+        """The model's own classification head, new; or one linear layer."""
         columns = self.outputs_per_example or len(self.labels)
         names = dict(enumerate(self.labels)) or {0: "LABEL_0"}
+        if self.options.linear_head:
+            return linear_classifier(backbone, names)
         return backbone.load(
             AutoModelForSequenceClassification,
             num_labels=columns,

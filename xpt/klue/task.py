@@ -81,6 +81,7 @@ class Options:
     entity_markers: str = "plain"  # re: as the benchmark; "typed" with the entities' types, "none"
     tree_constraint: bool = False  # dp: one tree a sentence, by maximum spanning tree
     use_pos: bool = True  # dp: gold part-of-speech tags, as the benchmark
+    linear_head: bool = False  # ynat, sts, nli, re: one linear layer instead of the model's own head
 
 
 class Task(ABC):

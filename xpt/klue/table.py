@@ -1,0 +1,182 @@
+"""Results of fine-tuning as one table: models by tasks, the mean of seeds and their spread.
+
+Runs of one model, known by the hash of its weights, that differ in nothing but the seed are one cell. What
+was learned or scored on other data never shares a line.
+"""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xpt.errors import XPTError
+from xpt.klue.klue_metric.names import OFFICIAL
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The scores of one model in one column, over seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the sample; None of a single run."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    def __str__(self) -> str:
+        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
+        return f"{self.mean:.2f}{spread}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric, learned and scored on the same data.
+
+    Args:
+        metric: its official name.
+        reported_as: the task, and what is not as in the benchmark.
+        data: hashes of both splits.
+        part: how much of them there was; "" for the whole sets.
+    """
+
+    metric: str
+    reported_as: str
+    data: tuple[str, str]
+    part: str
+
+    @property
+    def title(self) -> str:
+        name = self.metric.split("/")[1]
+        return f"{self.reported_as} {name}{f' ({self.part})' if self.part else ''}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, by the hash of its weights, and what of its fine-tuning is not as in the benchmark."""
+
+    name: str
+    sha256: str
+    how: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.how})" if self.how else self.name
+
+
+Table = dict[Row, dict[Column, Cell]]
+
+
+def find_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """All results of fine-tuning in folders and below. Raises `XPTError` where there are none."""
+    found = []
+    for folder in folders:
+        if not folder.exists():
+            raise XPTError(f"{folder}: no such folder")
+        for file in [folder] if folder.is_file() else sorted(folder.rglob("results.json")):
+            try:
+                results = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise XPTError(f"{file} cannot be read; delete it, and fine-tune again") from error
+            if isinstance(results, dict) and results.get("kind") == "klue":
+                found.append(results)
+    if not found:
+        raise XPTError("there are no results of finetune_klue.py in these folders")
+    return found
+
+
+def tabulate(results: Sequence[dict[str, Any]]) -> Table:
+    """Scores by model and column, seeds together; what is undefined is left out."""
+    values: dict[Row, dict[Column, dict[int, float]]] = {}
+    for one in results:
+        row = Row(one["model"]["name"], one["model"]["sha256"], _how(one))
+        splits = [one["data"][split] for split in ("train", "validation")]
+        for metric in OFFICIAL[one["task"]]:
+            column = Column(
+                metric, one["reported_as"], (splits[0]["sha256"], splits[1]["sha256"]), _part(splits)
+            )
+            if one["metrics"][metric] is not None:
+                values.setdefault(row, {}).setdefault(column, {})[one["seed"]] = one["metrics"][metric]
+    return {
+        row: {column: Cell(tuple(seeds.values())) for column, seeds in columns.items()}
+        for row, columns in values.items()
+    }
+
+
+def _how(results: dict[str, Any]) -> str:
+    changed = [f"{name} {value}" for name, value in results["changed"].items()]
+    return ", ".join(["LoRA"] * bool(results["model"]["lora"]) + changed)
+
+
+def _part(splits: Sequence[dict[str, Any]]) -> str:
+    """How much was learned and scored, where that is not all."""
+    shown = [
+        f"{verb} {split['records']:,} of {split['official_records']:,}"
+        for verb, split in zip(("learned", "scored"), splits, strict=True)
+        if not split["whole"]
+    ]
+    return ", ".join(shown)
+
+
+def check_same_data(table: Table) -> None:
+    """Raise `XPTError` where results of one metric are of different data, which nothing can be told from."""
+    seen: dict[tuple[str, str], tuple[Row, Column]] = {}
+    for row, cells in table.items():
+        for column in cells:
+            first_row, first = seen.setdefault((column.metric, column.reported_as), (row, column))
+            for split, one, other in zip(("train", "validation"), first.data, column.data, strict=True):
+                if one != other:
+                    raise XPTError(
+                        f"{column.metric}: the {split} data of {first_row.name} ({one[:12]}) and of "
+                        f"{row.name} ({other[:12]}) differ; name results of the same data, or give each "
+                        "its own line with --separate true"
+                    )
+
+
+def columns_of(table: Table) -> list[Column]:
+    """All columns, in the benchmark's order."""
+    found = dict.fromkeys(column for cells in table.values() for column in cells)
+    metrics = [metric for names in OFFICIAL.values() for metric in names]
+    return sorted(found, key=lambda column: (metrics.index(column.metric), column.reported_as, column.part))
+
+
+def markdown(table: Table) -> str:
+    """A line for each metric, a column for each model; the best of several is bold."""
+    rows = list(table)
+    lines = ["| | " + " | ".join(row.title for row in rows) + " |", "|-|" + "-|" * len(rows)]
+    for column in columns_of(table):
+        means = [table[row][column].mean for row in rows if column in table[row]]
+        shown = []
+        for row in rows:
+            cell = table[row].get(column)
+            best = cell is not None and len(means) > 1 and cell.mean == max(means)
+            shown.append("" if cell is None else f"**{cell}**" if best else str(cell))
+        lines.append(f"| {column.title} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def as_csv(table: Table) -> str:
+    """A line for each cell, with the hashes of its model and data; scores in percent, unrounded."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        (
+            *("model", "model_sha256", "changed", "task", "metric", "part", "train_sha256"),
+            *("validation_sha256", "runs", "mean", "standard_deviation"),
+        )
+    )
+    columns = columns_of(table)
+    for row, cells in table.items():
+        for column in (column for column in columns if column in cells):
+            cell = cells[column]
+            place = (row.name, row.sha256, row.how, column.reported_as, column.metric, column.part)
+            writer.writerow((*place, *column.data, len(cell.values), cell.mean, cell.spread))
+    return text.getvalue()
