@@ -18,6 +18,7 @@ import xpt.klue.trainer
 from finetune_klue import main
 from xpt.klue.fine_tuning import FineTuning
 from xpt.klue.score import score_files
+from xpt.klue.summary import result_lines
 from xpt.klue.tasks import make_task
 from xpt.klue.trainer import best_step, is_over
 from xpt.run import Run
@@ -75,6 +76,17 @@ def test_a_folder_holds_model_predictions_and_scores_that_belong_together(option
     scores = dict(map(tuple, results["scores"]))
     assert list(scores) == list(range(1, 25)) and results["best_step"] == best_step(list(scores.items()))
     assert scores[results["best_step"]] == results["metrics"]["nli/accuracy"]
+    assert results["last_metrics"] == {"nli/accuracy": scores[24]}
+
+
+def test_the_last_steps_score_is_said_beside_the_best_ones():
+    results = {
+        "reported_as": "nli", "seed": 1, "metrics": {"nli/accuracy": 81.5}, "seconds": {"training": 60.0},
+        "data": {"validation": {"whole": True}}, "best_step": 10, "steps": 20,
+        "last_metrics": {"nli/accuracy": 79.25},
+    }  # fmt: skip
+    assert "accuracy 81.50 (last step 79.25)" in result_lines(results)
+    assert "last step" not in result_lines({**results, "best_step": 20})
 
 
 def test_finished_it_is_shown_again_and_other_settings_are_refused(options, tmp_path, capsys):
