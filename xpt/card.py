@@ -86,7 +86,11 @@ class Checkpoint:
         """The Auto class that loads it; None for a head of ours, which only this package knows."""
         if self.config.get("model_type", "").startswith("klue-"):
             return None
-        return f"AutoModelFor{self.architecture.partition('For')[2]}" if "For" in self.architecture else "AutoModel"
+        return (
+            f"AutoModelFor{self.architecture.partition('For')[2]}"
+            if "For" in self.architecture
+            else "AutoModel"
+        )
 
 
 def write_card(
@@ -99,7 +103,7 @@ def write_card(
     klue_results: Sequence[dict[str, Any]] = (),
     model_license: str | None = None,
 ) -> None:
-    """Write README.md, and `.eval_results/*.yaml` where there are scores for it, into a folder to be published.
+    """Write README.md into a folder to be published, and `.eval_results/*.yaml` where there are scores.
 
     Args:
         folder: with a post-trained or fine-tuned model, LoRA adapters, or a native twin; its results.json, if
@@ -128,6 +132,8 @@ def write_card(
             f"{folder / RESULTS} is not what a run writes ({type(error).__name__}: {error}); run it again"
         ) from error
     write_text_atomically(folder / "README.md", text)
+    for stale in (folder / EVAL_RESULTS).glob("klue-*.yaml"):
+        stale.unlink()
     for name, content in entries.items():
         written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         write_text_atomically(folder / EVAL_RESULTS / name, written)
@@ -227,7 +233,8 @@ def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:
     origin = results.get("model" if checkpoint.is_fine_tuned else "source", {})
     if origin.get("revision"):
         return origin["name"]
-    return xpt_id if checkpoint.is_fine_tuned and not checkpoint.is_native else None
+    made_from_xpt = checkpoint.is_fine_tuned and origin["family"] == XPT and not checkpoint.is_native
+    return xpt_id if made_from_xpt else None
 
 
 def _datasets(results: dict[str, Any]) -> list[str]:

@@ -59,7 +59,7 @@ def masked_scores(results: dict[str, Any]) -> list[EvalResult]:
     names = [one.get("file") or one.get("dataset") for one in inputs]
     of_hub = [one["dataset"] for one in inputs if one.get("dataset")]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    same = {
+    same: dict[str, Any] = {
         "task_type": "fill-mask",
         "task_name": "Masked language modeling",
         "dataset_type": of_hub[0] if len(inputs) == 1 and of_hub else "text",

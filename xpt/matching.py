@@ -13,7 +13,7 @@ SHOWN = 12  # characters of a hash that a person compares
 
 
 def matching_results(folder: Path, results_dirs: Iterable[Path]) -> list[dict[str, Any]]:
-    """Results of `finetune_klue.py`, found in `results_dirs` and below, that began from the weights of `folder`.
+    """Results of `finetune_klue.py` in `results_dirs` and below that began from the weights of `folder`.
 
     They come in the benchmark's order, seeds of a task together, each result once.
 
