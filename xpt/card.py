@@ -209,7 +209,7 @@ def _render(
     own = klue_scores(results) if checkpoint.is_fine_tuned else masked_scores(results)
     scores = [*own, *(score for one in klue_results for score in klue_scores(one))]
     template = _environment().get_template(FINE_TUNED if checkpoint.is_fine_tuned else MAIN)
-    return template.render(
+    text = template.render(
         card_data=front_matter(data, model_id.split("/")[-1], scores),
         checkpoint=checkpoint,
         results=results,
@@ -225,6 +225,7 @@ def _render(
         xpt_id=xpt_id and shown_text(xpt_id),
         license=license,
     )
+    return f"{text.rstrip()}\n"
 
 
 def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:
