@@ -1,6 +1,8 @@
 """The card of every kind of checkpoint, whole, against cards written by hand; nothing in it is invented."""
 
+import hashlib
 import re
+import shlex
 import shutil
 from copy import deepcopy
 from pathlib import Path
@@ -13,12 +15,17 @@ from card_results import ADAPTER, POST_TRAINING, STS, folder_of, klue_results
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from klue_runs import fine_tune
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, set_seed
 
 import train_xpt
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.card import render_card, write_card
 from xpt.errors import XPTError
+from xpt.klue.saving import load_fine_tuned
+from xpt.matching import matching_results
+from xpt.public import publishable, shown_command, shown_text
 
 EXPECTED = Path(__file__).with_name("fixtures") / "cards"
 TEMPLATES = (Path("model_card.md"), *Path("xpt/cards").glob("*.md"))
@@ -66,7 +73,7 @@ def card_of(folder: Path, model_id: str = "org/x", **links: Any) -> str:
 
 def assert_card(text: str, kind: str) -> None:
     """The whole text is the one written by hand; of the fills only the form is known."""
-    parts = (EXPECTED / f"{kind}.md").read_text(encoding="utf-8").split("[FIVE FILLS]\n")
+    parts = (EXPECTED / f"{kind}.txt").read_text(encoding="utf-8").split("[FIVE FILLS]\n")
     if not re.fullmatch(FIVE_FILLS.join(map(re.escape, parts)), text):
         assert re.sub(FIVE_FILLS, "[FIVE FILLS]\n", text) == "[FIVE FILLS]\n".join(parts)
         raise AssertionError("the fills of the card are not where they should be")
@@ -264,7 +271,7 @@ def forms(leaf: Any) -> set[str]:
     return shown | numbers_in(yaml.safe_dump(leaf))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_every_number_of_a_card_is_in_the_results(tmp_path_factory, data):
     text = [re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", path.read_text("utf-8")) for path in TEMPLATES]
@@ -302,7 +309,9 @@ def test_the_widget_shows_what_the_model_fills_in(post_trained):
         with torch.no_grad():
             shares = model(**ids).logits[0, place].softmax(-1)
         best = shares.sort(descending=True).indices[:5].tolist()
-        assert [one["label"] for one in example["output"]] == [tokenizer.decode([i]).strip() for i in best]
+        assert [one["label"] for one in example["output"]] == [
+            tokenizer.decode([i]).strip() or "(space)" for i in best
+        ]
         scores = [one["score"] for one in example["output"]]
         assert scores == pytest.approx(shares[best].tolist(), abs=6e-5)
 
@@ -339,3 +348,129 @@ def test_a_license_that_the_hub_cannot_know_is_refused(tmp_path, capsys, identif
     assert train_xpt.main(flags) == 2
     assert "is no identifier of the Hub; give one such as apache-2.0" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+# ---- nothing of a machine --------------------------------------------------------------------------------
+
+POISON = "/home/zz-alice/zz-secret dir/x.txt"
+
+
+def poisoned(value: Any, key: str = "") -> Any:
+    """The same results where everything that a user types has a path of their machine and a token in it."""
+    if isinstance(value, dict):
+        return {name: poisoned(one, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one, key) for one in value]
+    if key in ("command", "attribution"):
+        return f"python x.py --corpus={shlex.quote(POISON)} ~zz-alice/b ../../zz-alice/c hf_zzTokenzz12345"
+    return POISON if key in ("file", "dataset", "name", "origin", "output_dir") else value
+
+
+def test_no_path_user_or_token_reaches_a_card_or_its_scores(post_trained, tmp_path):
+    results = poisoned(POST_TRAINING)
+    results["phases"] = POST_TRAINING["phases"]
+    results["settings"]["attribution"] = "Text: /home/zz-alice/news, hf_zzTokenzz12345"
+    scored = poisoned({**STS, "model": {**STS["model"], "revision": "abc"}})
+    folders = [post_trained(results), folder_of(tmp_path / "tuned", scored, XPT_STS)]
+    for folder in folders:
+        card_of(folder, POISON, native_id=POISON, xpt_id=POISON, klue_results=[scored])
+        written = [folder / "README.md", *(folder / ".eval_results").glob("*")]
+        assert len(written) == 2
+        for path in written:
+            assert "zz" not in path.read_text("utf-8") and "/home" not in path.read_text("utf-8")
+        assert "x.txt" in written[0].read_text("utf-8")
+
+
+WORD = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,8}", fullmatch=True)
+
+
+@given(WORD.map(lambda word: f"zz{word}"), st.lists(WORD, max_size=2), WORD, st.sampled_from(range(8)))
+def test_of_a_path_of_the_machine_the_last_part_is_left(user, folders, name, form):
+    inner = "/".join([*folders, name])
+    path = [
+        f"/home/{user}/{inner}",
+        f"~{user}/{inner}",
+        f"../{user}/{inner}",
+        f"a/../../{user}/{inner}",
+        f"file:///srv/{user}/{inner}",
+        "C:\\Users\\" + user + "\\" + inner.replace("/", "\\"),
+        f"/srv/{user}/with space/{inner}",
+        f"/Users/{user}/{inner}",
+    ][form]
+    for words in (
+        ["x.py", path],
+        ["x.py", f"--corpus={path}"],
+        ["x.py", f'[{{"a": "{path}"}}]'][: 2 - (form == 6)],
+    ):
+        shown = shown_command(shlex.join(words))
+        assert user not in shown
+        assert name in shown or len(words) == 1
+    assert user not in shown_text(f"see {path}" if form != 6 else path)
+
+
+@pytest.mark.parametrize("path", ["/home/zz", "/Users/zz/", "~zz", "C:\\Users\\zz", "file:/home/zz"])
+def test_a_home_folder_is_called_after_nobody(path):
+    assert "zz" not in shown_text(path) and "zz" not in shown_text(f"in {path}, say")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["output/ko", "klue-v1.1/ynat-v1.1/train.json.xz", "org/name:config@abc", "https://a.org/b/c", "and/or",
+     "Text: CC BY 4.0, https://a.org/x.", "5 % of 1/2"],
+)  # fmt: skip
+def test_what_says_nothing_of_a_machine_stays(text):
+    assert shown_text(text) == text and publishable({"a": [text]}) == {"a": [text]}
+
+
+def test_a_login_in_an_address_goes():
+    assert shown_text("from https://zz:pass@a.org/b") == "from https://a.org/b"
+
+
+# ---- results of this checkpoint --------------------------------------------------------------------------
+
+
+def test_results_are_those_of_the_same_weights(xpt_checkpoint, tmp_path):
+    own = hashlib.sha256((xpt_checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    sts, ynat = (klue_results(task, {}, own) for task in ("sts", "ynat"))
+    folder_of(tmp_path / "all" / "sts", sts, None)
+    folder_of(tmp_path / "all" / "ynat", ynat, None)
+    folder_of(tmp_path / "all" / "foreign", klue_results("nli", {}), None)
+    assert matching_results(xpt_checkpoint, [tmp_path / "all", tmp_path / "all" / "sts"]) == [ynat, sts]
+    with pytest.raises(XPTError) as error:
+        matching_results(xpt_checkpoint, [tmp_path / "all", tmp_path / "all" / "foreign"])
+    assert "foreign: holds results of other checkpoints only: 555555555555 (ko)" in str(error.value)
+    assert own[:12] in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(XPTError, match="no results"):
+        matching_results(xpt_checkpoint, [folder_of(tmp_path / "empty", None, None)])
+
+
+# ---- its lines load it -----------------------------------------------------------------------------------
+
+
+def loaded(card: str) -> Any:
+    """The model that the card's own lines load."""
+    space: dict[str, Any] = {}
+    exec(card.split("```python\n")[1].split("```")[0], space)
+    return space["model"]
+
+
+def test_the_lines_of_the_card_load_the_model(post_trained, native, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = loaded(card_of(post_trained(), "xpt-ko"))
+    stored = load_file("xpt-ko/model.safetensors")
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in stored.items())
+    assert type(loaded(card_of(native, "native"))) is RobertaForMaskedLM
+
+
+@pytest.mark.parametrize("lora", ["false", "true"])
+def test_the_lines_of_a_real_fine_tuning_load_it(xpt_checkpoint, tmp_path, monkeypatch, lora):
+    shutil.copytree(xpt_checkpoint, tmp_path / "tiny-xpt")
+    changes = {"lora": lora, "num_train_epochs": 1, "model_license": "apache-2.0"}
+    assert fine_tune(tmp_path / "tiny-xpt", tmp_path / "nli", **changes) == 0
+    monkeypatch.chdir(tmp_path)
+    card = card_of(tmp_path / "nli", "nli")
+    assert "license: apache-2.0" in card and str(tmp_path) not in card and "![Validation score" in card
+    expected, tokenizer = load_fine_tuned(tmp_path / "nli")
+    ids = tokenizer("국회는 오늘 법을 검토하였다.", return_tensors="pt")
+    with torch.no_grad():
+        assert torch.equal(loaded(card).eval()(**ids).logits, expected(**ids).logits)

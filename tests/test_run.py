@@ -30,6 +30,7 @@ def run(tmp_path) -> Run:
 
 def test_same_settings_go_on_and_those_that_change_no_result_may_change(run):
     free = {"logging_steps": 5, "save_steps": 7, "report_to": ["tensorboard"], "dataloader_num_workers": 2}
+    free["model_license"] = "mit"
     run.check_settings({**SETTINGS, **free, "unknown_to_the_first_start": 1})
     run.start(SETTINGS, PRINTS)
 

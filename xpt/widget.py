@@ -18,6 +18,7 @@ SENTENCES = {
     )
 }
 TOP = 5
+SPACE = "(space)"  # a piece that is nothing else, as in `xpt.fills`
 CLASSES: dict[str, type[PreTrainedModel]] = {
     "XPTRobertaForMaskedLM": XPTRobertaForMaskedLM,
     "RobertaForMaskedLM": RobertaForMaskedLM,
@@ -46,5 +47,7 @@ def widget_examples(
 
 
 def _example(pipe: FillMaskPipeline, text: str) -> dict[str, Any]:
-    fills = [{"label": fill["token_str"].strip(), "score": round(fill["score"], 4)} for fill in pipe(text)]
+    fills = [
+        {"label": fill["token_str"].strip() or SPACE, "score": round(fill["score"], 4)} for fill in pipe(text)
+    ]
     return {"text": text, "output": fills}
