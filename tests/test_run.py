@@ -17,6 +17,7 @@ from xpt.phases import Phase
 from xpt.run import Run
 
 SETTINGS = {"seed": 1, "learning_rate": 1e-4, "logging_steps": 50, "save_steps": 500, "corpus": ["a.txt"]}
+SETTINGS |= {"model_license": None}
 PRINTS = {"corpus": "c", "tokenizer": "t", "source": "s"}
 PHASE = Phase("phase1", ("all",), 10, 1e-3)
 
