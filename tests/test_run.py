@@ -17,6 +17,7 @@ from xpt.phases import Phase
 from xpt.run import Run
 
 SETTINGS = {"seed": 1, "learning_rate": 1e-4, "logging_steps": 50, "save_steps": 500, "corpus": ["a.txt"]}
+SETTINGS |= {"model_license": None}
 PRINTS = {"corpus": "c", "tokenizer": "t", "source": "s"}
 PHASE = Phase("phase1", ("all",), 10, 1e-3)
 
@@ -30,6 +31,7 @@ def run(tmp_path) -> Run:
 
 def test_same_settings_go_on_and_those_that_change_no_result_may_change(run):
     free = {"logging_steps": 5, "save_steps": 7, "report_to": ["tensorboard"], "dataloader_num_workers": 2}
+    free["model_license"] = "mit"
     run.check_settings({**SETTINGS, **free, "unknown_to_the_first_start": 1})
     run.start(SETTINGS, PRINTS)
 

@@ -1,32 +1,277 @@
-"""The model card, rendered from `model_card.md` and a run's results: no number that was not measured."""
+"""The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
+`model_card.md` is the card of a post-trained model and the frame of all others. `cards/fine_tuned.md` fills
+that frame for a model fine-tuned on KLUE, with or without adapters. A stock RoBERTa that `xpt.native`
+exported has the card of the model it came from, which then says so and needs no remote code.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCardData
-from jinja2 import Environment, StrictUndefined
+import yaml
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
+from configuration_xpt import XPTRobertaConfig
+from xpt.card_metadata import (
+    front_matter,
+    klue_entries,
+    klue_scores,
+    masked_scores,
+    pipeline_tag,
+)
+from xpt.errors import XPTError
+from xpt.files import write_text_atomically
+from xpt.klue.klue_metric.names import DESCRIPTIONS
+from xpt.klue.tasks import TASKS
 from xpt.language import find_language
+from xpt.public import publishable, shown_text
+from xpt.widget import widget_examples
 
-TEMPLATE = Path(__file__).with_name("model_card.md")  # a link to the file at the top level
+HERE = Path(__file__).parent
+MAIN = "model_card.md"  # a link to the file at the top level
+FINE_TUNED = "fine_tuned.md"
+EVAL_RESULTS = ".eval_results"
+XPT = XPTRobertaConfig.model_type
+RESULTS, CONFIG, ADAPTER_CONFIG = "results.json", "config.json", "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder holds, as far as a card speaks of it.
+
+    Args:
+        results: of post-training or fine-tuning, fit to be published; {} where nothing was measured.
+        config: of the model, as its file says.
+        files: names of the files beside them.
+    """
+
+    results: dict[str, Any]
+    config: dict[str, Any]
+    files: frozenset[str]
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        return self.results.get("kind") == "klue"
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it holds LoRA adapters whose base is elsewhere."""
+        return ADAPTER_CONFIG in self.files
+
+    @property
+    def is_native(self) -> bool:
+        """Whether an XPT model was written as a stock one."""
+        trained = self.results["model"]["family"] if self.is_fine_tuned else XPT
+        return trained == XPT and self.config.get("model_type") == "roberta" and not self.is_adapter
+
+    @property
+    def has_code(self) -> bool:
+        """Whether it is loaded through code that lies beside the weights."""
+        return "auto_map" in self.config
+
+    @property
+    def architecture(self) -> str:
+        return (self.config.get("architectures") or [""])[0]
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of a classifier; transformers writes none where they are two."""
+        return len(self.config.get("id2label") or (0, 1))
+
+    @property
+    def auto_class(self) -> str | None:
+        """The Auto class that loads it; None for a head of ours, which only this package knows."""
+        if self.config.get("model_type", "").startswith("klue-"):
+            return None
+        return (
+            f"AutoModelFor{self.architecture.partition('For')[2]}"
+            if "For" in self.architecture
+            else "AutoModel"
+        )
+
+
+def write_card(
+    folder: Path,
+    model_id: str,
+    *,
+    revision: str | None = None,
+    native_id: str | None = None,
+    xpt_id: str | None = None,
+    klue_results: Sequence[dict[str, Any]] = (),
+    model_license: str | None = None,
+) -> None:
+    """Write README.md into a folder to be published, and `.eval_results/*.yaml` where there are scores.
+
+    Args:
+        folder: with a post-trained or fine-tuned model, LoRA adapters, or a native twin; its results.json, if
+            it has one, is read.
+        model_id: where it will be, `org/name`; or a name.
+        revision: the tag that the card's lines load.
+        native_id: where the stock RoBERTa with the same weights is.
+        xpt_id: where the XPT model is that this was exported from, or fine-tuned from.
+        klue_results: of this checkpoint, see `xpt.matching.matching_results`.
+        model_license: the Hub's identifier. Default: the one that the run was given.
+
+    Raises:
+        XPTError: a file that is not what a run writes.
+    """
+    folder = Path(folder)
+    checkpoint = _open(folder)
+    klue_results = [publishable(one) for one in klue_results]
+    links = {"revision": revision, "native_id": native_id, "xpt_id": xpt_id, "license": model_license}
+    try:
+        widget = _widget(folder, checkpoint)
+        text = _render(checkpoint, model_id, klue_results, widget, **links)
+        own = [checkpoint.results] if checkpoint.is_fine_tuned else []
+        entries = klue_entries([*own, *klue_results])
+    except (AttributeError, KeyError, TypeError, ValueError, UndefinedError) as error:
+        raise XPTError(
+            f"{folder / RESULTS} is not what a run writes ({type(error).__name__}: {error}); run it again"
+        ) from error
+    write_text_atomically(folder / "README.md", text)
+    for stale in (folder / EVAL_RESULTS).glob("klue-*.yaml"):
+        stale.unlink()
+    for name, content in entries.items():
+        written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        write_text_atomically(folder / EVAL_RESULTS / name, written)
 
 
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:
-    """The card's text, for a finished run's `results`."""
-    language = find_language(results["settings"]["language"])
-    data = ModelCardData(
-        language=language.code,
-        library_name="transformers",
-        pipeline_tag="fill-mask",
-        mask_token="<mask>",
-        tags=["xpt", "cross-lingual-post-training"],
+    """The text of the card in a finished run's own folder, where nothing else is known yet."""
+    settings = {**results["settings"], "attribution": attribution or results["settings"].get("attribution")}
+    config = XPTRobertaConfig(architectures=["XPTRobertaForMaskedLM"]).to_dict()
+    checkpoint = Checkpoint(
+        publishable({**results, "settings": settings}), config, frozenset({RESULTS, "loss.png"})
     )
-    environment = Environment(undefined=StrictUndefined, trim_blocks=False)
-    environment.filters["versions"] = lambda versions: ", ".join(f"{k} {v}" for k, v in versions.items())
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        card_data=data.to_yaml(),
+    return _render(checkpoint, model_name, (), [])
+
+
+def _open(folder: Path) -> Checkpoint:
+    files = frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+    if not files & {CONFIG, ADAPTER_CONFIG}:
+        raise XPTError(f"{folder}: no {CONFIG}; give the folder of a model")
+    read = {name: _read(folder / name) if name in files else {} for name in (RESULTS, CONFIG)}
+    return Checkpoint(publishable(read[RESULTS]), read[CONFIG], files)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+    except ValueError as error:
+        raise XPTError(f"{path} is damaged ({error}); get it again") from error
+    return content
+
+
+def _widget(folder: Path, checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    if checkpoint.is_fine_tuned or not checkpoint.results:
+        return []
+    adapter = None if checkpoint.is_native else checkpoint.results.get("adapter")
+    return widget_examples(folder, checkpoint.architecture, _language(checkpoint.results), adapter)
+
+
+def _language(results: dict[str, Any]) -> str:
+    return "ko" if results.get("kind") == "klue" else find_language(results["settings"]["language"]).code
+
+
+def _render(
+    checkpoint: Checkpoint,
+    model_id: str,
+    klue_results: Sequence[dict[str, Any]],
+    widget: list[dict[str, Any]],
+    revision: str | None = None,
+    native_id: str | None = None,
+    xpt_id: str | None = None,
+    license: str | None = None,
+) -> str:
+    results = checkpoint.results
+    settings = results.get("settings", {})
+    model_id = shown_text(model_id)
+    license = license or settings.get("model_license")
+    code = _language(results) if results else None
+    base = _base(checkpoint, xpt_id)
+    data = {
+        "language": code,
+        "license": license,
+        "library_name": "peft" if checkpoint.is_adapter else "transformers",
+        "pipeline_tag": pipeline_tag(checkpoint.architecture),
+        "mask_token": "<mask>" if checkpoint.architecture.endswith("ForMaskedLM") else None,
+        "base_model": base,
+        "base_model_relation": base and ("adapter" if checkpoint.is_adapter else "finetune"),
+        "datasets": _datasets(results),
+        "tags": _tags(checkpoint),
+        "widget": widget,
+    }
+    own = klue_scores(results) if checkpoint.is_fine_tuned else masked_scores(results)
+    scores = [*own, *(score for one in klue_results for score in klue_scores(one))]
+    template = _environment().get_template(FINE_TUNED if checkpoint.is_fine_tuned else MAIN)
+    text = template.render(
+        card_data=front_matter(data, model_id.split("/")[-1], scores),
+        checkpoint=checkpoint,
         results=results,
-        model_name=model_name,
-        language_name=language.name,
-        attribution=attribution,
+        settings=settings,
+        model_name=model_id,
+        language_name=find_language(settings["language"]).name if "language" in settings else None,
+        klue_results=klue_results,
+        task_titles={name: task.title for name, task in TASKS.items()},
+        metrics=DESCRIPTIONS,
+        base=base,
+        revision=revision,
+        native_id=native_id and shown_text(native_id),
+        xpt_id=xpt_id and shown_text(xpt_id),
+        license=license,
     )
+    return f"{text.rstrip()}\n"
+
+
+def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:
+    """The Hub id of what the model was made from; None where that is nobody's but a folder's."""
+    results = checkpoint.results
+    origin = results.get("model" if checkpoint.is_fine_tuned else "source", {})
+    if origin.get("revision"):
+        return origin["name"]
+    made_from_xpt = checkpoint.is_fine_tuned and origin["family"] == XPT and not checkpoint.is_native
+    return xpt_id if made_from_xpt else None
+
+
+def _datasets(results: dict[str, Any]) -> list[str]:
+    """Hub ids of what was read in training."""
+    if results.get("kind") == "klue":
+        train = results["data"]["train"]
+        return [train["origin"].split()[0]] if train["revision"] else []  # "org/name task split"
+    inputs = results.get("corpus", {}).get("inputs", ())
+    return list(dict.fromkeys(one["dataset"] for one in inputs if one.get("dataset")))
+
+
+def _tags(checkpoint: Checkpoint) -> list[str]:
+    if not checkpoint.is_fine_tuned:
+        return ["xpt", "cross-lingual-post-training"]
+    results = checkpoint.results
+    made_by_xpt = ["xpt"] if results["model"]["family"] == XPT else []
+    return [*made_by_xpt, "klue", results["task"], *(["lora"] if checkpoint.is_adapter else [])]
+
+
+def _environment() -> Environment:
+    loader = ChoiceLoader([FileSystemLoader(HERE), FileSystemLoader(HERE / "cards")])
+    environment = Environment(
+        undefined=StrictUndefined,
+        loader=loader,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "count": "{:,}".format,
+        "versions": lambda versions: ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "code": lambda text: f"`{_line(text).replace('`', chr(39))}`",
+        "cell": lambda text: _line(text).replace("|", "\\|"),
+    }
+    return environment
+
+
+def _line(text: Any) -> str:
+    return " ".join(str(text).split())

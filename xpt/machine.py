@@ -1,10 +1,12 @@
-"""Options that any training here shares: what it computes in, and where it reports to."""
+"""Options that any training here shares: what it computes in, where it reports to, what its card says."""
 
+import re
 from dataclasses import dataclass
 
 import torch
 from transformers import TrainingArguments
 
+from xpt.errors import XPTError
 from xpt.options import option
 from xpt.precision import resolve_bf16
 
@@ -30,8 +32,14 @@ class MachineArguments(TrainingArguments):
     report_to: str = option(
         "none", "Tracker that also gets every log line (tensorboard, wandb, trackio, ...; all, none)."
     )
+    model_license: str | None = option(
+        None,
+        "License of the model for its card, by the Hub's identifier (apache-2.0, cc-by-sa-4.0, other). "
+        "Default: none, and the card says that none is stated.",
+    )
 
     def __post_init__(self) -> None:
+        check_license(self.model_license)
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
         self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
@@ -41,3 +49,12 @@ class MachineArguments(TrainingArguments):
     def rows_per_step(self) -> int:
         """Rows that all devices and micro-batches of one optimizer step read."""
         return self.train_batch_size * self.gradient_accumulation_steps * max(self.world_size, 1)
+
+
+def check_license(identifier: str | None) -> None:
+    """Raise `XPTError` for what cannot be one of the Hub's license identifiers."""
+    if identifier is not None and not re.fullmatch(r"[a-z0-9]+(?:[.+-][a-z0-9]+)*", identifier):
+        raise XPTError(
+            f"--model_license {identifier!r} is no identifier of the Hub; give one such as apache-2.0, "
+            "cc-by-sa-4.0 or other"
+        )

@@ -1,0 +1,142 @@
+"""What a card says to machines: the front matter of README.md, and `.eval_results/*.yaml`.
+
+Scores stand in both forms. `model-index` is the older one (huggingface_hub's `EvalResult`). The newer one is
+a file for each benchmark task: dataset id, task id, value, and optionally revision and notes, as in hub-docs
+`docs/hub/eval-results.md` and huggingface_hub's `EvalResultEntry`; leaderboards show it where the data set is
+registered as a benchmark. A widget example's `output` is a list of `label` and `score` (huggingface.js,
+`tasks/src/model-data.ts`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
+
+from xpt.klue.klue_metric.names import OFFICIAL
+from xpt.klue.tasks import TASKS
+
+KLUE = "klue/klue"
+# The Hub's names of what a model does, by the head that its class is named after.
+PIPELINES = {
+    "ForMaskedLM": "fill-mask",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+}
+# The same of tasks, as the card of klue/klue sorts them; dialogue state tracking has no name there.
+TASK_TYPES = dict.fromkeys(("ynat", "sts", "nli", "re"), "text-classification") | {
+    **dict.fromkeys(("ner", "dp"), "token-classification"),
+    "mrc": "question-answering",
+    "wos": "other",
+}
+# Names that the Hub's collection of metrics has for ours.
+METRIC_TYPES = {"em": "exact_match"}
+ORDER = (
+    *("language", "license", "library_name", "pipeline_tag", "mask_token", "base_model"),
+    *("base_model_relation", "datasets", "tags", "widget"),
+)
+
+
+def front_matter(data: dict[str, Any], model_name: str, scores: Sequence[EvalResult]) -> str:
+    """YAML between the dashes of README.md; what is None or empty is left out."""
+    given = {name: value for name, value in data.items() if value}
+    card = ModelCardData(model_name=model_name, eval_results=list(scores) or None, **given)
+    if not scores:
+        card.model_name = None
+    return card.to_yaml(original_order=list(ORDER))
+
+
+def pipeline_tag(architecture: str) -> str | None:
+    """The pipeline of a model class, by its name; None where transformers has none."""
+    return next((tag for head, tag in PIPELINES.items() if architecture.endswith(head)), None)
+
+
+def masked_scores(results: dict[str, Any]) -> list[EvalResult]:
+    """Loss and perplexity on held-out text of a run of post-training; none where they were not measured."""
+    if "test" not in results:
+        return []
+    inputs = results["corpus"]["inputs"]
+    names = [one.get("file") or one.get("dataset") for one in inputs]
+    of_hub = [one["dataset"] for one in inputs if one.get("dataset")]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    same: dict[str, Any] = {
+        "task_type": "fill-mask",
+        "task_name": "Masked language modeling",
+        "dataset_type": of_hub[0] if len(inputs) == 1 and of_hub else "text",
+        "dataset_name": f"Held-out text of {names[0]}{more}",
+        "dataset_split": "test",
+        "metric_args": {"mlm_probability": 0.15},
+    }
+    titles = {"loss": "Loss in nats per masked token", "perplexity": "Perplexity of masked tokens"}
+    return [
+        EvalResult(**same, metric_type=name, metric_name=title, metric_value=results["test"][name])
+        for name, title in titles.items()
+        if results["test"].get(name) is not None
+    ]
+
+
+def klue_scores(results: dict[str, Any]) -> list[EvalResult]:
+    """The official scores of one fine-tuning, in percent; one that is undefined is left out."""
+    validation = results["data"]["validation"]
+    split = "validation" if validation["whole"] else f"validation[:{validation['records']}]"
+    task = results["task"]
+    return [
+        EvalResult(
+            task_type=TASK_TYPES[task],
+            task_name=TASKS[task].title,
+            dataset_type=KLUE,
+            dataset_name=f"KLUE {task}",
+            dataset_config=task,
+            dataset_split=split,
+            dataset_revision=validation["revision"],
+            metric_type=_metric_type(metric),
+            metric_name=metric,
+            metric_value=results["metrics"][metric],
+            metric_args={"seed": results["seed"], **_deviations(results)},
+        )
+        for metric in OFFICIAL[task]
+        if results["metrics"].get(metric) is not None
+    ]
+
+
+def _metric_type(metric: str) -> str:
+    name = metric.split("/")[1]
+    return "f1" if name.endswith("f1") else METRIC_TYPES.get(name, name)
+
+
+def _deviations(results: dict[str, Any]) -> dict[str, Any]:
+    """What of a fine-tuning is not as in the benchmark, by name."""
+    found = dict(results["changed"])
+    train = results["data"]["train"]
+    if not train["whole"]:
+        found["learned"] = f"{train['records']:,} of {train['official_records']:,}"
+    if results["model"]["lora"]:
+        found["lora_r"] = results["model"]["lora"]["r"]
+    if results["reported_as"] != results["task"]:
+        found["reported_as"] = results["reported_as"]
+    return found
+
+
+def klue_entries(klue_results: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What the files in `.eval_results` hold, by their names: one a task, an entry for each run.
+
+    A task's value is the first of its official scores. A score on a part of the validation set compares with
+    nobody's and has no entry.
+    """
+    files: dict[str, list[EvalResultEntry]] = {}
+    for results in klue_results:
+        task, validation = results["task"], results["data"]["validation"]
+        metric = OFFICIAL[task][0]
+        value = results["metrics"].get(metric)
+        if value is None or not validation["whole"]:
+            continue
+        notes = {"seed": results["seed"], **_deviations(results)}
+        entry = EvalResultEntry(
+            dataset_id=KLUE,
+            task_id=task,
+            value=value,
+            dataset_revision=validation["revision"],
+            notes=", ".join([metric, "validation", *(f"{name} {said}" for name, said in notes.items())]),
+        )
+        files.setdefault(f"klue-{task}.yaml", []).append(entry)
+    return {name: eval_result_entries_to_yaml(entries) for name, entries in files.items()}

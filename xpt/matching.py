@@ -1,0 +1,36 @@
+"""Results on KLUE that belong to a checkpoint: the hash of its weights says which."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from xpt.errors import XPTError
+from xpt.klue.compare import find_results
+from xpt.klue.klue_metric.names import OFFICIAL
+from xpt.klue.weight_files import find_weights
+
+SHOWN = 12  # characters of a hash that a person compares
+
+
+def matching_results(folder: Path, results_dirs: Iterable[Path]) -> list[dict[str, Any]]:
+    """Results of `finetune_klue.py` in `results_dirs` and below that began from the weights of `folder`.
+
+    They come in the benchmark's order, seeds of a task together, each result once.
+
+    Raises:
+        XPTError: a directory that holds no results, or only those of other checkpoints; the hashes are named.
+    """
+    own = find_weights(str(folder), None).sha256
+    found: list[dict[str, Any]] = []
+    for place in results_dirs:
+        results = find_results([Path(place)])
+        matching = [one for one in results if one["model"]["sha256"] == own]
+        if not matching:
+            others = sorted({f"{one['model']['sha256'][:SHOWN]} ({one['model']['name']})" for one in results})
+            raise XPTError(
+                f"{place}: holds results of other checkpoints only: {', '.join(others)}; the weights of "
+                f"{folder} are {own[:SHOWN]}; name the results of that one"
+            )
+        found += [one for one in matching if one not in found]
+    tasks = list(OFFICIAL)
+    return sorted(found, key=lambda one: (tasks.index(one["task"]), one["seed"]))
