@@ -90,7 +90,7 @@ class Fault:
     headers: dict[str, str]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that is an error."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
@@ -173,7 +173,7 @@ class LoopbackHub:
     def user(self, request: Request) -> User | None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if given and given not in self.users:
-            raise Refused(401, "Invalid credentials in Authorization header")
+            raise RefusedError(401, "Invalid credentials in Authorization header")
         return self.users.get(given)
 
     def open(self, request: Request, write: bool = False) -> Repository:
@@ -182,15 +182,15 @@ class LoopbackHub:
         repository, owner = self.repositories.get(name), request.path_params["owner"]
         member = user is not None and (owner == user.name or owner in user.organizations)
         if repository is None or (repository.private and not member):
-            raise Refused(404 if user else 401, "Repository not found", "RepoNotFound")
+            raise RefusedError(404 if user else 401, "Repository not found", "RepoNotFound")
         if write and not (user and user.may_write(owner)):
-            raise Refused(403 if user else 401, "You do not have the right to write here")
+            raise RefusedError(403 if user else 401, "You do not have the right to write here")
         return repository
 
     def revision(self, request: Request) -> tuple[str, dict[str, str]]:
         found = self.open(request).resolve(request.path_params.get("revision", "main"))
         if found is None:
-            raise Refused(404, "Invalid rev id", "RevisionNotFound")
+            raise RefusedError(404, "Invalid rev id", "RevisionNotFound")
         return found
 
 
@@ -223,7 +223,7 @@ def _application(hub: LoopbackHub) -> Starlette:
                     return JSONResponse({"error": "on demand"}, fault.status, fault.headers)
             try:
                 return await answer(hub, request)
-            except Refused as refused:
+            except RefusedError as refused:
                 return refused.response
 
         return handle
@@ -237,7 +237,7 @@ def _application(hub: LoopbackHub) -> Starlette:
 async def _whoami(hub: LoopbackHub, request: Request) -> Response:
     user = hub.user(request)
     if user is None:
-        raise Refused(401, "Invalid username or password.")
+        raise RefusedError(401, "Invalid username or password.")
     organizations = [{"name": name, "roleInOrg": role} for name, role in user.organizations.items()]
     return JSONResponse({"type": "user", "name": user.name, "orgs": organizations})
 
@@ -246,7 +246,7 @@ async def _create(hub: LoopbackHub, request: Request) -> Response:
     user, asked = hub.user(request), await request.json()
     namespace = asked.get("organization") or (user.name if user else "")
     if user is None or not user.may_write(namespace):
-        raise Refused(
+        raise RefusedError(
             403 if user else 401, "You don't have the rights to create a model under this namespace"
         )
     name = f"{namespace}/{asked['name']}"
@@ -303,7 +303,7 @@ async def _tag(hub: LoopbackHub, request: Request) -> Response:
     repository, (commit, _) = hub.open(request, write=True), hub.revision(request)
     tag = (await request.json())["tag"]
     if tag in repository.tags:
-        raise Refused(409, "Tag reference exists already")
+        raise RefusedError(409, "Tag reference exists already")
     repository.tags[tag] = commit
     return Response(status_code=200)
 
@@ -347,7 +347,7 @@ async def _batch(hub: LoopbackHub, request: Request) -> Response:
 
 def _keep_object(hub: LoopbackHub, sha256: str, content: bytes) -> Response:
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise Refused(400, "The content is not what was announced")
+        raise RefusedError(400, "The content is not what was announced")
     hub.keep(content)
     return Response(status_code=200)
 
@@ -367,7 +367,7 @@ async def _complete(hub: LoopbackHub, request: Request) -> Response:
     for part in (await request.json())["parts"]:
         piece = (hub.folder / f"{sha256}.part-{part['partNumber']}").read_bytes()
         if hashlib.md5(piece).hexdigest() != part["etag"]:
-            raise Refused(400, "A part is not the one that was confirmed")
+            raise RefusedError(400, "A part is not the one that was confirmed")
         content += piece
     return _keep_object(hub, sha256, content)
 
@@ -379,12 +379,12 @@ async def _commit(hub: LoopbackHub, request: Request) -> Response:
         entry = json.loads(line)
         value = entry["value"]
         if entry["key"] == "header" and value.get("parentCommit", head) != head:
-            raise Refused(412, "A commit has happened since")
+            raise RefusedError(412, "A commit has happened since")
         if entry["key"] == "file":
             files[value["path"]] = hub.keep(base64.b64decode(value["content"]))
         elif entry["key"] == "lfsFile":
             if not (hub.folder / value["oid"]).exists():
-                raise Refused(400, "An object was never uploaded")
+                raise RefusedError(400, "An object was never uploaded")
             files[value["path"]] = value["oid"]
         elif entry["key"] == "deletedFile":
             del files[value["path"]]
@@ -401,7 +401,7 @@ async def _resolve(hub: LoopbackHub, request: Request) -> Response:
     commit, files = hub.revision(request)
     path = request.path_params["path"]
     if path not in files:
-        response = Refused(404, "Entry not found", "EntryNotFound").response
+        response = RefusedError(404, "Entry not found", "EntryNotFound").response
         response.headers["X-Repo-Commit"] = commit
         return response
     content = hub.read(files[path])

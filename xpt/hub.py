@@ -4,10 +4,12 @@
     python -m xpt.hub push output/xpt-ko org/xpt-ko --native_model_id org/xpt-ko-native --results output/nli
     python -m xpt.hub push output/xpt-ko org/xpt-ko --dry_run true
 
-After a push the repository holds what was staged and nothing else. Interrupted, the same command finishes; where
-all is done already it changes nothing.
+After a push the repository holds what was staged and nothing else. Interrupted, the same command finishes;
+where all is done already it changes nothing.
 """
 
+import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ from xpt.leaks import cleaned_results
 from xpt.options import OptionParser, option
 from xpt.program import run_program
 from xpt.run import Run
-from xpt.staging import Base, CardFacts, Kind, Staged, find_kind, is_folder, stage
+from xpt.staging import RESULTS, Base, CardFacts, Kind, Staged, find_kind, is_folder, stage
 from xpt.verification import verify_published
 
 INTRODUCTION = """\
@@ -35,9 +37,9 @@ Publish a model on the Hugging Face Hub, and check what others get.
 
   python -m xpt.hub push FOLDER OWNER/NAME --OPTION VALUE ...
 
-FOLDER is that of a finished run of post-training or fine-tuning (adapters too), of a phase's checkpoint, or of a
-native twin. Only what belongs in a model repository is uploaded; --dry_run true lists it. The token is that of
-`hf auth login` or HF_TOKEN. The same command again finishes what was interrupted."""
+FOLDER is that of a finished run of post-training or fine-tuning (adapters too), of a phase's checkpoint,
+or of a native twin. Only what belongs in a model repository is uploaded; --dry_run true lists it. The token
+is that of `hf auth login` or HF_TOKEN. The same command again finishes what was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class PushOptions:
 
     private: bool | None = option(
         None,
-        "Only you and the owner's members see it. Default: as it is; a new one is as your account has it.",
+        "Only you and the owner's members see it. Default: as it is; of a new one, the account's.",
     )
     tag: str | None = option(
         None, "Name of this release, by which others pin it (revision=...). Default: the commit alone."
@@ -85,8 +87,8 @@ def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list
     """Publish a folder, and its native twin where one is asked for.
 
     Raises:
-        XPTError: in one line, for whatever the user can mend; nothing is uploaded but by its last step, so that
-            a repository is as before or complete.
+        XPTError: in one line, for whatever the user can mend. A repository changes in one commit, so that it is
+            as before or complete.
     """
     options, api = options or PushOptions(), HfApi()
     ids = [repo_id, *filter(None, (options.native_model_id,))]
@@ -112,10 +114,9 @@ def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list
 
 def push_command(folder: Path, repo_id: str, tag: str | None = None, private: bool | None = None) -> str:
     """The command that publishes a folder, to be typed later."""
-    flags = (f" --private {str(private).lower()}" if private is not None else "") + (
-        f" --tag {tag}" if tag else ""
-    )
-    return f"python -m xpt.hub push {folder} {repo_id}{flags}"
+    words = ["python", "-m", "xpt.hub", "push", str(folder), repo_id]
+    words += [] if private is None else ["--private", str(private).lower()]
+    return shlex.join([*words, *(["--tag", tag] if tag else [])])
 
 
 # ---- staging ---------------------------------------------------------------------------------------------
@@ -162,11 +163,8 @@ def _find_base(api: HfApi, folder: Path, options: PushOptions) -> Base | None:
 
 
 def _named_base(folder: Path) -> str:
-    import json
-
-    return str(
-        json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    )
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return str(config.get("base_model_name_or_path"))
 
 
 def _matching_results(folder: Path, places: Sequence[str]) -> tuple[dict[str, Any], ...]:
@@ -192,18 +190,16 @@ def _publish(api: HfApi, repo_id: str, staged: Staged, options: PushOptions) -> 
     api.create_repo(repo_id, private=options.private, exist_ok=True)
     info = api.model_info(repo_id)
     if options.private and not info.private:
-        raise XPTError(
-            f"{repo_id} exists and is public; make it private in its settings first, or name another"
-        )
+        raise XPTError(f"{repo_id} exists and is public; make it private in its settings, or name another")
     tagged = tags(api, repo_id).get(options.tag or "")
     if tagged is not None:
         if any(_changes(api, repo_id, tagged, staged)):
-            raise XPTError(
-                f"{repo_id}: the tag {options.tag} is of another content already; give another --tag"
-            )
+            raise XPTError(f"{repo_id}: its tag {options.tag} is of other content; give another --tag")
         return tagged
     head = str(info.sha)
     new, gone = _changes(api, repo_id, head, staged)
+    if staged.kind is Kind.PHASE and RESULTS in gone:
+        raise XPTError(f"{repo_id} holds a finished model, whose place this phase would take; name another")
     if new or gone:
         files = [CommitOperationAdd(name, staged.folder / name) for name in new]
         rest = [CommitOperationDelete(name) for name in gone]

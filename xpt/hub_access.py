@@ -91,10 +91,10 @@ def _refusal(error: HfHubHTTPError) -> str:
         return f"you have no right to do that ({said or status}); check the owner's name and your token"
     if status == 412:
         return f"somebody else has changed the repository meanwhile; {_AGAIN}"
-    if status == 429 or status >= 500:
-        return (
-            f"the Hub answers {status}, {'too many requests' if status == 429 else 'its own fault'}; {_AGAIN}"
-        )
+    if status == 429:
+        return f"the Hub has had too many requests (429); wait a little, then {_AGAIN}"
+    if status >= 500:
+        return f"the Hub has a fault of its own ({status}); {_AGAIN}"
     return f"the Hub refuses ({status}{f': {said}' if said else ''})"
 
 

@@ -1,6 +1,6 @@
 """What must not leave this machine with a model: paths, tokens, pickles.
 
-`cleaned` takes paths out of what is written anew; `find_leak` looks through every byte of a file that goes out.
+`cleaned` takes paths out of what is written anew; `find_leak` looks through every byte of a file.
 """
 
 import mmap
@@ -66,7 +66,7 @@ def _cleaned_command(command: str) -> str:
 
 
 def own_places(folder: Path) -> list[bytes]:
-    """Paths that tell of this machine: the home, the working folder, those of the model and of passing files."""
+    """Paths that tell of this machine: home, working folder, those of the model and of passing files."""
     places = (Path.home(), Path.cwd(), folder.resolve(), folder.resolve().parent, Path(tempfile.gettempdir()))
     return sorted({f"{place}/".encode() for place in places if len(place.parts) > 1})
 

@@ -8,8 +8,8 @@
     results         results.json without this machine's folders; loss.png, scores.png
     .gitattributes
 
-Anything else in a folder (optimizer, random states, pickles, logs, predictions) stays where it is. Links, files
-that would run other code than ours, and whatever `leaks` finds are refused.
+Anything else in a folder (optimizer, random states, pickles, logs, predictions) stays where it is. Links,
+what would run other code than ours, and whatever `leaks` finds are refused.
 """
 
 import json
@@ -209,8 +209,8 @@ def _stage_adapter(folder: Path, into: Path, base: Base | None) -> None:
         config |= {"base_model_name_or_path": base.model_id, "revision": base.revision}
     elif named is None or is_folder(named):
         raise XPTError(
-            f"{folder}: its base is {named or 'not named'}, which nobody else has; publish that first and name it: "
-            "--base_model_id ORG/NAME"
+            f"{folder}: its base is {named or 'not named'}, which nobody else has; publish that first, "
+            "and name it: --base_model_id OWNER/NAME"
         )
     _write_json(into / ADAPTER_CONFIG, config)
 
@@ -222,9 +222,7 @@ def _stage_tokenizer(folder: Path, into: Path) -> None:
     if path.exists():
         config = _without_local(_read_json(path))
         if config.pop("auto_map", None):
-            raise XPTError(
-                f"{folder / path.name}: its auto_map runs code of its own; tokenizers need none here"
-            )
+            raise XPTError(f"{folder / path.name}: its auto_map runs code of its own; take that out")
         path.unlink()  # it may be another name of the file it was taken from
         _write_json(path, config)
 
@@ -265,8 +263,8 @@ tags:
 
 # {model_id}
 
-What one phase of **Cross-lingual Post-Training** (XPT) has left. Nothing was measured on test text yet: the finished
-model, with its results, takes this place when the run ends.
+What one phase of **Cross-lingual Post-Training** (XPT) has left. Nothing was measured on test text yet: the
+finished model, with its results, takes this place when the run ends.
 
 ```python
 from transformers import AutoModelForMaskedLM, AutoTokenizer

@@ -1,4 +1,4 @@
-"""Whether what was published is what was meant: downloaded into an empty cache, hashes and outputs compared."""
+"""Whether what was published is what was meant: downloaded again, hashes and outputs compared."""
 
 import tempfile
 from pathlib import Path
