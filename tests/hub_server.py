@@ -391,7 +391,8 @@ async def _commit(hub: LoopbackHub, request: Request) -> Response:
         elif entry["key"] == "deletedFolder":
             files = {path: oid for path, oid in files.items() if not path.startswith(value["path"])}
     commit = repository.commit(files)
-    return JSONResponse({"commitUrl": f"{hub.url}/commit/{commit}", "commitOid": commit, "hookOutput": ""})
+    url = "{}/{owner}/{name}/commit/{}".format(hub.url, commit, **request.path_params)
+    return JSONResponse({"commitUrl": url, "commitOid": commit, "hookOutput": ""})
 
 
 # ---- downloads -------------------------------------------------------------------------------------------

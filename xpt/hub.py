@@ -87,8 +87,8 @@ def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list
     """Publish a folder, and its native twin where one is asked for.
 
     Raises:
-        XPTError: in one line, for whatever the user can mend. A repository changes in one commit, so that it is
-            as before or complete.
+        XPTError: in one line, for whatever the user can mend. A repository changes in one commit: then it is
+            as before, or complete.
     """
     options, api = options or PushOptions(), HfApi()
     ids = [repo_id, *filter(None, (options.native_model_id,))]

@@ -1,7 +1,7 @@
 """What scripts publish: the options that any training shares, and a push whose failure ends nothing.
 
-Whether one may write to the repository is found before anything is trained. Later on the Hub may be down: then
-a line says so, with the command that publishes when it is back.
+Whether one may write to the repository is found before anything is trained. Later on the Hub may be down:
+then a line says so, with the command that publishes when it is back.
 """
 
 from collections.abc import Collection
@@ -27,7 +27,7 @@ class Publisher:
 
     @classmethod
     def of(cls, arguments: HubArguments, repo_id: str | None = None) -> "Publisher | None":
-        """The publisher that options ask for, to `repo_id` or else --hub_model_id; None where they ask for none.
+        """The publisher that options ask for, to `repo_id` or else --hub_model_id; None for none.
 
         Raises `XPTError` for options that do not go together.
         """
@@ -41,7 +41,7 @@ class Publisher:
         return cls(repo_id, arguments.hub_private_repo)
 
     def check(self, new_tags: Collection[str] = ()) -> Collection[str]:
-        """Raise `XPTError` unless one is logged in, may write, and the tags to come are free; those there are."""
+        """Tags that there are. Raises `XPTError` unless one may write, and the tags to come are free."""
         api = HfApi()
         check_access(api, self.repo_id)
         try:

@@ -31,6 +31,7 @@ import configuration_xpt
 import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from xpt.adapters import ADAPTER_FOLDER
+from xpt.card import render_card
 from xpt.errors import XPTError
 from xpt.leaks import cleaned_results, find_leak, own_places
 from xpt.legible import short_size
@@ -235,7 +236,10 @@ def _write_card(folder: Path, into: Path, kind: Kind, card: CardFacts) -> None:
     try:
         from xpt.card import write_card  # type: ignore[attr-defined]
     except ImportError:  # the card's room is being written: until then the folder's own card
-        if not _take(folder, "README.md", into):
+        if kind is Kind.POST_TRAINED:
+            text = render_card(_read_json(into / RESULTS), card.model_id)
+            (into / "README.md").write_text(text, encoding="utf-8")
+        else:
             twin = card.native_id or card.xpt_id
             text = f"# {card.model_id}\n\nA {kind}." + (f" See also `{twin}`.\n" if twin else "\n")
             (into / "README.md").write_text(text, encoding="utf-8")

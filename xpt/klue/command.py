@@ -105,8 +105,8 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     check_trackers(training)
     if training.push_to_hub and model.lora and Path(str(model.model_name_or_path)).is_dir():
         raise XPTError(
-            "--push_to_hub: adapters need a base that others have; publish that and name its Hub id, or train "
-            "now and give python -m xpt.hub push a --base_model_id later"
+            "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or train "
+            "now, and later give python -m xpt.hub push a --base_model_id"
         )
     if not model.model_name_or_path:
         raise XPTError("no model: give --model_name_or_path, a Hub id or folder")
