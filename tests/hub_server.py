@@ -152,6 +152,19 @@ class LoopbackHub:
         self.dead_after, self.cut_download_at = math.inf, None
         self.faults.clear()
 
+    def forget(self, repository: str) -> None:
+        """Remove a repository and what no other one holds."""
+        self.repositories.pop(repository, None)
+        held = {
+            sha256
+            for other in self.repositories.values()
+            for _, files in other.commits
+            for sha256 in files.values()
+        }
+        for file in self.folder.iterdir():
+            if file.name not in held:
+                file.unlink()
+
     def files(self, repository: str, revision: str = "main") -> dict[str, bytes]:
         """Content of every file by path."""
         found = self.repositories[repository].resolve(revision)

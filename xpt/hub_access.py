@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -72,6 +73,8 @@ def _reason(error: BaseException) -> str | None:
         return "you are not logged in to the Hub; run `hf auth login`, or set HF_TOKEN"
     if isinstance(error, OfflineModeIsEnabled):
         return f"HF_HUB_OFFLINE forbids to reach the Hub; unset it and {_AGAIN}"
+    if isinstance(error, LocalEntryNotFoundError):  # a download's way to say that the cache is no help either
+        return _reason(error.__cause__) if error.__cause__ else f"the Hub cannot be reached; {_AGAIN}"
     if isinstance(error, HfHubHTTPError):
         return _refusal(error)
     if isinstance(error, HTTPError):  # no answer at all
