@@ -17,6 +17,7 @@ from huggingface_hub import get_token
 PRIVATE_SETTINGS = re.compile(r"(?:.*_dir|run_name|push_to_hub|hub_.*|.*_token)")
 # In running text: a home, or two names or more from the root on. What follows a host name is no path.
 _PATH = re.compile(r"(?<![\w.:/>-])(?:~|/[\w.@+-]+|[A-Za-z]:\\)(?:[/\\][\w.@+-]+)+")
+_PLACES = ("/", "~", "../", "file:")
 _USUAL_ROOTS = "home|Users|root|mnt|tmp|private|scratch|workspace|work|data|opt|srv|var|media|content"
 _USUAL_PATH = re.compile(rb"(?<![\w.:/>-])/(?:%s)/[\w.@+-]+" % _USUAL_ROOTS.encode())
 _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{20,}")
@@ -48,7 +49,7 @@ def cleaned_results(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cleaned_text(text: str) -> str:
-    if not re.search(r"\s", text) and text.startswith(("/", "~", "../", "file:")):
+    if not re.search(r"\s", text) and text.startswith(_PLACES):
         return Path(text).name
     return _PATH.sub(lambda found: re.split(r"[/\\]", found[0])[-1], text)
 
@@ -61,7 +62,7 @@ def _cleaned_command(command: str) -> str:
     cut = []
     for word in words:
         flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-        cut.append(f"{flag}{equals}{_cleaned_text(value)}")
+        cut.append(f"{flag}{equals}{Path(value).name if value.startswith(_PLACES) else value}")
     return shlex.join(cut)
 
 
