@@ -178,11 +178,11 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
 
 def _staged_config(folder: Path) -> dict[str, Any]:
     config = _without_local(_read_json(_real(folder / "config.json")))
-    foreign = set((config.get("auto_map") or {}).items()) - set(AUTO_MAP.items())
+    given = config.get("auto_map") or {}
+    foreign = [code for name, code in given.items() if AUTO_MAP.get(name) != code]
     if foreign:
-        raise XPTError(
-            f"{folder / 'config.json'}: its auto_map runs {sorted(foreign)[0][1]}, code that is not ours"
-        )
+        place = folder / "config.json"
+        raise XPTError(f"{place}: its auto_map runs {foreign[0]}, code that is not ours; take that out")
     if config.get("model_type") == XPTRobertaConfig.model_type:
         config["auto_map"] = AUTO_MAP
     return config
