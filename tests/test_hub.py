@@ -376,6 +376,17 @@ def test_a_tag_is_never_moved(hub, native, xpt_checkpoint):
     assert set(tags) == {TAG, "v2.0"} and tags[TAG] == before[-1][0]
 
 
+def test_what_others_commit_meanwhile_is_not_undone(hub, native):
+    push(native, "org/shared")
+    repository = hub.repositories["org/shared"]
+    repository.commit({})
+    theirs = {"README.md": hub.keep(b"of somebody else")}
+    hub.meanwhile = lambda: repository.commit(theirs)
+    with pytest.raises(XPTError, match="org/shared: somebody else has changed the repository meanwhile"):
+        push(native, "org/shared")
+    assert repository.commits[-1][1] == theirs
+
+
 def test_what_is_public_is_not_taken_for_private(hub, native):
     push(native, "org/public")
     with pytest.raises(XPTError, match="org/public exists and is public"):

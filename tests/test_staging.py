@@ -18,7 +18,8 @@ from transformers import RobertaConfig, RobertaForMaskedLM
 from configuration_xpt import AUTO_MAP
 from xpt.errors import XPTError
 from xpt.leaks import cleaned, cleaned_results
-from xpt.staging import Base, CardFacts, Kind, find_kind, stage
+from xpt.staged_card import CardFacts
+from xpt.staging import Base, Kind, find_kind, stage
 from xpt.tokenizer import save_tokenizer
 
 FACTS = CardFacts("org/model", revision="v1.0")

@@ -29,7 +29,8 @@ from xpt.leaks import cleaned_results
 from xpt.options import OptionParser, option
 from xpt.program import run_program
 from xpt.run import Run
-from xpt.staging import RESULTS, Base, CardFacts, Kind, Staged, find_kind, is_folder, stage
+from xpt.staged_card import CardFacts
+from xpt.staging import RESULTS, Base, Kind, Staged, find_kind, is_folder, stage
 from xpt.verification import verify_published
 
 INTRODUCTION = """\

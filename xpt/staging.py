@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -31,11 +30,11 @@ import configuration_xpt
 import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from xpt.adapters import ADAPTER_FOLDER
-from xpt.card import render_card
 from xpt.errors import XPTError
 from xpt.leaks import cleaned_results, find_leak, own_places
 from xpt.legible import short_size
 from xpt.manifest import file_sha256
+from xpt.staged_card import CardFacts, write_phase_card, write_result_card
 
 CODE = tuple(Path(str(module.__file__)) for module in (configuration_xpt, modeling_xpt))
 TOKENIZER = (
@@ -106,17 +105,6 @@ class Staged:
         return "\n".join([*lines, f"  {'in all':{width}}  {total:>8}"])
 
 
-@dataclass(frozen=True)
-class CardFacts:
-    """What a card says beside the results: its own id, the revision to pin, its twin, scores on KLUE."""
-
-    model_id: str
-    revision: str | None = None
-    native_id: str | None = None
-    xpt_id: str | None = None
-    klue_results: Sequence[dict[str, Any]] = ()
-
-
 def find_kind(folder: Path) -> Kind:
     """What a folder holds. Raises `XPTError` where that is nothing to publish."""
     if not (folder / "config.json").is_file():
@@ -169,7 +157,10 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     if (folder / RESULTS).exists():
         _write_json(into / RESULTS, cleaned_results(_read_json(_real(folder / RESULTS))))
     (into / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
-    _write_card(folder, into, kind, card)
+    if kind is Kind.PHASE:
+        write_phase_card(into, card)
+    else:
+        write_result_card(into, card)
     return Staged(into, kind, _checked_files(into, folder))
 
 
@@ -226,58 +217,6 @@ def _stage_tokenizer(folder: Path, into: Path) -> None:
             raise XPTError(f"{folder / path.name}: its auto_map runs code of its own; take that out")
         path.unlink()  # it may be another name of the file it was taken from
         _write_json(path, config)
-
-
-def _write_card(folder: Path, into: Path, kind: Kind, card: CardFacts) -> None:
-    """README.md and .eval_results/, by the card's own room; what a phase left has no results for one."""
-    if kind is Kind.PHASE:
-        (into / "README.md").write_text(_PHASE_CARD.format(model_id=card.model_id), encoding="utf-8")
-        return
-    try:
-        from xpt.card import write_card  # type: ignore[attr-defined]
-    except ImportError:  # the card's room is being written: until then the folder's own card
-        if kind is Kind.POST_TRAINED:
-            text = render_card(_read_json(into / RESULTS), card.model_id)
-            (into / "README.md").write_text(text, encoding="utf-8")
-        else:
-            twin = card.native_id or card.xpt_id
-            text = f"# {card.model_id}\n\nA {kind}." + (f" See also `{twin}`.\n" if twin else "\n")
-            (into / "README.md").write_text(text, encoding="utf-8")
-        return
-
-    write_card(
-        into,
-        card.model_id,
-        revision=card.revision,
-        native_id=card.native_id,
-        xpt_id=card.xpt_id,
-        klue_results=card.klue_results,
-    )
-
-
-_PHASE_CARD = """\
----
-library_name: transformers
-pipeline_tag: fill-mask
-mask_token: <mask>
-tags:
-- xpt
-- cross-lingual-post-training
----
-
-# {model_id}
-
-What one phase of **Cross-lingual Post-Training** (XPT) has left. Nothing was measured on test text yet: the
-finished model, with its results, takes this place when the run ends.
-
-```python
-from transformers import AutoModelForMaskedLM, AutoTokenizer
-
-name = "{model_id}"
-tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-model = AutoModelForMaskedLM.from_pretrained(name, trust_remote_code=True)
-```
-"""
 
 
 # ---- files -----------------------------------------------------------------------------------------------
