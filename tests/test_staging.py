@@ -167,7 +167,7 @@ def _in_weights(text):
 def _in_tokenizer(text):
     def edit(folder):
         path = folder / "tokenizer.json"
-        path.write_text(path.read_text().replace('"version"', f'"comment": "{text}", "version"', 1))
+        path.write_text(path.read_text().replace("\u2581", text, 1))
 
     return edit
 

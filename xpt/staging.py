@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -157,11 +158,12 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     if (folder / RESULTS).exists():
         _write_json(into / RESULTS, cleaned_results(_read_json(_real(folder / RESULTS))))
     (into / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
+    checked = _checked_files(into, folder)  # before the card's room opens any of them
     if kind is Kind.PHASE:
         write_phase_card(into, card)
     else:
         write_result_card(into, card)
-    return Staged(into, kind, _checked_files(into, folder))
+    return Staged(into, kind, _checked_files(into, folder, checked))
 
 
 # ---- parts -----------------------------------------------------------------------------------------------
@@ -259,12 +261,15 @@ def _check_safetensors(path: Path) -> None:
         raise XPTError(f"{path}: not readable as safetensors ({error})") from error
 
 
-def _checked_files(folder: Path, source: Path) -> dict[str, File]:
-    """Every file with size and hash. Raises `XPTError` for one that must not go out."""
+def _checked_files(folder: Path, source: Path, known: Mapping[str, File] | None = None) -> dict[str, File]:
+    """Every file with size and hash, `known` ones as they were. Raises `XPTError` for one that may not go."""
     places, files = own_places(source), {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if not _real(path).is_file():
+            continue
+        if known and name in known:
+            files[name] = known[name]
             continue
         leak = find_leak(path, name, places)
         if leak:
