@@ -15,7 +15,7 @@ import pytest
 import torch
 from hub_server import LoopbackHub, User
 from klue_runs import fine_tune
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_autoclasses import WITHOUT_THE_PACKAGE
 from tiny_models import make
 from tiny_runs import run
@@ -27,6 +27,7 @@ from xpt.hub import PushOptions, main, push
 from xpt.klue.saving import load_fine_tuned
 from xpt.publishing import Publisher
 from xpt.tokenizer import save_tokenizer
+from xpt.verification import same_outputs
 
 REPO = Path(__file__).resolve().parents[1]
 OWNER, READER, STRANGER = (f"hf_{letter * 34}" for letter in "ors")
@@ -405,6 +406,18 @@ def test_a_server_that_stores_other_bytes_is_found_out(hub, native, monkeypatch)
     )
     with pytest.raises(XPTError, match=r"org/liar: .* is not what was uploaded"):
         push(native, "org/liar")
+
+
+def test_other_outputs_are_told_from_equal_ones(native, fine_tuned, tmp_path):
+    """Of a weight that moved a little; of a head's, too."""
+    for folder, name in ((native, "lm_head.bias"), (fine_tuned, "classifier.out_proj.bias")):
+        other = tmp_path / name
+        shutil.copytree(folder, other)
+        assert same_outputs(folder, other)
+        tensors = load_file(other / "model.safetensors")
+        tensors[name] = tensors[name] + 1e-3
+        save_file(tensors, other / "model.safetensors", metadata={"format": "pt"})
+        assert not same_outputs(folder, other)
 
 
 @pytest.mark.slow
