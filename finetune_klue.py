@@ -24,6 +24,7 @@ from xpt.klue.table import markdown, tabulate
 from xpt.klue.weight_files import find_weights
 from xpt.launcher import is_first
 from xpt.program import run_program
+from xpt.publishing import Publisher
 from xpt.run import Run
 
 
@@ -36,12 +37,18 @@ def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
     backbone = open_backbone(name, revision)
     for job in plan.jobs:
         check_task(plan.task(job.task), backbone)
+        publisher = Publisher.of(plan.training, job.repo_id)
+        if publisher and is_first():
+            publisher.check()
     data = {task: plan.splits(task) for task in dict.fromkeys(job.task for job in plan.jobs)}
     results = []
     for job in plan.jobs:
         results.append(run_job(plan, job, data[job.task], command, stop))
         if is_first():
             print(result_lines(results[-1]), flush=True)
+            publisher = Publisher.of(plan.training, job.repo_id)
+            if publisher:
+                publisher.publish(job.folder)
     return f"\n{markdown(tabulate(results))}" if len(results) > 1 else ""
 
 

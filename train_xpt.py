@@ -26,6 +26,7 @@ from xpt.post_training import PostTraining, load_initial
 from xpt.preparation import check_source, prepare_model, prepare_text
 from xpt.processes import first_on_machine_first
 from xpt.program import run_program
+from xpt.publishing import Publisher
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import open_source
@@ -40,6 +41,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
     """
     dry = recipe.training.dry_run
     writes = recipe.training.should_save and not dry
+    publisher = Publisher.of(recipe.training) if writes else None
     with closing(Run(Path(str(recipe.training.output_dir)), writes)) as run:
         if dry:
             check_dry_run(recipe)
@@ -48,9 +50,13 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             run.tidy()
             if dry:
                 return nothing_to_do(run)
+            if publisher:
+                publisher.publish(run.folder, run.results()["phases"][-1]["name"])
             return summarize(run) if writes else ""
 
         check_training(recipe.training, recipe.planned_phases())  # found before the text is read
+        unfinished = [phase.name for phase in recipe.planned_phases() if phase.name not in run.progress()]
+        published = publisher.check(unfinished) if publisher else ()
         start = time.perf_counter()
         with first_on_machine_first(recipe.training.device):
             source = open_source(recipe.source.source_model_name_or_path, recipe.source.source_revision)
@@ -65,9 +71,13 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
 
         run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
         training.start(preparation_seconds)
-        for index in range(len(phases)):
+        for index, phase in enumerate(phases):
             training.run_phase(index)
+            if publisher and phase is not phases[-1] and phase.name not in published:
+                publisher.publish(run.checkpoints.path(phase.name, phase.steps), phase.name)
         training.finish(source.describe(), command)
+        if publisher:
+            publisher.publish(run.folder, phases[-1].name)
         wait_for_everyone()  # a process that ends early takes the others down
         return summarize(run) if writes else ""
 

@@ -174,7 +174,8 @@ def test_help_fits_the_screen_and_comes_in_groups(capsys):
     text = capsys.readouterr().out
     assert end.value.code == 0 and max(map(len, text.splitlines())) <= 100
     titles = [line.split()[0].rstrip(":") for line in text.splitlines() if re.match(r"[A-Z].*:$", line)]
-    assert titles == ["Source", "Text", "Tokenizer", "Phases", "Hardware", "Run", "Training", "Others,"]
+    wanted = "Source Text Tokenizer Phases Hardware Publishing Run Training Others,".split()
+    assert titles == wanted
 
 
 def test_an_option_of_a_new_dataclass_needs_no_list(monkeypatch):

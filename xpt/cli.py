@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xpt.errors import XPTError
+from xpt.machine import HUB_REFUSED
 from xpt.options import OptionParser, check_trackers
 from xpt.recipe import (
     CorpusArguments,
@@ -46,8 +47,7 @@ REFUSED = {
     "enable_jit_checkpoint": "is not needed: SIGTERM saves and stops by itself",
     "save_only_model": "is refused: an interrupted run could not go on",
     "ignore_data_skip": "is refused: a resumed run would read other rows",
-    "hub_token": "is refused: a token on the command line is seen by others; use `hf auth login`",
-    "push_to_hub": "is not supported yet; upload the finished folder with `hf upload`",
+    **HUB_REFUSED,
     "fsdp": "is not supported yet; use torchrun without it",
     "deepspeed": "is not supported yet; use torchrun without it",
 }

@@ -1,4 +1,4 @@
-"""Options that any training here shares: what it computes in, where it reports to, what its card says."""
+"""Options that any training here shares: what it computes in, where it reports to and is published."""
 
 import re
 from dataclasses import dataclass
@@ -9,6 +9,14 @@ from transformers import TrainingArguments
 from xpt.errors import XPTError
 from xpt.options import option
 from xpt.precision import resolve_bf16
+
+# Options of transformers' own pushing, which is not used.
+HUB_REFUSED = {
+    "hub_token": "is refused: a token on the command line is seen by others; use `hf auth login`",
+    "hub_strategy": "is not used: see --push_to_hub",
+    "hub_always_push": "is not used: see --push_to_hub",
+    "hub_revision": "is not used: everything goes to `main`; results have tags",
+}
 
 
 @dataclass
@@ -49,6 +57,25 @@ class MachineArguments(TrainingArguments):
     def rows_per_step(self) -> int:
         """Rows that all devices and micro-batches of one optimizer step read."""
         return self.train_batch_size * self.gradient_accumulation_steps * max(self.world_size, 1)
+
+
+@dataclass
+class HubArguments(MachineArguments):
+    """Publishing on the Hub."""
+
+    push_to_hub: bool = option(
+        False,
+        "Publish on the Hub what is finished: each phase, under its name as a tag, or each fine-tuned model. "
+        "A failure there stops no training. It can be done later: see python -m xpt.hub --help.",
+    )
+    hub_model_id: str | None = option(
+        None,
+        "OWNER/NAME of the repository. Of several tasks or seeds, each gets one of its own: OWNER/NAME-TASK, "
+        "OWNER/NAME-TASK-seed-SEED. Default: none, it must be given.",
+    )
+    hub_private_repo: bool | None = option(
+        None, "Only you and the owner's members see it. Default: as it is; of a new one, the account's."
+    )
 
 
 def check_license(identifier: str | None) -> None:

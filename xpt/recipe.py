@@ -13,7 +13,7 @@ from transformers import IntervalStrategy, SchedulerType
 from xpt.corpus import CorpusSettings
 from xpt.embeddings import EMBEDDING_INITS
 from xpt.errors import XPTError
-from xpt.machine import MachineArguments
+from xpt.machine import HubArguments
 from xpt.options import option
 from xpt.phases import Parts, Phase, read_phase
 
@@ -196,7 +196,7 @@ class PhaseArguments:
 
 
 @dataclass
-class RunArguments(MachineArguments):
+class RunArguments(HubArguments):
     """Run folder, checkpoints and log."""
 
     output_dir: str | None = option(

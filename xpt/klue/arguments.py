@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 
 from xpt.errors import XPTError
 from xpt.klue.task import Hyperparameters, Options
-from xpt.machine import MachineArguments
+from xpt.machine import HubArguments
 from xpt.options import option
 
 EVALUATIONS_PER_EPOCH = 4
@@ -85,7 +85,7 @@ class TaskArguments:
 
 
 @dataclass
-class FineTuningArguments(MachineArguments):
+class FineTuningArguments(HubArguments):
     """Training: transformers' options; what is not given is the benchmark's own for each task."""
 
     output_dir: str | None = option(

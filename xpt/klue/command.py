@@ -10,6 +10,7 @@ from xpt.klue.data import Split, chosen_examples, find_file, first_examples, rea
 from xpt.klue.hub import read_hub
 from xpt.klue.task import Task
 from xpt.klue.tasks import make_task, task_names
+from xpt.machine import HUB_REFUSED
 from xpt.options import OptionParser, check_trackers
 
 INTRODUCTION = """\
@@ -43,8 +44,7 @@ REFUSED = {
     "save_only_model": "is refused: an interrupted run could not go on",
     "ignore_data_skip": "is refused: a resumed run would read other rows",
     "enable_jit_checkpoint": "is not needed: SIGTERM saves and stops by itself",
-    "hub_token": "is refused: a token on the command line is seen by others; use `hf auth login`",
-    "push_to_hub": "is not supported yet; upload the finished folder with `hf upload`",
+    **HUB_REFUSED,
     "fsdp": "is not supported yet; use torchrun without it",
     "deepspeed": "is not supported yet; use torchrun without it",
 }
@@ -52,11 +52,12 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a task, a seed and the folder of its result."""
+    """One run: a task, a seed, the folder of its result, and where that is published, if it is."""
 
     task: str
     seed: int
     folder: Path
+    repo_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
     model, tasks, training = make_parser().read(arguments, _file, default_output="output/klue").parts
     check_trackers(training)
+    if training.push_to_hub and model.lora and Path(str(model.model_name_or_path)).is_dir():
+        raise XPTError(
+            "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or train "
+            "now, and later give python -m xpt.hub push a --base_model_id"
+        )
     if not model.model_name_or_path:
         raise XPTError("no model: give --model_name_or_path, a Hub id or folder")
     names = task_names(tasks.task)
@@ -113,8 +119,14 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     seeds = list(dict.fromkeys(tasks.seeds or [training.seed]))
     folder = Path(str(training.output_dir))
     single = len(names) * len(seeds) == 1
+
+    def repo_id(name: str, seed: int) -> str | None:
+        if single or not training.hub_model_id:
+            return training.hub_model_id
+        return f"{training.hub_model_id}-{name}" + (f"-seed-{seed}" if len(seeds) > 1 else "")
+
     jobs = tuple(
-        Job(name, seed, folder if single else folder / name / f"seed-{seed}")
+        Job(name, seed, folder if single else folder / name / f"seed-{seed}", repo_id(name, seed))
         for name in names
         for seed in seeds
     )

@@ -19,7 +19,9 @@ from xpt.phases import Phase
 
 # Options whose valid values ask for what the fuzzer forbids (compilers, other processes, the network) or, in
 # the tens of thousands, for time or processes without end; small and senseless values of these are drawn.
-ASKS_FOR_MORE = ("torch_compile", "torch_compile_backend", "torch_compile_mode", "report_to", "help")
+ASKS_FOR_MORE = (
+    *("torch_compile", "torch_compile_backend", "torch_compile_mode", "report_to", "push_to_hub", "help"),
+)
 SMALL = ("steps", "num_workers", "prefetch_factor", "accumulation", "batch_size", "num_itl", "num_fills")
 TEXTS = ("", " ", "a\tb", "x" * 3000, '{"a": 1}', *"x 가나다 \u202e - -- None null [] {} {".split())
 WHOLE = tuple("0 1 2 -1 3 7 16 100 -2 １ 1_0".split())

@@ -1,0 +1,74 @@
+"""The card of what is published: from results by the card's own room, or, of a phase, a few lines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xpt.card
+from xpt.card import render_card
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says beside the results: its own id, the revision to pin, its twin, scores on KLUE."""
+
+    model_id: str
+    revision: str | None = None
+    native_id: str | None = None
+    xpt_id: str | None = None
+    klue_results: Sequence[dict[str, Any]] = ()
+
+
+def write_phase_card(folder: Path, card: CardFacts) -> None:
+    """README.md of what a phase left, of which no results tell yet."""
+    (folder / "README.md").write_text(_PHASE_CARD.format(model_id=card.model_id), encoding="utf-8")
+
+
+def write_result_card(folder: Path, card: CardFacts) -> None:
+    """README.md, and .eval_results/, of any other staged folder."""
+    if hasattr(xpt.card, "write_card"):
+        xpt.card.write_card(
+            folder,
+            card.model_id,
+            revision=card.revision,
+            native_id=card.native_id,
+            xpt_id=card.xpt_id,
+            klue_results=card.klue_results,
+        )
+        return
+    # Until that room is there: the card of a run's own folder, or a line.
+    results = folder / "results.json"
+    read = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"kind": "none"}
+    if "kind" not in read:
+        text = render_card(read, card.model_id)
+    else:
+        twin = card.native_id or card.xpt_id
+        text = f"# {card.model_id}\n" + (f"\nSee also `{twin}`.\n" if twin else "")
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+_PHASE_CARD = """\
+---
+library_name: transformers
+pipeline_tag: fill-mask
+mask_token: <mask>
+tags:
+- xpt
+- cross-lingual-post-training
+---
+
+# {model_id}
+
+What one phase of **Cross-lingual Post-Training** (XPT) has left. Nothing was measured on test text yet: the
+finished model, with its results, takes this place when the run ends.
+
+```python
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+name = "{model_id}"
+tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+model = AutoModelForMaskedLM.from_pretrained(name, trust_remote_code=True)
+```
+"""
