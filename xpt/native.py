@@ -129,7 +129,12 @@ def _read_model(folder: Path, config: Any, classes: Collection[type[PreTrainedMo
     kind = _check_class(folder, config.architectures or [config.model_type], classes)
     tensors: dict[str, Tensor] = {}
     for path in SourceFiles(str(folder)).weights():
-        tensors |= load_file(path)
+        try:
+            tensors |= load_file(path)
+        except Exception as error:  # a damaged header makes the library raise errors of many kinds
+            raise XPTError(
+                f"{folder}: {path.name} is no whole safetensors file ({one_line(error)}); get it anew"
+            ) from error
     try:
         return filled(kind, config, tensors)
     except XPTError as error:

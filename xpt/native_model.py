@@ -40,6 +40,8 @@ def to_native(model: PreTrainedModel) -> PreTrainedModel:
     config: Any = model.config
     kept = {name: value for name, value in config.to_dict().items() if name not in (*OURS, *PASSING)}
     native = RobertaConfig.from_dict({**kept, "num_hidden_layers": config.num_layers_with_itls})
+    if isinstance(model, modeling_xpt.XPTRobertaForQuestionAnswering):
+        native.num_labels = model.num_labels  # ours has two outputs, whatever labels a configuration names
     tensors = {native_name(name, config): tensor for name, tensor in model.state_dict().items()}
     return filled(STOCK_CLASSES[type(model)], native, tensors)
 
