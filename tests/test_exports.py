@@ -10,7 +10,6 @@ from test_native import outputs, random_model
 from tiny_models import HEADS, PAD, batch_for
 from transformers import AutoModel
 
-import modeling_xpt
 from xpt.native import export_native
 from xpt.native_model import to_native
 from xpt.tokenizer import save_tokenizer

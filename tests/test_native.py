@@ -174,6 +174,23 @@ def test_nothing_of_ours_is_left_in_a_native_folder(saved, tmp_path):
     assert tokenizer["model_max_length"] == SHAPE["max_position_embeddings"] - PAD - 1
 
 
+def test_old_names_and_buffers_in_a_file_are_understood(saved, tmp_path):
+    folder = saved(random_model())
+    tensors = load_file(folder / "model.safetensors")
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in tensors.items()
+    }
+    assert len(old.keys() - tensors.keys()) == 2 * (1 + 2 * 4)
+    old["roberta.embeddings.position_ids"] = torch.arange(40)[None]
+    save_file(old, folder / "model.safetensors", metadata={"format": "pt"})
+    export_native(folder, tmp_path / "native")
+    import_native(tmp_path / "native", tmp_path / "again")
+    assert_equal_tensors(load_file(tmp_path / "again" / "model.safetensors"), tensors)
+
+
 def test_adapters_of_post_training_are_added_to_the_weights(tmp_path, tiny_tokenizer):
     model = random_model(num_hidden_layers=3)
     attach_adapters(model, LoraSettings(r=3, lora_alpha=9), 0, "phase2")

@@ -7,6 +7,7 @@ What passes through: folders. LoRA adapters are added to the weights first; the 
 config.json keeps nothing of ours, so on the way back the number of ITLs is told.
 """
 
+import re
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +25,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from xpt.adapters import ADAPTER_CONFIG, ADAPTER_FOLDER
 from xpt.errors import XPTError
+from xpt.families import OLD_NAMES
 from xpt.files import check_writable, write_folder_atomically
 from xpt.klue.saving import load_fine_tuned
 from xpt.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
@@ -130,15 +132,23 @@ def _read_model(folder: Path, config: Any, classes: Collection[type[PreTrainedMo
     tensors: dict[str, Tensor] = {}
     for path in SourceFiles(str(folder)).weights():
         try:
-            tensors |= load_file(path)
+            tensors |= {_plain(name): tensor for name, tensor in load_file(path).items()}
         except Exception as error:  # a damaged header makes the library raise errors of many kinds
             raise XPTError(
                 f"{folder}: {path.name} is no whole safetensors file ({one_line(error)}); get it anew"
             ) from error
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("_ids")}  # old buffers
     try:
         return filled(kind, config, tensors)
     except XPTError as error:
         raise XPTError(f"{folder}: {error}") from error
+
+
+def _plain(name: str) -> str:
+    """A tensor's name today: TensorFlow's are in old files, and in what transformers 5.4 loads and saves."""
+    for pattern, replacement in OLD_NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def _check_class(

@@ -2,8 +2,8 @@
 
     python experiments/native/int8.py NATIVE_FOLDER TEXT [--sentences 200] [--seed 0] [--output int8.json]
 
-TEXT has a sentence a line, plain or .xz. One token of each chosen sentence is masked. The model is exported by
-torch's exporter, run in onnxruntime in fp32 and, its matrices quantized dynamically, in int8; both are
+TEXT has a sentence a line, plain or .xz. One token of each chosen sentence is masked. The model is exported
+by torch's exporter, run in onnxruntime in fp32 and, its matrices quantized dynamically, in int8; both are
 compared with torch.
 """
 
