@@ -52,6 +52,4 @@ def test_onnxruntime_gives_the_same_numbers(name, tmp_path):
         part = {key: value[:size, 1:] for key, value in batch.items()}
         got = tools["onnx_output"](tmp_path / "model.onnx", **part)
         np.testing.assert_allclose(got, outputs(ours, part)[0].numpy(), atol=1e-4)
-    assert (batch["input_ids"] == PAD).any() and issubclass(
-        type(ours), modeling_xpt.XPTRobertaPreTrainedModel
-    )
+    assert (batch["input_ids"] == PAD).any()

@@ -31,7 +31,7 @@ def test_the_floor_is_what_setup_cfg_says():
 
 def test_what_tests_the_floor_tests_the_newest_too():
     floor, newest = pins("constraints-floor.txt"), pins("constraints.txt")
-    for name, version in floor.items():
-        assert Version(version) <= Version(newest[name]), name
+    for name in floor.keys() & newest.keys():
+        assert Version(floor[name]) <= Version(newest[name]), name
     for name in ("pytest", "pytest-xdist", "hypothesis"):
         assert floor[name] == newest[name]

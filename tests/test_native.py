@@ -21,7 +21,7 @@ from xpt.klue.backbone import open_backbone
 from xpt.klue.lora import attach_adapters as attach_klue_adapters
 from xpt.klue.saving import save_model as save_fine_tuned
 from xpt.klue.tasks import make_task
-from xpt.native import export_native, main
+from xpt.native import export_native, import_native, main
 from xpt.native_model import from_native, to_native
 from xpt.tokenizer import save_tokenizer
 from xpt.trainer import save_model
