@@ -1,6 +1,6 @@
 """How often a native model's first fill of a masked word stays the same in int8.
 
-    python experiments/native/int8.py NATIVE_FOLDER TEXT [--sentences 200] [--seed 0] [--output int8.json]
+    python experiments/native/int8.py NATIVE_FOLDER TEXT [--sentences 200] [--seed 0] [--output FILE]
 
 TEXT has a sentence a line, plain or .xz. One token of each chosen sentence is masked. The model is exported
 by torch's exporter, run in onnxruntime in fp32 and, its matrices quantized dynamically, in int8; both are
@@ -62,7 +62,8 @@ def masked_sentences(tokenizer: Any, text: Path, count: int, seed: int) -> list[
     opened = lzma.open if text.suffix == ".xz" else open
     with opened(text, "rt", encoding="utf-8") as file:
         lines = [line.strip() for line in file]
-    lines = [line for line in lines if CHARACTERS[0] <= len(line) <= CHARACTERS[1]]
+    # Lines of markup (<doc ...>) are no sentences.
+    lines = [line for line in lines if CHARACTERS[0] <= len(line) <= CHARACTERS[1] and line[0] != "<"]
     chooser, rows = random.Random(seed), []
     for line in chooser.sample(lines, count):
         ids = tokenizer(line, truncation=True, return_tensors="pt")["input_ids"]
@@ -94,13 +95,11 @@ def compare(folder: Path, text: Path, count: int, seed: int) -> dict[str, Any]:
             fp32, int8 = (session.run(None, given)[0][0] for session in sessions)
             furthest = max(furthest, float(np.abs(fp32 - expected).max()))
             fills.append([int(logits[at].argmax()) for logits in (expected, fp32, int8)])
-        megabytes = [round(path.stat().st_size / 1e6, 1) for path in (whole, small)]
     return {
         "sentences": len(rows),
         "same_top_fill_fp32": sum(torch_ == fp32 for torch_, fp32, _ in fills) / len(fills),
         "same_top_fill_int8": sum(torch_ == int8 for torch_, _, int8 in fills) / len(fills),
         "max_abs_difference_fp32": furthest,
-        "megabytes": dict(zip(("fp32", "int8"), megabytes, strict=True)),
     }
 
 
