@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+FLOOR := .venv-floor
+FLOOR_ROOMS := $(wildcard $(addprefix tests/test_,$(addsuffix .py,modeling* autoclasses native safety hub* \
+	tokenizer tokenizer_files adapters methods trainer train klue_models klue_families klue_lora \
+	klue_refused klue_overfit klue_finetune klue_encoding)))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo demo-control test test-slow lint format clean
+.PHONY: setup demo demo-control test test-slow test-floor lint format clean
 
 setup: $(READY)
 
@@ -35,8 +39,19 @@ demo-control: demo
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
 
-test-slow: $(READY)
+test-slow: $(READY) test-floor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow tests
+
+# What touches transformers and its friends, with the oldest of each. torch comes as the index has it.
+$(FLOOR)/.ready: setup.cfg pyproject.toml constraints-floor.txt
+	$(PYTHON) -m venv $(FLOOR)
+	@echo "Installing the oldest supported versions into $(FLOOR) ..."
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-floor.txt \
+		-e . hypothesis pytest pytest-xdist
+	touch $@
+
+test-floor: $(FLOOR)/.ready
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FLOOR_ROOMS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 class ArrayWriter:
@@ -17,7 +18,7 @@ class ArrayWriter:
         dtype: of its elements.
     """
 
-    def __init__(self, path: Path, dtype: np.typing.DTypeLike):
+    def __init__(self, path: Path, dtype: DTypeLike):
         self._file = open(path, "wb")  # noqa: SIM115 - closed on leaving
         self._dtype, self._count = np.dtype(dtype), 0
         self._write_header()

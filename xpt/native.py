@@ -1,0 +1,212 @@
+"""An XPT checkpoint as a stock RoBERTa checkpoint, which needs no remote code, and back.
+
+    python -m xpt.native output/xpt-ko output/xpt-ko-native
+    python -m xpt.native output/xpt-ko-native output/xpt-ko-again --reverse true
+
+What passes through: folders. LoRA adapters are added to the weights first; the tokenizer goes along. A native
+config.json keeps nothing of ours, so on the way back the number of ITLs is told.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from peft.utils import CONFIG_NAME as LORA_CONFIG
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from xpt.adapters import ADAPTER_CONFIG, ADAPTER_FOLDER
+from xpt.errors import XPTError
+from xpt.families import OLD_NAMES
+from xpt.files import check_writable, write_folder_atomically
+from xpt.klue.saving import load_fine_tuned
+from xpt.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
+from xpt.options import OptionParser, option
+from xpt.program import run_program
+from xpt.source_files import CONFIG, SourceFiles, one_line
+from xpt.tokenizer import load_tokenizer, save_tokenizer
+
+INTRODUCTION = """\
+Turn an XPT checkpoint into a stock RoBERTa checkpoint, which loads without remote code, or back.
+
+  python -m xpt.native FOLDER OUTPUT
+  python -m xpt.native FOLDER OUTPUT --reverse true
+
+FOLDER is what train_xpt.py or finetune_klue.py leaves; LoRA adapters are added to the weights."""
+
+RECORDS = (
+    "results.json",
+    "loss.png",
+    "scores.png",
+)  # what was measured holds of the twin, and its card says it
+
+
+@dataclass
+class NativeArguments:
+    """Which way."""
+
+    reverse: bool = option(False, "Make an XPT checkpoint of a stock one. Default: false, the other way.")
+    num_itl_in: int = option(1, "Of a stock model's layers, how many of the first become ITLs. Default: 1.")
+    num_itl_out: int = option(1, "Of a stock model's layers, how many of the last become ITLs. Default: 1.")
+
+
+def export_native(folder: Path, output: Path) -> None:
+    """Write the XPT checkpoint in `folder` as a stock RoBERTa checkpoint with the same outputs.
+
+    Args:
+        folder: an XPT model with any head that transformers has, whole or as LoRA adapters.
+        output: a new or an empty folder, for model, configuration, tokenizer, results and plots.
+
+    Raises:
+        XPTError: `folder` is not that, or `output` holds something.
+    """
+    config = _check_folders(folder, output)
+    if (folder / LORA_CONFIG).is_file():
+        model: Any = load_fine_tuned(folder)[0]
+        _check_class(folder, [type(model.get_base_model()).__name__], STOCK_CLASSES)
+        model = model.merge_and_unload()
+    else:
+        model = _read_model(folder, config, STOCK_CLASSES)
+    if (folder / ADAPTER_CONFIG).is_file():
+        model = PeftModel.from_pretrained(model, str(folder / ADAPTER_FOLDER)).merge_and_unload()
+    native = to_native(model)
+    with _written(native, _tokenizer(folder, native.config), output) as staging:
+        for name in RECORDS:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, staging / name)
+
+
+def import_native(folder: Path, output: Path, *, num_itl_in: int = 1, num_itl_out: int = 1) -> None:
+    """Write the stock RoBERTa checkpoint in `folder` as an XPT checkpoint, to be post-trained further.
+
+    Args:
+        folder: a RoBERTa with any head that XPT has.
+        output: a new or an empty folder, for model, its code, configuration and tokenizer.
+        num_itl_in: how many of the first layers become `itl_in`, 0 or more.
+        num_itl_out: how many of the last layers become `itl_out`, 0 or more.
+
+    Raises:
+        XPTError: `folder` is not that, has too few layers, or `output` holds something.
+    """
+    config = _check_folders(folder, output)
+    for name, count in (("num_itl_in", num_itl_in), ("num_itl_out", num_itl_out)):
+        if count < 0:
+            raise XPTError(f"--{name} is {count}; give 0 or more")
+    stock = _read_model(folder, config, XPT_CLASSES)
+    if config.num_hidden_layers <= num_itl_in + num_itl_out:
+        raise XPTError(
+            f"{folder} has {config.num_hidden_layers} layers, and --num_itl_in {num_itl_in} --num_itl_out "
+            f"{num_itl_out} leave none between the ITLs; give smaller numbers"
+        )
+    with _written(from_native(stock, num_itl_in, num_itl_out), _tokenizer(folder, config), output):
+        pass
+
+
+def _check_folders(folder: Path, output: Path) -> Any:
+    """The configuration in `folder`. Raises `XPTError` where one of both folders cannot be used."""
+    if not (folder / CONFIG).is_file():
+        raise XPTError(f"{folder}: no {CONFIG}; give the folder of a model")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise XPTError(f"{output} is not empty; give a new folder")
+    check_writable(output, "OUTPUT")
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # a config may hold anything, and its class has its own ways to refuse it
+        raise XPTError(f"{folder}: its {CONFIG} cannot be read: {one_line(error)}") from error
+    if getattr(config, "is_decoder", False) or getattr(config, "add_cross_attention", False):
+        raise XPTError(f"{folder}: is a decoder (is_decoder or add_cross_attention), and XPT is an encoder")
+    return config
+
+
+def _read_model(folder: Path, config: Any, classes: Collection[type[PreTrainedModel]]) -> PreTrainedModel:
+    """The model in `folder`, of one of `classes`, with exactly the tensors that are stored."""
+    kind = _check_class(folder, config.architectures or [config.model_type], classes)
+    tensors: dict[str, Tensor] = {}
+    for path in SourceFiles(str(folder)).weights():
+        try:
+            tensors |= {_plain(name): tensor for name, tensor in load_file(path).items()}
+        except Exception as error:  # a damaged header makes the library raise errors of many kinds
+            raise XPTError(
+                f"{folder}: {path.name} is no whole safetensors file ({one_line(error)}); get it anew"
+            ) from error
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("_ids")}  # old buffers
+    try:
+        return filled(kind, config, tensors)
+    except XPTError as error:
+        raise XPTError(f"{folder}: {error}") from error
+
+
+def _plain(name: str) -> str:
+    """A tensor's name today: TensorFlow's are in old files, and in what transformers 5.4 loads and saves."""
+    for pattern, replacement in OLD_NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _check_class(
+    folder: Path, named: Sequence[str], classes: Collection[type[PreTrainedModel]]
+) -> type[PreTrainedModel]:
+    """The class that a checkpoint names. Raises `XPTError` where it is none that has a twin."""
+    by_name = {kind.__name__: kind for kind in classes}
+    if named[0] in by_name:
+        return by_name[named[0]]
+    if classes is XPT_CLASSES:
+        hint = "other encoders become XPT models by train_xpt.py --source_model_name_or_path"
+    elif named[0] in {kind.__name__ for kind in XPT_CLASSES}:
+        hint = "it is a stock RoBERTa already; --reverse true makes an XPT model of it"
+    else:
+        hint = "what is not named loads with this package alone"
+    raise XPTError(f"{folder}: is a {ascii(named[0])[1:-1]:.60}, not one of {', '.join(by_name)}; {hint}")
+
+
+def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
+    """The tokenizer in `folder`, cutting texts where tokens have no position any more."""
+    tokenizer = load_tokenizer(folder)
+    # Of the position table the first rows are never used: tools that count them all would read too far.
+    limit = config.max_position_embeddings - config.pad_token_id - 1
+    tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    return tokenizer
+
+
+@contextmanager
+def _written(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, output: Path) -> Iterator[Path]:
+    """Yield a folder with model and tokenizer, to which more may be added; it then becomes `output`."""
+    with write_folder_atomically(output) as staging:
+        model.save_pretrained(staging)
+        save_tokenizer(tokenizer, staging)
+        yield staging
+
+
+# ---- the command -----------------------------------------------------------------------------------------
+
+
+def _convert(arguments: Sequence[str]) -> str:
+    folders = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    parser = OptionParser((NativeArguments,), "python -m xpt.native", INTRODUCTION)
+    (given,) = parser.read(arguments[len(folders) :], Path).parts
+    if len(folders) != 2:
+        raise XPTError(f"give two folders, FOLDER and OUTPUT, not {len(folders)} (see --help)")
+    folder, output = map(Path, folders)
+    if given.reverse:
+        import_native(folder, output, num_itl_in=given.num_itl_in, num_itl_out=given.num_itl_out)
+        return f"{output}: an XPT model with {given.num_itl_in} + {given.num_itl_out} ITLs"
+    export_native(folder, output)
+    return f"{output}: a stock RoBERTa, which loads without remote code"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives back the exit code of `run_program`."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return run_program(lambda stop: _convert(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
