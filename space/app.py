@@ -20,7 +20,7 @@ from writing import Writing
 OPTIONS = {
     "model": "checkpoint to show: a folder, a Hub id, or id@commit where it brings code of its own",
     "compare": "checkpoint beside it, such as the one before training",
-    "model_title": "what the page calls --model; default: the last part of its name",
+    "model_title": "what the page calls --model, 'Korean|English'; default: the last part of its name",
     "compare_title": "what the page calls --compare",
     "nli": "checkpoint fine-tuned on inference (two texts)",
     "ynat": "checkpoint fine-tuned on topics (one text)",
@@ -62,7 +62,7 @@ def build(models: Models) -> gr.Blocks:
             writing.add(gr.Markdown(), "value", lambda language: _greeting(language))
             switch = gr.Radio(
                 list(LANGUAGES), value=next(iter(LANGUAGES)), show_label=False, container=False,
-                elem_id="language", min_width=120, scale=0,
+                elem_id="language", min_width=220, scale=0,
             )  # fmt: skip
         with gr.Tabs():
             fill_tab(models, switch, writing)
@@ -92,7 +92,7 @@ def main() -> int:
         theme=gr.themes.Soft(font=FONTS, font_mono=["ui-monospace", "monospace"]),
         css=CSS,
         ssr_mode=False,
-        footer_links=["api"],
+        footer_links=[],
     )
     return 0
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from charts import bars, columns, heading, heat_map, problem
 from checkpoint import Checkpoint, InputError
-from wording import LANGUAGES, say, say_label
+from wording import LANGUAGES, say, say_label, say_title
 from writing import Writing
 
 FILL_EXAMPLES = ("이 법은 공포한 날부터 <mask>.", "국회는 국민의 <mask> 기관이다.", "정부는 <mask> 대책을 마련하여야 한다.")
@@ -68,7 +68,7 @@ def show_fills(models: Models, text: str, language: str) -> str:
             (heading(say("blank", language, number=number)) if several else "") + bars(mask, longest)
             for number, mask in enumerate(masks, 1)
         )
-        sections.append((title, content))
+        sections.append((say_title(title, language), content))
     return columns(sections, say("fill_note", language))
 
 
@@ -94,16 +94,24 @@ def _head_choices(heads: int, language: str) -> list[tuple[str, int]]:
 
 
 def show_attention(models: Models, text: str, head: int, language: str) -> str:
-    """Heat maps of the ITLs' attention, a column a model; head 0 is the mean of all, others count from 1."""
+    """Heat maps of the ITLs' attention, a column a model; head 0 is the mean of all, others count from 1.
+
+    Maps of the same layer have one scale, so that attention which looks at all alike is pale beside another.
+    """
+    looked = [(model, *model.attention(text)) for model in models.shown]
+    largest: dict[str, float] = {}
+    for _, _, layers in looked:
+        for layer in layers:
+            weight = float(_one_map(layer.weights, head).max())
+            largest[layer.name] = max(weight, largest.get(layer.name, 0.0))
     sections = []
-    for model in models.shown:
-        tokens, layers = model.attention(text)
+    for model, tokens, layers in looked:
         content = ""
         for layer in layers:
             number = "" if layer.number is None else f" {layer.number}"
             content += heading(say(layer.name, language) + number)
-            content += heat_map(tokens, _one_map(layer.weights, head).tolist())
-        sections.append((model.title, content))
+            content += heat_map(tokens, _one_map(layer.weights, head).tolist(), largest[layer.name])
+        sections.append((say_title(model.title, language), content))
     return columns(sections, say("attention_note", language))
 
 
@@ -142,7 +150,7 @@ def headline_tab(model: Checkpoint, switch: gr.Radio, writing: Writing) -> None:
 def show_labels(model: Checkpoint, language: str, *texts: str) -> str:
     """Bars for the labels of a text or a pair of texts."""
     labels = [(say_label(label, language), share) for label, share in model.classify(*texts)]
-    return columns([(model.title, bars(labels, 1.0))])
+    return columns([(say_title(model.title, language), bars(labels, 1.0))])
 
 
 def _textbox(key: str, writing: Writing, name: str, value: str) -> gr.Textbox:

@@ -83,3 +83,9 @@ def say(key: str, language: str, **facts: Any) -> str:
 def say_label(label: str, language: str) -> str:
     """A model's label in a language."""
     return LABELS.get(label, (label, label))[language == "en"]
+
+
+def say_title(title: str, language: str) -> str:
+    """A checkpoint's title in a language; the operator may give both, Korean first, with `|` between."""
+    korean, _, english = title.partition("|")
+    return (english or korean if language == "en" else korean).strip()
