@@ -1,10 +1,11 @@
 """How fast the demo page fills a mask, asked over its HTTP API as a browser asks it.
 
-    python benchmarks/space.py --model output/demo --compare output/demo/checkpoints/initial
+python benchmarks/space.py --model output/demo --compare output/demo/checkpoints/initial
 """
 
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -15,7 +16,6 @@ from urllib.request import Request, urlopen
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 from space_page import serve  # noqa: E402
-
 from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
 
 RESULT = REPO / "docs" / "results" / "space.json"
@@ -50,7 +50,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     with serve(arguments) as address:
         seconds = measure(address)
-    shown = ["/".join(Path(word).parts[-3:]) if "/" in word else word for word in arguments]
+    shown = [re.sub(r"^.*/(?=output/)", "", word) for word in arguments]  # no path of this machine
     result = {
         "command": describe_command(f"{__file__}", shown).replace("space.py", "benchmarks/space.py"),
         "versions": {**describe_versions(), "gradio": version("gradio")},

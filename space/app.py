@@ -1,6 +1,6 @@
 """The demo page: `python space/app.py --model output/xpt-ko`.
 
-As a Space it reads its options from variables of the same names in capitals: MODEL, COMPARE, NLI, YNAT and so on.
+As a Space it reads its options from variables of the same names in capitals: MODEL, COMPARE, NLI, YNAT ...
 """
 
 import argparse
@@ -26,7 +26,14 @@ OPTIONS = {
     "ynat": "checkpoint fine-tuned on topics (one text)",
     "port": "port of the page; default: the first free one from 7860",
 }
-FONTS = ["system-ui", "Noto Sans KR", "Noto Sans CJK KR", "Apple SD Gothic Neo", "Malgun Gothic", "sans-serif"]
+FONTS = [
+    "system-ui",
+    "Noto Sans KR",
+    "Noto Sans CJK KR",
+    "Apple SD Gothic Neo",
+    "Malgun Gothic",
+    "sans-serif",
+]
 
 
 def read_options(arguments: Sequence[str]) -> argparse.Namespace:

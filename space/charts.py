@@ -11,7 +11,8 @@ CSS = """
 #language { flex: 0 0 auto; }
 #language .wrap { flex-wrap: nowrap; }
 @media (max-width: 640px) { .xpt-top { flex-direction: column-reverse; } }
-.xpt-columns { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
+.xpt-columns { display: grid; gap: 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }
 .xpt-columns > section { min-width: 0; }
 .xpt-columns h3 { margin: 0.5rem 0; font-size: 1.05rem; overflow-wrap: anywhere; }
 .xpt-columns h4 { margin: 0.5rem 0; font-size: 0.95rem; font-weight: 500; }
@@ -23,14 +24,17 @@ CSS = """
 .xpt-bar { background: #1f6fc4; border-radius: 4px; height: 100%; min-width: 2px; }
 .xpt-share { text-align: right; font-variant-numeric: tabular-nums; }
 .xpt-scroll { overflow-x: auto; max-width: 100%; }
-.xpt-scroll .xpt-heat { border: 0; border-collapse: separate; border-spacing: 1px; font-size: 0.8rem; line-height: 1.1; margin: 0; }
+.xpt-scroll .xpt-heat { border: 0; border-collapse: separate; border-spacing: 1px;
+  font-size: 0.8rem; line-height: 1.1; margin: 0; }
 .xpt-heat th { font-weight: 400; padding: 2px; border: 0; white-space: nowrap; }
 .xpt-heat thead th { vertical-align: bottom; text-align: center; }
 .xpt-heat thead th span { writing-mode: vertical-rl; text-orientation: mixed; display: inline-block; }
-.xpt-heat tbody th { text-align: right; position: sticky; left: 0; background: var(--body-background-fill, #fff); }
+.xpt-heat tbody th { text-align: right; position: sticky; left: 0;
+  background: var(--body-background-fill, #fff); }
 .xpt-heat td { padding: 0; border: 0; min-width: 1.3rem; width: 1.6rem; height: 1.5rem; }
 .xpt-scale { display: flex; align-items: center; gap: 0.5rem; font-size: 0.8rem; margin-top: 0.4rem; }
-.xpt-scale i { width: 8rem; height: 0.7rem; background: linear-gradient(90deg, rgba(31, 111, 196, 0.04), #1f6fc4); }
+.xpt-scale i { width: 8rem; height: 0.7rem;
+  background: linear-gradient(90deg, rgba(31, 111, 196, 0.04), #1f6fc4); }
 .xpt-problem { border-left: 4px solid #c2571a; padding: 0.6rem 0.8rem; background: rgba(194, 87, 26, 0.12); }
 .xpt-note { font-size: 0.85rem; opacity: 0.8; margin-top: 0.8rem; }
 """

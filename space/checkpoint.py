@@ -1,4 +1,4 @@
-"""A checkpoint that answers: masks filled, texts judged, attention shown. Imports torch and transformers only.
+"""A checkpoint that answers: masks filled, texts judged, attention shown. Needs torch and transformers only.
 
 Safetensors alone are read. A checkpoint's own code runs only where the operator of the page named the
 checkpoint and what runs is settled: a local folder, or a Hub id with a full commit hash.
@@ -58,9 +58,7 @@ class Checkpoint:
         OperatorError: it cannot be opened; one line says why.
     """
 
-    def __init__(
-        self, given: str, auto_class: Any = AutoModelForMaskedLM, title: str | None = None
-    ) -> None:
+    def __init__(self, given: str, auto_class: Any = AutoModelForMaskedLM, title: str | None = None) -> None:
         self.title = title or given.partition("@")[0].rstrip("/").split("/")[-1]
         self.model, self.tokenizer = _open(given, auto_class)
         self.config = self.model.config

@@ -13,7 +13,11 @@ from checkpoint import Checkpoint, InputError
 from wording import LANGUAGES, say, say_label, say_title
 from writing import Writing
 
-FILL_EXAMPLES = ("이 법은 공포한 날부터 <mask>.", "국회는 국민의 <mask> 기관이다.", "정부는 <mask> 대책을 마련하여야 한다.")
+FILL_EXAMPLES = (
+    "이 법은 공포한 날부터 <mask>.",
+    "국회는 국민의 <mask> 기관이다.",
+    "정부는 <mask> 대책을 마련하여야 한다.",
+)
 ATTENTION_EXAMPLES = ("국회는 국민의 대표 기관이다.", "정부는 필요한 대책을 마련하여야 한다.")
 PAIR_EXAMPLES = (
     ("비가 와서 길이 젖었다.", "길이 말라 있다."),
@@ -32,7 +36,7 @@ class Models:
 
 
 def kindly(show: Callable[..., str]) -> Callable[..., str]:
-    """Let `show(..., language)` say in one line what is wrong with an input; the switch gives its language."""
+    """Let `show(..., language)` say in one line what is wrong with an input; the switch gives it."""
 
     @wraps(show)
     def shown(*inputs: Any) -> str:
@@ -131,7 +135,9 @@ def pair_tab(model: Checkpoint, switch: gr.Radio, writing: Writing) -> None:
             _textbox(key, writing, key, example)
             for key, example in zip(("premise", "hypothesis"), PAIR_EXAMPLES[0], strict=True)
         ]
-        _answering(judge, [*texts, switch], "nli_button", "nli", writing, [list(one) for one in PAIR_EXAMPLES])
+        _answering(
+            judge, [*texts, switch], "nli_button", "nli", writing, [list(one) for one in PAIR_EXAMPLES]
+        )
 
 
 def headline_tab(model: Checkpoint, switch: gr.Radio, writing: Writing) -> None:

@@ -126,10 +126,10 @@ def test_the_readme_of_the_space_quotes_stored_results_and_pinned_versions():
     nearest = json.loads((REPO / "experiments" / "nearest_words" / "result.json").read_text("utf-8"))
     for name, one in nearest["checkpoints"].items():
         row = f"| {name} | {one['median_rank']:,.0f} of {nearest['words']:,} | {one['in_first_ten']} |"
-        assert row in text
+        assert row in text, name
 
 
-# ---- in a browser --------------------------------------------------------------------------------------------
+# ---- in a browser ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +146,16 @@ def browser():
 
 @pytest.fixture(scope="module")
 def python_with_gradio(tmp_path_factory):
-    """A second environment upon this one: gradio wants an older Pillow, which is not to be forced on this one."""
+    """An environment upon this one: gradio wants an older Pillow, which is not to be forced on this one."""
     folder = tmp_path_factory.mktemp("space") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
     (site / "parent.pth").write_text(f"{sysconfig.get_path('purelib')}\n{REPO}\n")
-    wanted = next(line for line in (REPO / "constraints.txt").read_text().split() if line.startswith("gradio=="))
+    wanted = next(
+        line for line in (REPO / "constraints.txt").read_text().split() if line.startswith("gradio==")
+    )
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
     done = subprocess.run([*pip, "-c", str(REPO / "constraints.txt"), wanted], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -170,7 +172,14 @@ def address(python_with_gradio, xpt_checkpoint, tmp_path_factory):
         )
         model.save_pretrained(judges / name)
         tokenizer.save_pretrained(judges / name)
-    options = ["--model", str(xpt_checkpoint), "--compare", str(xpt_checkpoint), "--compare_title", "이전|before"]
+    options = [
+        "--model",
+        str(xpt_checkpoint),
+        "--compare",
+        str(xpt_checkpoint),
+        "--compare_title",
+        "이전|before",
+    ]
     options += ["--nli", str(judges / "nli"), "--ynat", str(judges / "ynat")]
     with serve(options, python_with_gradio) as url:
         yield url
