@@ -54,6 +54,8 @@ def test_attention_is_that_of_the_first_and_the_last_layer(checkpoint):
     )
     expected = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
     assert torch.allclose(layers[0].weights, expected, atol=1e-5)
+    last = checkpoint.model(**inputs, output_attentions=True).attentions[-1][0]
+    assert torch.equal(layers[1].weights, last) and not torch.equal(last, layers[0].weights)
 
 
 @pytest.mark.parametrize(
