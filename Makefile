@@ -42,12 +42,15 @@ test: $(READY)
 test-slow: $(READY) test-floor
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow tests
 
-# What touches transformers and its friends, with the oldest of each. torch comes as the index has it.
-$(FLOOR)/.ready: setup.cfg pyproject.toml constraints-floor.txt
+# What touches transformers and its friends, with the oldest of each. The oldest torch comes with 6 GB of CUDA
+# libraries, so that it is asked for: make test-floor FLOOR_TORCH=torch==2.6.0
+FLOOR_TORCH = $(shell grep '^torch==' constraints.txt)
+$(FLOOR)/.ready: setup.cfg pyproject.toml constraints.txt constraints-floor.txt
 	$(PYTHON) -m venv $(FLOOR)
 	@echo "Installing the oldest supported versions into $(FLOOR) ..."
-	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-floor.txt \
-		-e . hypothesis pytest pytest-xdist
+	grep -v '^torch==' constraints-floor.txt > $(FLOOR)/constraints.txt
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -c $(FLOOR)/constraints.txt \
+		"$(FLOOR_TORCH)" -e . $$(grep -E '^(hypothesis|pytest|pytest-xdist|starlette|uvicorn)==' constraints.txt)
 	touch $@
 
 test-floor: $(FLOOR)/.ready
