@@ -17,7 +17,7 @@ from transformers import RobertaConfig, RobertaForMaskedLM
 
 from configuration_xpt import AUTO_MAP
 from xpt.errors import XPTError
-from xpt.leaks import cleaned, cleaned_results
+from xpt.public import publishable
 from xpt.staged_card import CardFacts
 from xpt.staging import Base, Kind, find_kind, stage
 from xpt.tokenizer import save_tokenizer
@@ -251,14 +251,14 @@ def test_results_tell_nothing_of_folders():
         "source": {"name": "org/name"},
         "notes": ["read from /home/gildong/wiki.txt, then ~/cache/a", "3/4 of https://host/data/x", "a / b"],
     }  # fmt: skip
-    found = cleaned_results(results)
+    found = publishable(results)
     assert found == {
         "command": "python train_xpt.py a.yaml --corpus ko.txt --x=y",
         "settings": {"seed": 1, "train_file": "train.json", "source_model_name_or_path": "org/name"},
         "source": {"name": "org/name"},
         "notes": ["read from wiki.txt, then a", "3/4 of https://host/data/x", "a / b"],
     }
-    assert cleaned_results(found) == found
+    assert publishable(found) == found
 
 
 NAMES = st.text("abcgildon_-", min_size=1, max_size=6)
@@ -269,7 +269,7 @@ PATHS = st.builds(lambda start, names: start + "/".join(names), st.sampled_from(
 @settings(max_examples=200, deadline=None)
 @given(PATHS, st.sampled_from(["{}", "in {} there", "--file={}", "({})", "'{}'", "a, {}; b"]))
 def test_of_any_path_its_last_name_is_left(path, text):
-    found = cleaned({"key": [text.format(path)]})
+    found = publishable({"key": [text.format(path)]})
     assert found == {"key": [text.format(Path(path).name)]}
 
 
@@ -283,7 +283,7 @@ WORDS = st.text("가나다abc.,!? 0123456789%:()-", max_size=30)
     )
 )
 def test_what_holds_no_path_stays(value):
-    assert cleaned(value) == value
+    assert publishable(value) == value
 
 
 def test_weights_are_the_same_tensors(folders, tmp_path):

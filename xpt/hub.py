@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
@@ -24,8 +23,7 @@ from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
 
 from xpt.errors import XPTError
 from xpt.hub_access import check_access, check_repo_id, hub_errors
-from xpt.klue.weight_files import find_weights
-from xpt.leaks import cleaned_results
+from xpt.matching import matching_results
 from xpt.options import OptionParser, option
 from xpt.program import run_program
 from xpt.run import Run
@@ -61,7 +59,8 @@ class PushOptions:
         None, "Folders of finetune_klue.py's results, of this very checkpoint, for the card. Default: none."
     )
     base_model_id: str | None = option(
-        None, "Where an adapter's base is on the Hub. Default: the one it was trained on, if that has an id."
+        None,
+        "Where a fine-tuned model's base is on the Hub. Default: the id that it was taken from.",
     )
     dry_run: bool = option(False, "List what would be uploaded, and upload nothing.")
 
@@ -130,7 +129,8 @@ def _stage_model(api: HfApi, folder: Path, into: Path, repo_id: str, options: Pu
         repo_id,
         revision=options.tag,
         native_id=options.native_model_id,
-        klue_results=_matching_results(folder, options.results or ()),
+        xpt_id=options.base_model_id,
+        klue_results=tuple(matching_results(folder, map(Path, options.results or ()))),
     )
     base = _find_base(api, folder, options) if find_kind(folder) is Kind.ADAPTER else None
     return stage(folder, into, facts, base)
@@ -166,21 +166,6 @@ def _find_base(api: HfApi, folder: Path, options: PushOptions) -> Base | None:
 def _named_base(folder: Path) -> str:
     config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     return str(config.get("base_model_name_or_path"))
-
-
-def _matching_results(folder: Path, places: Sequence[str]) -> tuple[dict[str, Any], ...]:
-    """KLUE results for the card. Raises `XPTError` for those of another checkpoint."""
-    found = []
-    for place in map(Path, places):
-        if not (place / "results.json").is_file():
-            raise XPTError(f"--results {place}: no results.json; give the folder of a finished fine-tuning")
-        results = Run(place).results()
-        if results.get("kind") != "klue":
-            raise XPTError(f"--results {place}: these are no results of finetune_klue.py")
-        if results["model"]["sha256"] != find_weights(str(folder), None).sha256:
-            raise XPTError(f"--results {place}: they are of another checkpoint than {folder}")
-        found.append(cleaned_results(results))
-    return tuple(found)
 
 
 # ---- the Hub ---------------------------------------------------------------------------------------------

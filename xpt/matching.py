@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from xpt.errors import XPTError
-from xpt.klue.compare import find_results
 from xpt.klue.klue_metric.names import OFFICIAL
+from xpt.klue.table import find_results
 from xpt.klue.weight_files import find_weights
 
 SHOWN = 12  # characters of a hash that a person compares
@@ -20,9 +20,9 @@ def matching_results(folder: Path, results_dirs: Iterable[Path]) -> list[dict[st
     Raises:
         XPTError: a directory that holds no results, or only those of other checkpoints; the hashes are named.
     """
-    own = find_weights(str(folder), None).sha256
     found: list[dict[str, Any]] = []
     for place in results_dirs:
+        own = find_weights(str(folder), None).sha256
         results = find_results([Path(place)])
         matching = [one for one in results if one["model"]["sha256"] == own]
         if not matching:

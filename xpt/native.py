@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from xpt.adapters import ADAPTER_CONFIG, ADAPTER_FOLDER
+from xpt.card import write_card
 from xpt.errors import XPTError
 from xpt.families import OLD_NAMES
 from xpt.files import check_writable, write_folder_atomically
@@ -42,11 +43,7 @@ Turn an XPT checkpoint into a stock RoBERTa checkpoint, which loads without remo
 
 FOLDER is what train_xpt.py or finetune_klue.py leaves; LoRA adapters are added to the weights."""
 
-RECORDS = (
-    "results.json",
-    "loss.png",
-    "scores.png",
-)  # what was measured holds of the twin, and its card says it
+RECORDS = ("results.json", "loss.png", "scores.png")  # what was measured holds of the twin, as its card says
 
 
 @dataclass
@@ -82,6 +79,7 @@ def export_native(folder: Path, output: Path) -> None:
         for name in RECORDS:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, staging / name)
+        write_card(staging, output.name)
 
 
 def import_native(folder: Path, output: Path, *, num_itl_in: int = 1, num_itl_out: int = 1) -> None:

@@ -14,6 +14,8 @@ _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 _URL = re.compile(r"((?!file:)\b[a-z][a-z0-9+.-]*://\S+)", re.IGNORECASE)
 _PATH = re.compile(r"[^\s'\"`,;:|<>()\[\]{}=]*[/\\][^\s'\"`,;:|<>()\[\]{}=]*|(?<!\w)~[A-Za-z_][\w-]*")
 _HOMES = ("home", "users")
+# Settings that name places of a machine, or the upload itself; results do not follow from them.
+_PRIVATE_SETTINGS = re.compile(r".*_dir|run_name|push_to_hub|hub_.*|.*_token")
 
 
 def publishable(value: Any, key: str = "") -> Any:
@@ -21,10 +23,11 @@ def publishable(value: Any, key: str = "") -> Any:
 
     Args:
         value: JSON types.
-        key: what it is called there; a `command` is read as a shell would.
+        key: what it is called there; a `command` is read as a shell would, `settings` lose folders.
     """
     if isinstance(value, dict):
-        return {name: publishable(one, name) for name, one in value.items()}
+        kept = [name for name in value if key != "settings" or not _PRIVATE_SETTINGS.fullmatch(name)]
+        return {name: publishable(value[name], name) for name in kept}
     if isinstance(value, list | tuple):
         return [publishable(one, key) for one in value]
     if not isinstance(value, str):
@@ -62,6 +65,8 @@ def _replaced(match: re.Match) -> str:
 def _leaves_the_folder(path: str) -> bool:
     """Whether it begins at a root or a home, or goes up; Windows' separators count too."""
     parts = re.split(r"[/\\]", path)
+    if not any(part.strip("~") for part in parts):
+        return False
     return path.startswith(("/", "\\", "~")) or ".." in parts or bool(re.match(r"[A-Za-z]:[/\\]", path))
 
 

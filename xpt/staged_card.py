@@ -1,13 +1,11 @@
 """The card of what is published: from results by the card's own room, or, of a phase, a few lines."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xpt.card
-from xpt.card import render_card
+from xpt.card import write_card
 
 
 @dataclass(frozen=True)
@@ -28,25 +26,14 @@ def write_phase_card(folder: Path, card: CardFacts) -> None:
 
 def write_result_card(folder: Path, card: CardFacts) -> None:
     """README.md, and .eval_results/, of any other staged folder."""
-    if hasattr(xpt.card, "write_card"):
-        xpt.card.write_card(
-            folder,
-            card.model_id,
-            revision=card.revision,
-            native_id=card.native_id,
-            xpt_id=card.xpt_id,
-            klue_results=card.klue_results,
-        )
-        return
-    # Until that room is there: the card of a run's own folder, or a line.
-    results = folder / "results.json"
-    read = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"kind": "none"}
-    if "kind" not in read:
-        text = render_card(read, card.model_id)
-    else:
-        twin = card.native_id or card.xpt_id
-        text = f"# {card.model_id}\n" + (f"\nSee also `{twin}`.\n" if twin else "")
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    write_card(
+        folder,
+        card.model_id,
+        revision=card.revision,
+        native_id=card.native_id,
+        xpt_id=card.xpt_id,
+        klue_results=card.klue_results,
+    )
 
 
 _PHASE_CARD = """\

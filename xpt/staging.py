@@ -32,9 +32,10 @@ import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from xpt.adapters import ADAPTER_FOLDER
 from xpt.errors import XPTError
-from xpt.leaks import cleaned_results, find_leak, own_places
+from xpt.leaks import find_leak, own_places
 from xpt.legible import short_size
 from xpt.manifest import file_sha256
+from xpt.public import publishable
 from xpt.staged_card import CardFacts, write_phase_card, write_result_card
 
 CODE = tuple(Path(str(module.__file__)) for module in (configuration_xpt, modeling_xpt))
@@ -156,7 +157,7 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     for name in PICTURES:
         _take(folder, name, into)
     if (folder / RESULTS).exists():
-        _write_json(into / RESULTS, cleaned_results(_read_json(_real(folder / RESULTS))))
+        _write_json(into / RESULTS, publishable(_read_json(_real(folder / RESULTS))))
     (into / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
     checked = _checked_files(into, folder)  # before the card's room opens any of them
     if kind is Kind.PHASE:
