@@ -77,7 +77,8 @@ async def _create(hub: HubState, request: Request) -> Response:
     name = f"{namespace}/{asked['name']}"
     if name in hub.repositories:
         return JSONResponse({"error": "exists", "url": f"{hub.url}/{name}"}, 409)
-    hub.repositories[name] = Repository(asked.get("visibility") == "private")
+    # Versions 1 of the client send `private`.
+    hub.repositories[name] = Repository(asked.get("visibility") == "private" or asked.get("private") is True)
     hub.repositories[name].commit(
         {".gitattributes": hub.keep(b"*.bin filter=lfs diff=lfs merge=lfs -text\n")}
     )
