@@ -6,6 +6,8 @@ import pickletools
 from pathlib import Path
 
 import pytest
+from klue_models import make_checkpoint
+from klue_runs import fine_tune
 from tiny_models import HEADS, make
 from tiny_sources import random_source
 
@@ -160,3 +162,19 @@ def test_tokens_are_in_no_error_and_no_command(monkeypatch, tmp_path, capsys):
     assert train_xpt.main(["--hub_token", secret]) == 2
     printed = capsys.readouterr()
     assert "error: " in printed.err and secret not in printed.err + printed.out
+
+
+def test_a_run_leaves_no_token_behind(monkeypatch, tmp_path, capsys):
+    """Logged in, with a token in the environment, and asked for things that fail."""
+    secret = "hf_" + "SecretSecretSecretSecretSecretSe"
+    monkeypatch.setenv("HF_TOKEN", secret)
+    source, output = make_checkpoint("xpt", tmp_path / "source"), tmp_path / "out"
+    assert fine_tune(source, output, num_train_epochs=1) == 0
+    assert fine_tune(source, output, num_train_epochs=2) == 2
+    assert fine_tune(tmp_path / "nowhere", tmp_path / "none") == 2
+    printed = capsys.readouterr()
+    assert "accuracy" in printed.out and "nowhere" in printed.err
+    assert secret not in printed.out + printed.err
+    files = [path for path in output.rglob("*") if path.is_file()]
+    assert {"results.json", "log.jsonl", "report.html"} <= {path.name for path in files}
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
