@@ -35,18 +35,17 @@ def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
     """
     name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
     backbone = open_backbone(name, revision)
-    for job in plan.jobs:
+    publishers = [Publisher.of(plan.training, job.repo_id) for job in plan.jobs]
+    for job, publisher in zip(plan.jobs, publishers, strict=True):
         check_task(plan.task(job.task), backbone)
-        publisher = Publisher.of(plan.training, job.repo_id)
         if publisher and is_first():
             publisher.check()
     data = {task: plan.splits(task) for task in dict.fromkeys(job.task for job in plan.jobs)}
     results = []
-    for job in plan.jobs:
+    for job, publisher in zip(plan.jobs, publishers, strict=True):
         results.append(run_job(plan, job, data[job.task], command, stop))
         if is_first():
             print(result_lines(results[-1]), flush=True)
-            publisher = Publisher.of(plan.training, job.repo_id)
             if publisher:
                 publisher.publish(job.folder)
     return f"\n{markdown(tabulate(results))}" if len(results) > 1 else ""

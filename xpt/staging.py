@@ -40,21 +40,9 @@ from xpt.staged_card import CardFacts, write_phase_card, write_result_card
 
 CODE = tuple(Path(str(module.__file__)) for module in (configuration_xpt, modeling_xpt))
 TOKENIZER = (
-    *(
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.json",
-    ),
-    *(
-        "vocab.txt",
-        "merges.txt",
-        "sentencepiece.model",
-        "sentencepiece.bpe.model",
-        "spiece.model",
-        "spm.model",
-    ),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt"),
+    *("sentencepiece.model", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
 )
 PICTURES = ("loss.png", "scores.png")
 RESULTS = "results.json"
