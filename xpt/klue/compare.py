@@ -35,6 +35,8 @@ Compare fine-tuned models: one table (Markdown, CSV) and one picture over all re
 Numbers are percent: the mean over seeds, ± the standard deviation where there are several. Results of one
 task must be of the same data, training and validation; published figures follow in a section of their own."""
 
+SHORT = 25  # a bar up to this many percent has its number beside it
+
 
 @dataclass
 class CompareArguments:
@@ -67,9 +69,11 @@ def draw(table: Table, path: Path) -> None:
         for place, row in enumerate(reversed(shown)):
             cell, color = table[row][column], COLORS[rows.index(row) % len(COLORS)]
             axis.barh(place, cell.mean, xerr=cell.spread, color=color, height=0.6, ecolor="#333333")
-            axis.text(1, place, str(cell), va="center", fontsize=8, color="white")
+            inside = cell.mean > SHORT
+            start, ink = (1, "white") if inside else (cell.mean + (cell.spread or 0) + 1, "#333333")
+            axis.text(start, place, str(cell), va="center", fontsize=8, color=ink)
         axis.set_yticks(range(len(shown)), [clip(row.title, 34) for row in reversed(shown)], fontsize=8)
-        axis.set_title("\n".join(textwrap.wrap(column.title, 44)), fontsize=9)
+        axis.set_title("\n".join(textwrap.wrap(column.title, 32)), fontsize=9)
         axis.set_xlim(0, 100)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
