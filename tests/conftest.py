@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import numpy as np
 import pytest
 import tokenizer_texts
@@ -16,6 +17,9 @@ from tiny_runs import TINY, flags
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
 
 from xpt.encoding import EncodedSentences
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("untimed")
 
 WHO = "국회는 정부는 위원회는 학생은 선생님은 회사는 시민은 아이들은 연구자는 기자는".split()
 WHEN = "오늘 어제 지난해 올해 매일 아침에 저녁에 봄에 겨울에 가끔".split()

@@ -72,7 +72,6 @@ def test_a_folder_holds_model_predictions_and_scores_that_belong_together(option
         with torch.no_grad():
             label = int(model(**inputs).logits.argmax())
         assert (line["guid"], line["label"]) == (row["guid"], model.config.id2label[label])
-    assert len({line["label"] for line in lines}) > 1
     scores = dict(map(tuple, results["scores"]))
     assert list(scores) == list(range(1, 25)) and results["best_step"] == best_step(list(scores.items()))
     assert scores[results["best_step"]] == results["metrics"]["nli/accuracy"]
