@@ -120,7 +120,9 @@ def test_what_stands_in_texts_and_names_is_shown_and_never_run():
     assert "81.50" in shown and "undefined" in shown
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [pytest.param(task, marks=[pytest.mark.slow] * (task not in ("ner", "mrc"))) for task in TASKS]
+)
 def test_each_task_shows_its_own_mistakes(task, xpt_checkpoint, tmp_path):
     """After one step nearly all is wrong; what is shown is what predictions.jsonl holds."""
     file = klue_files.write(tmp_path, task, 12)
