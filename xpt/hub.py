@@ -24,7 +24,7 @@ from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
 from xpt.errors import XPTError
 from xpt.hub_access import check_access, check_repo_id, hub_errors
 from xpt.matching import matching_results
-from xpt.options import OptionParser, option
+from xpt.options import OptionParser, leading, option
 from xpt.program import run_program
 from xpt.run import Run
 from xpt.staged_card import CardFacts
@@ -224,11 +224,7 @@ def _is_same(there: RepoFile, staged: Staged, name: str) -> bool:
 
 
 def _push(arguments: Sequence[str]) -> str:
-    places = []
-    for argument in arguments:
-        if argument.startswith("-"):
-            break
-        places.append(argument)
+    places = leading(arguments)
     parser = OptionParser((PushOptions,), "python -m xpt.hub", INTRODUCTION)
     (options,) = parser.read(arguments[len(places) :], Path).parts
     if len(places) != 3 or places[0] != "push":

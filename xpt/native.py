@@ -13,7 +13,6 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from xpt.families import OLD_NAMES
 from xpt.files import check_writable, write_folder_atomically
 from xpt.klue.saving import load_fine_tuned
 from xpt.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
-from xpt.options import OptionParser, option
+from xpt.options import OptionParser, leading, option
 from xpt.program import run_program
 from xpt.source_files import CONFIG, SourceFiles, one_line
 from xpt.tokenizer import load_tokenizer, save_tokenizer
@@ -187,7 +186,7 @@ def _written(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, output:
 
 
 def _convert(arguments: Sequence[str]) -> str:
-    folders = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    folders = leading(arguments)
     parser = OptionParser((NativeArguments,), "python -m xpt.native", INTRODUCTION)
     (given,) = parser.read(arguments[len(folders) :], Path).parts
     if len(folders) != 2:

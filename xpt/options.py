@@ -72,7 +72,7 @@ class OptionParser(HfArgumentParser):
         Raises:
             XPTError: in one line, for anything that cannot be used.
         """
-        files = _leading(arguments)
+        files = leading(arguments)
         from_files = [(path, _load_yaml(find(path))) for path in files]
         flags = list(arguments[len(files) :])
         options: dict[str, list[str]] = {}
@@ -123,7 +123,8 @@ class OptionParser(HfArgumentParser):
                 raise XPTError(f"--{_name(token)} {self.refused[_name(token)]}")
 
 
-def _leading(arguments: Sequence[str]) -> list[str]:
+def leading(arguments: Sequence[str]) -> list[str]:
+    """What stands before the first flag."""
     files = []
     for argument in arguments:
         if argument.startswith("-"):

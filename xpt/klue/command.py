@@ -103,13 +103,13 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
     model, tasks, training = make_parser().read(arguments, _file, default_output="output/klue").parts
     check_trackers(training)
-    if training.push_to_hub and model.lora and Path(str(model.model_name_or_path)).is_dir():
-        raise XPTError(
-            "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or train "
-            "now, and later give python -m xpt.hub push a --base_model_id"
-        )
     if not model.model_name_or_path:
         raise XPTError("no model: give --model_name_or_path, a Hub id or folder")
+    if training.push_to_hub and model.lora and Path(model.model_name_or_path).is_dir():
+        raise XPTError(
+            "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or train "
+            "without --push_to_hub and publish later: python -m xpt.hub push ... --base_model_id OWNER/NAME"
+        )
     names = task_names(tasks.task)
     if len(names) > 1 and (tasks.train_file or tasks.validation_file):
         raise XPTError("--train_file and --validation_file are of one task; give --data_dir for several")

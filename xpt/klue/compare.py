@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib
@@ -23,7 +23,7 @@ from xpt.files import check_writable, write_text_atomically
 from xpt.klue.published import published_figures
 from xpt.klue.table import Table, as_csv, check_same_data, columns_of, find_results, markdown, tabulate
 from xpt.legible import clip
-from xpt.options import OptionParser, option
+from xpt.options import OptionParser, leading, option
 from xpt.plots import COLORS
 from xpt.program import run_program
 
@@ -81,7 +81,7 @@ def draw(table: Table, path: Path) -> None:
 
 
 def _compare(arguments: Sequence[str]) -> str:
-    folders = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    folders = leading(arguments)
     parser = OptionParser((CompareArguments,), "python -m xpt.klue.compare", INTRODUCTION)
     (given,) = parser.read(arguments[len(folders) :], Path).parts
     if not folders:

@@ -147,10 +147,10 @@ class MRC(Task):
 
     def confidences(self, output: Any, batch: dict[str, Tensor]) -> list[float]:
         """The probability of the best start times that of the best end."""
-        lengths = batch["attention_mask"].bool()
+        read = batch["attention_mask"].bool()
         found = []
         for logits in (output.start_logits, output.end_logits):
-            masked = logits.float().masked_fill(~lengths.to(logits.device), -torch.inf)
+            masked = logits.float().masked_fill(~read.to(logits.device), -torch.inf)
             found.append(masked.softmax(dim=-1).amax(dim=-1))  # (batch,)
         return (found[0] * found[1]).tolist()
 
