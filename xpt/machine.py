@@ -31,6 +31,11 @@ class MachineArguments(TrainingArguments):
         False, "Only deterministic GPU kernels, so that a resumed run is bit-equal there; slower."
     )
     use_cpu: bool = option(False, "Stay on the CPU where there is an accelerator.")
+    fast_path: bool = option(
+        True,
+        "On a CPU, train with attention and dropout that are measured to be faster than torch's "
+        "(docs/performance.md) and equal up to rounding; false: the stock operations.",
+    )
     dataloader_num_workers: int = option(
         0, "Processes that build batches ahead of time. 0 is enough on a CPU; batches are the same."
     )

@@ -18,6 +18,7 @@ from xpt.batching import MLMCollator, RowStream
 from xpt.card import render_card
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
+from xpt.fast.path import fast_path
 from xpt.files import replace_files, write_folder_atomically
 from xpt.fills import choose_prompts, fill, fills_record
 from xpt.interrupts import StopRequest
@@ -128,7 +129,7 @@ class PostTraining:
 
         progress = PhaseProgress(self.run, phase.name, phase.steps, tokens_of, later_steps)
         with (
-            nullcontext() if self.recipe.phases.frozen_dropout else frozen_dropout_off(self.model),
+            self.training_conditions(),
             self._timed(phase.name),
             closing(progress),
         ):
@@ -166,6 +167,14 @@ class PostTraining:
             attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
         trained = set(set_trainable(self.model, phase.train))
         return {name: tensor.numel() for name, tensor in self.model.named_parameters() if name in trained}
+
+    @contextmanager
+    def training_conditions(self) -> Iterator[None]:
+        """While open, the model computes as in training: which layers drop activations, by which path."""
+        training = self.recipe.training
+        dropout = nullcontext() if self.recipe.phases.frozen_dropout else frozen_dropout_off(self.model)
+        with dropout, fast_path(self.model, training.device, training.fast_path):
+            yield
 
     def phase_data(self, index: int) -> PhaseData:
         """What a phase reads: its rows begin where those of the phase before end."""

@@ -9,7 +9,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,6 @@ from transformers.trainer_utils import SaveStrategy
 from xpt.batching import Examples, PhaseRows
 from xpt.environment import PeakMemory
 from xpt.evaluation import evaluate_mlm
-from xpt.phases import frozen_dropout_off
 from xpt.post_training import PostTraining
 from xpt.precision import autocast_dtype
 from xpt.trainer import XPTTrainer, phase_arguments
@@ -97,7 +96,7 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
         )
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
-        with nullcontext() if training.recipe.phases.frozen_dropout else frozen_dropout_off(model):
+        with training.training_conditions():
             trainer.train()
         optimizer = _state_bytes(trainer.optimizer)
     model.zero_grad(set_to_none=True)

@@ -15,6 +15,7 @@ from typing import Any
 from transformers import PreTrainedModel, set_seed
 
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.fast.path import fast_path
 from xpt.files import replace_files
 from xpt.interrupts import StopRequest
 from xpt.klue.arguments import EVALUATIONS_PER_EPOCH, FineTuningArguments, ModelArguments
@@ -157,7 +158,8 @@ class FineTuning:
         trainer.add_callback(progress)
         spent, start = self.run.progress().get("training", {}).get("seconds", 0.0), time.perf_counter()
         try:
-            with closing(progress):
+            path = fast_path(self.model, self.arguments.device, self.arguments.fast_path)
+            with closing(progress), path:
                 trainer.train_from(step)
         finally:  # stopped by a signal, its time counts too
             cost = {
