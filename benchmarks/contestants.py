@@ -1,0 +1,314 @@
+"""The trainings that benchmarks/throughput.py lets run against each other, each in a process of its own.
+
+A contestant trains for ever; between windows of steps it waits for a line on its standard input, so that one
+runs at a time and nothing is warmed up twice.
+"""
+
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from flops import Shape, matrix_rate
+from transformers import (
+    DataCollatorForLanguageModeling,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from xpt.batching import PhaseRows
+from xpt.cli import read_recipe
+from xpt.fast.path import PARTS, fast_path
+from xpt.interrupts import StopRequest
+from xpt.post_training import PostTraining
+from xpt.preparation import PreparedText, prepare_model, prepare_text
+from xpt.recipe import Recipe
+from xpt.run import Run
+from xpt.source import open_source
+from xpt.trainer import XPTTrainer, phase_arguments
+
+ITLS = 2
+FOREVER = 100_000
+SIZES = {"tiny": (2, 64), "mini": (6, 384), "base": (12, 768), "large": (24, 1024)}  # English layers, width
+HEAD_SIZE = {"tiny": 16, "mini": 32, "base": 64, "large": 64}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contestants share."""
+
+    model: str
+    corpus: tuple[str, ...]
+    column: str | None
+    tokenizer: str
+    workdir: Path
+    rows: int
+    length: int
+    seed: int
+
+    @property
+    def english_layers(self) -> int:
+        """Layers of the source."""
+        return SIZES[self.model][0]
+
+    def shape(self, vocab_size: int, frozen: int = 0) -> Shape:
+        """The model in numbers."""
+        layers, hidden = SIZES[self.model]
+        return Shape(layers + ITLS, hidden, vocab_size, self.length, 0.15, frozen)
+
+    def config(self, layers: int, vocab_size: int) -> RobertaConfig:
+        """A stock RoBERTa of this size."""
+        hidden = SIZES[self.model][1]
+        return RobertaConfig(
+            vocab_size=vocab_size,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=hidden // HEAD_SIZE[self.model],
+            intermediate_size=4 * hidden,
+            max_position_embeddings=514,
+            type_vocab_size=1,
+        )
+
+    def recipe(self, *flags: str) -> Recipe:
+        """The recipe of our runs; the source has the same shape and has read nothing."""
+        source = self.workdir / "source"
+        if not source.exists():
+            set_seed(0)
+            RobertaModel(self.config(self.english_layers, 1000)).save_pretrained(source)
+        given = [
+            *("--source_model_name_or_path", str(source), "--corpus", *self.corpus),
+            *("--tokenizer_name_or_path", self.tokenizer, "--split_by", "document"),
+            *("--validation_sentences", "500", "--test_sentences", "100"),
+            *("--cache_dir", str(self.workdir / "cache"), "--output_dir", str(self.workdir / "run")),
+            *("--max_seq_length", str(self.length), "--per_device_train_batch_size", str(self.rows)),
+            *("--phase1_steps", str(FOREVER), "--phase2_steps", str(FOREVER), "--seed", str(self.seed)),
+            *(("--corpus_column", self.column) if self.column else ()),
+        ]
+        return read_recipe([*given, *flags])
+
+    def text(self) -> PreparedText:
+        """The text that all read, prepared once."""
+        recipe = self.recipe()
+        return prepare_text(recipe, open_source(recipe.source.source_model_name_or_path))
+
+
+class Windows(TrainerCallback):
+    """Runs steps when told to, and tells what they took."""
+
+    def __init__(self, out: TextIO):
+        self.out, self.idle_mib = out, _status_mib("VmRSS")
+        self.left = 0
+        self.batches: deque[int] = deque()  # real tokens of those that are built and not read yet
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.left == 0:
+            line = sys.stdin.readline().strip()
+            if not line:
+                os._exit(0)  # the parent has what it wants
+            self.left = self.steps = int(line)
+            self.start, self.tokens, self.waited = time.perf_counter(), 0, 0.0
+        self.tokens += self.batches.popleft()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.left -= 1
+        if self.left:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.tell(
+            {
+                "seconds": time.perf_counter() - self.start,
+                "steps": self.steps,
+                "tokens": self.tokens,
+                "waited": self.waited,
+                "peak_mib": _status_mib("VmHWM") - self.idle_mib,
+            }
+        )
+
+    def tell(self, report: dict[str, Any]) -> None:
+        """Answer the parent."""
+        print(json.dumps(report), file=self.out, flush=True)
+
+    def counting(self, collator: Callable, tokens: Callable[[Any, dict], int]) -> Callable:
+        """A collator that counts real tokens and its own time."""
+
+        def collate(rows: Any) -> dict[str, torch.Tensor]:
+            start = time.perf_counter()
+            batch = collator(rows)
+            self.waited += time.perf_counter() - start
+            self.batches.append(tokens(rows, batch))
+            return batch
+
+        self.waited = 0.0
+        return collate
+
+
+def _status_mib(entry: str) -> float:
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{entry}:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+# ---- transformers as it comes ----------------------------------------------------------------------------
+
+
+def stock(setting: Setting, windows: Windows, best_flags: bool) -> None:
+    """As `run_mlm.py`: line by line in float32, or grouped texts in bfloat16; both with a fused optimizer."""
+    text = setting.text()
+    set_seed(setting.seed)
+    model = RobertaForMaskedLM(setting.config(setting.english_layers + ITLS, len(text.tokenizer)))
+    examples = grouped(text, setting) if best_flags else lines(text, setting)
+    masking = DataCollatorForLanguageModeling(text.tokenizer, mlm_probability=0.15)
+    arguments = TrainingArguments(
+        str(setting.workdir / "stock"),
+        per_device_train_batch_size=setting.rows,
+        max_steps=FOREVER,
+        learning_rate=1e-4,
+        bf16=best_flags,
+        use_cpu=not torch.cuda.is_available(),
+        seed=setting.seed,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    collator = windows.counting(masking, lambda rows, batch: int(batch["attention_mask"].sum()))
+    trainer = Trainer(model, arguments, data_collator=collator, train_dataset=examples, callbacks=[windows])
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+
+
+def lines(text: PreparedText, setting: Setting) -> list[dict[str, list[int]]]:
+    """A sentence an example, cut at the length of a row."""
+    bos, eos, ids = text.special.bos, text.special.eos, text.ids["train"]
+    rows = [[bos, *ids[index][: setting.length - 2].tolist(), eos] for index in range(min(len(ids), 200_000))]
+    return [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
+
+
+def grouped(text: PreparedText, setting: Setting) -> list[dict[str, list[int]]]:
+    """All sentences behind one another, cut into full rows."""
+    flat = [token for row in lines(text, setting) for token in row["input_ids"]]
+    starts = range(0, len(flat) - setting.length, setting.length)
+    return [
+        {"input_ids": flat[start : start + setting.length], "attention_mask": [1] * setting.length}
+        for start in starts
+    ]
+
+
+# ---- ours ------------------------------------------------------------------------------------------------
+
+
+def ours(
+    setting: Setting,
+    windows: Windows,
+    phase: int,
+    flags: tuple[str, ...] = (),
+    parts: tuple[str, ...] = PARTS,
+    sparse: bool = True,
+) -> None:
+    """A phase of post-training as `train_xpt.py` runs it."""
+    recipe = setting.recipe(*flags)
+    source = open_source(recipe.source.source_model_name_or_path)
+    text = prepare_text(recipe, source)
+    model, report = prepare_model(recipe, source, text)
+    with closing(Run(setting.workdir / f"run-{os.getpid()}", False)) as run:
+        phases = recipe.planned_phases(report)
+        training = PostTraining(recipe, run, model, report, text, phases, StopRequest())
+        model.config.sparse_prediction = sparse
+        training.prepare(phases[phase - 1])
+        data = training.phase_data(phase - 1)
+        trainer = XPTTrainer(
+            model=model,
+            args=phase_arguments(recipe.training, phases[phase - 1], 0, setting.workdir),
+            phase=phases[phase - 1],
+            data=data,
+            checkpoints=run.checkpoints,
+            stop=training.stop,
+            train_dataset=PhaseRows(data.stream, data.first_row, FOREVER),
+            callbacks=[windows],
+        )
+        trainer.data_collator = windows.counting(data.collator, lambda rows, batch: _real(text, rows))
+        for callback in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(callback)
+        trainer.args.logging_strategy = trainer.args.save_strategy = "no"
+        with without_parts(training, parts):
+            trainer.train()
+
+
+@contextmanager
+def without_parts(training: PostTraining, parts: tuple[str, ...]) -> Iterator[None]:
+    """Training's conditions, with some parts of the fast path alone."""
+    settings = training.recipe.training
+    enabled, settings.fast_path = settings.fast_path, False
+    with training.training_conditions(), fast_path(training.model, settings.device, enabled, parts):
+        yield
+
+
+def _real(text: PreparedText, rows: Any) -> int:
+    return sum(int(text.examples["train"].lengths[row.examples].sum()) for row in rows)
+
+
+# ---- the matrices alone ----------------------------------------------------------------------------------
+
+
+def matrices(setting: Setting, windows: Windows, dtype: torch.dtype) -> None:
+    """The products of phase 2, at every line on standard input."""
+    shape = setting.shape(len(setting.text().tokenizer))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    while sys.stdin.readline().strip():
+        rate = matrix_rate(shape, setting.rows, dtype, device)
+        windows.tell({"rate": rate})
+
+
+CONTESTANTS: dict[str, Callable[[Setting, Windows], None]] = {
+    "stock, line by line": lambda setting, windows: stock(setting, windows, best_flags=False),
+    "stock, best flags": lambda setting, windows: stock(setting, windows, best_flags=True),
+    "ours, phase 1": lambda setting, windows: ours(setting, windows, 1),
+    "ours, phase 2": lambda setting, windows: ours(setting, windows, 2),
+    "matrices": lambda setting, windows: matrices(setting, windows, torch.bfloat16),
+}
+ABLATIONS: dict[str, Callable[[Setting, Windows], None]] = {
+    "whole": lambda setting, windows: ours(setting, windows, 2),
+    **{
+        f"without {part}": lambda setting, windows, part=part: ours(
+            setting, windows, 2, parts=tuple(one for one in PARTS if one != part)
+        )
+        for part in PARTS
+    },
+    "without the fast path": lambda setting, windows: ours(setting, windows, 2, ("--fast_path", "false")),
+    "full head": lambda setting, windows: ours(setting, windows, 2, sparse=False),
+    "without packing": lambda setting, windows: ours(setting, windows, 2, ("--packing", "false")),
+    "float32": lambda setting, windows: ours(setting, windows, 2, ("--bf16", "false")),
+    "frozen layers drop nothing (phase 1)": lambda setting, windows: ours(
+        setting, windows, 1, ("--frozen_dropout", "false")
+    ),
+    "phase 1": lambda setting, windows: ours(setting, windows, 1),
+}
+
+
+def main() -> None:
+    """Run one contestant, named with its setting in JSON; on standard output its reports stand alone."""
+    asked = json.loads(sys.argv[1])
+    values = asked["setting"]
+    setting = Setting(**{**values, "workdir": Path(values["workdir"]), "corpus": tuple(values["corpus"])})
+    reports = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    {**CONTESTANTS, **ABLATIONS}[asked["contestant"]](setting, Windows(reports))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Post-training against transformers' Trainer: real tokens a second, at equal model, text and machine.
+
+    python benchmarks/throughput.py --model mini                   `make bench`
+    python benchmarks/throughput.py --model mini --ablate true     what each part of the fast path gives
+
+All contestants are started once and take turns, a window of steps each, so that what else the machine does
+meets all of them. A real token is one of a sentence, `<s>` and `</s>` included; padding is none.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
+from contestants import ABLATIONS, CONTESTANTS, SIZES, Setting  # noqa: E402
+
+from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
+from xpt.options import OptionParser, option  # noqa: E402
+from xpt.program import run_program  # noqa: E402
+
+RESULTS = REPO / "benchmarks" / "results"
+BILLS = REPO / "downloads" / "bills" / "bill_texts.parquet"
+REFERENCE = {False: "stock, best flags", True: "whole"}
+
+
+@dataclass
+class Arguments:
+    """What is measured."""
+
+    model: str = option("mini", "Shape of the English encoder; two ITLs come on top.", choices=list(SIZES))
+    ablate: bool = option(False, "Measure the parts of the fast path one by one instead.")
+    corpus: list[str] | None = option(None, "Text. Default: the demo's bills, which `make demo` fetches.")
+    corpus_column: str | None = option(None, "Its text column. Default: the bills' own.")
+    tokenizer_name_or_path: str = option(
+        str(REPO / "tokenizer"), "Tokenizer. Default: the 32,000 pieces here."
+    )
+    rows: int = option(32, "Rows (stock, line by line: sentences) of a batch.")
+    max_seq_length: int = option(128, "Tokens of a row.")
+    rounds: int = option(7, "Turns of each contestant; the first is a warm-up.")
+    steps: int = option(3, "Steps of a turn.")
+    seed: int = option(0, "Of weights, order and masks.")
+    store: bool = option(False, "Keep the result in benchmarks/results.")
+
+
+class Contestant:
+    """A training in a process of its own that runs a window of steps when asked."""
+
+    def __init__(self, name: str, setting: Setting):
+        self.name, self.reports = name, []
+        asked = {"contestant": name, "setting": {**asdict(setting), "workdir": str(setting.workdir)}}
+        self.process = subprocess.Popen(
+            [sys.executable, str(REPO / "benchmarks" / "contestants.py"), json.dumps(asked)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+        )
+
+    def run(self, steps: int) -> dict[str, Any]:
+        """One window. Raises `RuntimeError` where the process died; it has said why."""
+        try:
+            self.process.stdin.write(f"{steps}\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise RuntimeError(f"{self.name} ended early") from error
+
+    def close(self) -> None:
+        """End it."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def measure(names: Sequence[str], setting: Setting, rounds: int, steps: int) -> dict[str, list[dict]]:
+    """The windows of each contestant, by name, after a first one that is not counted."""
+    setting.text()  # prepared once, before anybody reads it
+    contestants = [Contestant(name, setting) for name in names]
+    try:
+        for turn in range(rounds):
+            for contestant in contestants:
+                report = contestant.run(steps)
+                if turn:
+                    contestant.reports.append(report)
+            print(f"round {turn} of {rounds - 1}", file=sys.stderr, flush=True)
+    finally:
+        for contestant in contestants:
+            contestant.close()
+    return {contestant.name: contestant.reports for contestant in contestants}
+
+
+def summarize(
+    reports: dict[str, list[dict]], setting: Setting, vocab_size: int, ablate: bool
+) -> dict[str, dict[str, Any]]:
+    """Medians over the windows; ratios are taken within a round, where both met the same machine."""
+    matrix = [one["rate"] for one in reports.get("matrices", [])]
+    reference = reports[REFERENCE[ablate]]
+    rows = {}
+    for name, windows in reports.items():
+        if name == "matrices":
+            continue
+        rates = [window["tokens"] / window["seconds"] for window in windows]
+        frozen = setting.english_layers if "phase 1" in name else 0
+        flops = setting.shape(vocab_size, frozen).flops_per_token()
+        ratios = [
+            rate / (other["tokens"] / other["seconds"]) for rate, other in zip(rates, reference, strict=True)
+        ]
+        rows[name] = {
+            "tokens_per_second": statistics.median(rates),
+            "slowest": min(rates),
+            "fastest": max(rates),
+            f"ratio to {REFERENCE[ablate]}": statistics.median(ratios),
+            "ratio_slowest": min(ratios),
+            "ratio_fastest": max(ratios),
+            "peak_mib": max(window["peak_mib"] for window in windows),
+            "waited": sum(window["waited"] for window in windows)
+            / sum(window["seconds"] for window in windows),
+            "model_flops_per_token": flops,
+            "flops_per_second": statistics.median(rates) * flops,
+            "mfu": statistics.median([rate * flops / top for rate, top in zip(rates, matrix, strict=True)])
+            if matrix
+            else None,
+        }
+    return rows
+
+
+def table(rows: dict[str, dict[str, Any]], ablate: bool) -> str:
+    """What a person reads."""
+    lines = [f"{'':38} tokens/s   ratio (slowest-fastest)   GFLOP/s   MFU   memory  data wait"]
+    for name, row in rows.items():
+        mfu = f"{row['mfu']:.0%}" if row["mfu"] else "-"
+        ratio = row[f"ratio to {REFERENCE[ablate]}"]
+        lines.append(
+            f"{name:38} {row['tokens_per_second']:8,.0f}   {ratio:5.2f} ({row['ratio_slowest']:.2f}-"
+            f"{row['ratio_fastest']:.2f})          {row['flops_per_second'] / 1e9:7.0f}   {mfu:>4}  "
+            f"{row['peak_mib']:5.0f} MiB   {row['waited']:.1%}"
+        )
+    return "\n".join(lines)
+
+
+def bench(arguments: Arguments, command: str) -> str:
+    """Measure, keep where asked; the table."""
+    corpus = arguments.corpus or [str(BILLS)]
+    column = arguments.corpus_column or (None if arguments.corpus else "propose_reason")
+    with tempfile.TemporaryDirectory() as folder:
+        setting = Setting(
+            model=arguments.model,
+            corpus=tuple(corpus),
+            column=column,
+            tokenizer=arguments.tokenizer_name_or_path,
+            workdir=Path(folder),
+            rows=arguments.rows,
+            length=arguments.max_seq_length,
+            seed=arguments.seed,
+        )
+        reports = measure(
+            list(ABLATIONS if arguments.ablate else CONTESTANTS), setting, arguments.rounds, arguments.steps
+        )
+        text = setting.text()
+        rows = summarize(reports, setting, len(text.tokenizer), arguments.ablate)
+        result = {
+            "command": command,
+            "seed": arguments.seed,
+            "versions": describe_versions(),
+            "hardware": {**describe_hardware(), "cores": os.cpu_count()},
+            "model": {
+                "english_layers": setting.english_layers,
+                "itls": 2,
+                "hidden": SIZES[arguments.model][1],
+            },
+            "rows": arguments.rows,
+            "mean_sentence_tokens": float(text.examples["train"].lengths.mean()),
+            "rounds": arguments.rounds - 1,
+            "steps": arguments.steps,
+            "results": rows,
+            "matrix_flops_per_second": [one["rate"] for one in reports.get("matrices", [])],
+            "windows": reports,
+        }
+    if arguments.store:
+        name = f"{'ablation' if arguments.ablate else 'throughput'}-{arguments.model}.json"
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / name).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return table(rows, arguments.ablate)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = OptionParser((Arguments,), "benchmarks/throughput.py", __doc__)
+    command = describe_command("throughput.py", sys.argv[1:]).replace(" ", " benchmarks/", 1)
+
+    def work(stop: Any) -> str:
+        return bench(parser.read(sys.argv[1:], Path).parts[0], command)
+
+    return run_program(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
