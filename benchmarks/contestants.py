@@ -1,19 +1,11 @@
-"""The trainings that benchmarks/throughput.py lets run against each other, each in a process of its own.
+"""The trainings that benchmarks/throughput.py lets run against each other."""
 
-A contestant trains for ever; between windows of steps it waits for a line on its standard input, so that one
-runs at a time and nothing is warmed up twice.
-"""
-
-import json
 import os
-import sys
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from flops import Shape, matrix_rate
@@ -23,11 +15,11 @@ from transformers import (
     RobertaForMaskedLM,
     RobertaModel,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from turns import Windows, compete
 
 from xpt.batching import PhaseRows
 from xpt.cli import read_recipe
@@ -58,6 +50,11 @@ class Setting:
     rows: int
     length: int
     seed: int
+
+    @classmethod
+    def of_json(cls, values: dict[str, Any]) -> "Setting":
+        """From what `asdict` made of it, by way of JSON."""
+        return cls(**{**values, "workdir": Path(values["workdir"]), "corpus": tuple(values["corpus"])})
 
     @property
     def english_layers(self) -> int:
@@ -103,64 +100,6 @@ class Setting:
         """The text that all read, prepared once."""
         recipe = self.recipe()
         return prepare_text(recipe, open_source(recipe.source.source_model_name_or_path))
-
-
-class Windows(TrainerCallback):
-    """Runs steps when told to, and tells what they took."""
-
-    def __init__(self, out: TextIO):
-        self.out, self.idle_mib = out, _status_mib("VmRSS")
-        self.left = 0
-        self.batches: deque[int] = deque()  # real tokens of those that are built and not read yet
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.left == 0:
-            line = sys.stdin.readline().strip()
-            if not line:
-                os._exit(0)  # the parent has what it wants
-            self.left = self.steps = int(line)
-            self.start, self.tokens, self.waited = time.perf_counter(), 0, 0.0
-        self.tokens += self.batches.popleft()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.left -= 1
-        if self.left:
-            return
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.tell(
-            {
-                "seconds": time.perf_counter() - self.start,
-                "steps": self.steps,
-                "tokens": self.tokens,
-                "waited": self.waited,
-                "peak_mib": _status_mib("VmHWM") - self.idle_mib,
-            }
-        )
-
-    def tell(self, report: dict[str, Any]) -> None:
-        """Answer the parent."""
-        print(json.dumps(report), file=self.out, flush=True)
-
-    def counting(self, collator: Callable, tokens: Callable[[Any, dict], int]) -> Callable:
-        """A collator that counts real tokens and its own time."""
-
-        def collate(rows: Any) -> dict[str, torch.Tensor]:
-            start = time.perf_counter()
-            batch = collator(rows)
-            self.waited += time.perf_counter() - start
-            self.batches.append(tokens(rows, batch))
-            return batch
-
-        self.waited = 0.0
-        return collate
-
-
-def _status_mib(entry: str) -> float:
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{entry}:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 # ---- transformers as it comes ----------------------------------------------------------------------------
@@ -269,9 +208,8 @@ def matrices(setting: Setting, windows: Windows, dtype: torch.dtype) -> None:
     """The products of phase 2, at every line on standard input."""
     shape = setting.shape(len(setting.text().tokenizer))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    while sys.stdin.readline().strip():
-        rate = matrix_rate(shape, setting.rows, dtype, device)
-        windows.tell({"rate": rate})
+    while windows.asked():
+        windows.tell({"rate": matrix_rate(shape, setting.rows, dtype, device)})
 
 
 CONTESTANTS: dict[str, Callable[[Setting, Windows], None]] = {
@@ -300,15 +238,5 @@ ABLATIONS: dict[str, Callable[[Setting, Windows], None]] = {
 }
 
 
-def main() -> None:
-    """Run one contestant, named with its setting in JSON; on standard output its reports stand alone."""
-    asked = json.loads(sys.argv[1])
-    values = asked["setting"]
-    setting = Setting(**{**values, "workdir": Path(values["workdir"]), "corpus": tuple(values["corpus"])})
-    reports = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    {**CONTESTANTS, **ABLATIONS}[asked["contestant"]](setting, Windows(reports))
-
-
 if __name__ == "__main__":
-    main()
+    compete({**CONTESTANTS, **ABLATIONS}, Setting.of_json)

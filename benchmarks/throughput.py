@@ -3,17 +3,15 @@
     python benchmarks/throughput.py --model mini                   `make bench`
     python benchmarks/throughput.py --model mini --ablate true     what each part of the fast path gives
 
-All contestants are started once and take turns, a window of steps each, so that what else the machine does
-meets all of them. A real token is one of a sentence, `<s>` and `</s>` included; padding is none.
+Contestants take turns, a window of steps each. A real token is one of a sentence, `<s>` and `</s>` included;
+padding is none.
 """
 
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
 from contestants import ABLATIONS, CONTESTANTS, SIZES, Setting  # noqa: E402
+from turns import compare, take_turns  # noqa: E402
 
 from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
 from xpt.options import OptionParser, option  # noqa: E402
@@ -44,89 +43,25 @@ class Arguments:
     )
     rows: int = option(32, "Rows (stock, line by line: sentences) of a batch.")
     max_seq_length: int = option(128, "Tokens of a row.")
-    rounds: int = option(7, "Turns of each contestant; the first is a warm-up.")
+    rounds: int = option(6, "Turns of each contestant, after a warm-up.")
     steps: int = option(3, "Steps of a turn.")
     seed: int = option(0, "Of weights, order and masks.")
     store: bool = option(False, "Keep the result in benchmarks/results.")
 
 
-class Contestant:
-    """A training in a process of its own that runs a window of steps when asked."""
-
-    def __init__(self, name: str, setting: Setting):
-        self.name, self.reports = name, []
-        asked = {"contestant": name, "setting": {**asdict(setting), "workdir": str(setting.workdir)}}
-        self.process = subprocess.Popen(
-            [sys.executable, str(REPO / "benchmarks" / "contestants.py"), json.dumps(asked)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(REPO)},
-        )
-
-    def run(self, steps: int) -> dict[str, Any]:
-        """One window. Raises `RuntimeError` where the process died; it has said why."""
-        try:
-            self.process.stdin.write(f"{steps}\n")
-            self.process.stdin.flush()
-            return json.loads(self.process.stdout.readline())
-        except (OSError, ValueError) as error:
-            raise RuntimeError(f"{self.name} ended early") from error
-
-    def close(self) -> None:
-        """End it."""
-        self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-
-
-def measure(names: Sequence[str], setting: Setting, rounds: int, steps: int) -> dict[str, list[dict]]:
-    """The windows of each contestant, by name, after a first one that is not counted."""
-    setting.text()  # prepared once, before anybody reads it
-    contestants = [Contestant(name, setting) for name in names]
-    try:
-        for turn in range(rounds):
-            for contestant in contestants:
-                report = contestant.run(steps)
-                if turn:
-                    contestant.reports.append(report)
-            print(f"round {turn} of {rounds - 1}", file=sys.stderr, flush=True)
-    finally:
-        for contestant in contestants:
-            contestant.close()
-    return {contestant.name: contestant.reports for contestant in contestants}
-
-
 def summarize(
     reports: dict[str, list[dict]], setting: Setting, vocab_size: int, ablate: bool
 ) -> dict[str, dict[str, Any]]:
-    """Medians over the windows; ratios are taken within a round, where both met the same machine."""
-    matrix = [one["rate"] for one in reports.get("matrices", [])]
-    reference = reports[REFERENCE[ablate]]
-    rows = {}
-    for name, windows in reports.items():
-        if name == "matrices":
-            continue
-        rates = [window["tokens"] / window["seconds"] for window in windows]
+    """Rates, ratios and, where matrices were multiplied too, the share of their rate that was reached."""
+    matrix = [one["rate"] for one in reports.pop("matrices", [])]
+    rows = compare(reports, REFERENCE[ablate])
+    for name, row in rows.items():
         frozen = setting.english_layers if "phase 1" in name else 0
         flops = setting.shape(vocab_size, frozen).flops_per_token()
-        ratios = [
-            rate / (other["tokens"] / other["seconds"]) for rate, other in zip(rates, reference, strict=True)
-        ]
-        rows[name] = {
-            "tokens_per_second": statistics.median(rates),
-            "slowest": min(rates),
-            "fastest": max(rates),
-            f"ratio to {REFERENCE[ablate]}": statistics.median(ratios),
-            "ratio_slowest": min(ratios),
-            "ratio_fastest": max(ratios),
-            "peak_mib": max(window["peak_mib"] for window in windows),
-            "waited": sum(window["waited"] for window in windows)
-            / sum(window["seconds"] for window in windows),
+        rates = [window["tokens"] / window["seconds"] for window in reports[name]]
+        row |= {
             "model_flops_per_token": flops,
-            "flops_per_second": statistics.median(rates) * flops,
+            "flops_per_second": row["tokens_per_second"] * flops,
             "mfu": statistics.median([rate * flops / top for rate, top in zip(rates, matrix, strict=True)])
             if matrix
             else None,
@@ -139,9 +74,8 @@ def table(rows: dict[str, dict[str, Any]], ablate: bool) -> str:
     lines = [f"{'':38} tokens/s   ratio (slowest-fastest)   GFLOP/s   MFU   memory  data wait"]
     for name, row in rows.items():
         mfu = f"{row['mfu']:.0%}" if row["mfu"] else "-"
-        ratio = row[f"ratio to {REFERENCE[ablate]}"]
         lines.append(
-            f"{name:38} {row['tokens_per_second']:8,.0f}   {ratio:5.2f} ({row['ratio_slowest']:.2f}-"
+            f"{name:38} {row['tokens_per_second']:8,.0f}   {row['ratio']:5.2f} ({row['ratio_slowest']:.2f}-"
             f"{row['ratio_fastest']:.2f})          {row['flops_per_second'] / 1e9:7.0f}   {mfu:>4}  "
             f"{row['peak_mib']:5.0f} MiB   {row['waited']:.1%}"
         )
@@ -163,10 +97,12 @@ def bench(arguments: Arguments, command: str) -> str:
             length=arguments.max_seq_length,
             seed=arguments.seed,
         )
-        reports = measure(
-            list(ABLATIONS if arguments.ablate else CONTESTANTS), setting, arguments.rounds, arguments.steps
-        )
-        text = setting.text()
+        text = setting.text()  # prepared once, before anybody reads it
+        names = list(ABLATIONS if arguments.ablate else CONTESTANTS)
+        told = {**asdict(setting), "workdir": folder}
+        script = REPO / "benchmarks" / "contestants.py"
+        reports = take_turns(script, names, told, arguments.rounds, arguments.steps)
+        matrices = [one["rate"] for one in reports.get("matrices", [])]
         rows = summarize(reports, setting, len(text.tokenizer), arguments.ablate)
         result = {
             "command": command,
@@ -180,10 +116,11 @@ def bench(arguments: Arguments, command: str) -> str:
             },
             "rows": arguments.rows,
             "mean_sentence_tokens": float(text.examples["train"].lengths.mean()),
-            "rounds": arguments.rounds - 1,
+            "rounds": arguments.rounds,
             "steps": arguments.steps,
+            "ratio_to": REFERENCE[arguments.ablate],
             "results": rows,
-            "matrix_flops_per_second": [one["rate"] for one in reports.get("matrices", [])],
+            "matrix_flops_per_second": matrices,
             "windows": reports,
         }
     if arguments.store:

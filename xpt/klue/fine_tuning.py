@@ -141,7 +141,7 @@ class FineTuning:
             self.arguments.seed,
             self.arguments.length_grouping,
         )
-        trainer = self._trainer(rows)
+        trainer = self.trainer(rows)
         found = trainer.newest_step()
         scores = self.scores(found)
         if found < self.steps and not is_over(scores, self.patience):
@@ -203,7 +203,8 @@ class FineTuning:
 
     # ---- its parts ---------------------------------------------------------------------------------------
 
-    def _trainer(self, rows: ShuffledRows) -> FineTuner:
+    def trainer(self, rows: ShuffledRows) -> FineTuner:
+        """What trains the prepared model on `rows`."""
         return FineTuner(
             task=self.task,
             encoder=self.encoder,
