@@ -9,7 +9,7 @@ FLOOR_ROOMS := $(wildcard $(addprefix tests/test_,$(addsuffix .py,modeling* auto
 	klue_refused klue_overfit klue_finetune klue_encoding)))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo demo-control test test-slow test-floor lint format clean
+.PHONY: setup demo demo-control bench test test-slow test-floor lint format clean
 
 setup: $(READY)
 
@@ -35,6 +35,12 @@ demo-control: demo
 	$(BIN)/python demo/random_source.py downloads/minilm output/demo-control-source
 	$(BIN)/python train_xpt.py configs/demo.yaml --source_model_name_or_path output/demo-control-source --output_dir output/demo-control
 	$(BIN)/python demo/compare.py output/demo output/demo-control output/demo-control/compare.png
+
+# Speed beside the stock Trainer, and what each part of it gives; a quarter of an hour on two idle cores.
+bench: $(READY) downloads/.ready
+	$(BIN)/python benchmarks/throughput.py --model mini --store true
+	$(BIN)/python benchmarks/throughput.py --model mini --ablate true --store true
+	$(BIN)/python benchmarks/throughput.py --model base --rounds 3 --steps 1 --store true
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests

@@ -18,6 +18,7 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
+import torch  # noqa: E402
 from contestants import ABLATIONS, CONTESTANTS, SIZES, Setting  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
@@ -67,6 +68,21 @@ def summarize(
             else None,
         }
     return rows
+
+
+def rates(model: str, rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Our rates, as docs/scale_table.py reads them."""
+    device = "gpu" if torch.cuda.is_available() else "cpu"
+    return [
+        {
+            "model": model,
+            "device": device,
+            "devices": 1,
+            "phase": f"phase{phase}",
+            "tokens_per_second": rows[f"ours, phase {phase}"]["tokens_per_second"],
+        }
+        for phase in (1, 2)
+    ]
 
 
 def table(rows: dict[str, dict[str, Any]], ablate: bool) -> str:
@@ -119,6 +135,7 @@ def bench(arguments: Arguments, command: str) -> str:
             "rounds": arguments.rounds,
             "steps": arguments.steps,
             "ratio_to": REFERENCE[arguments.ablate],
+            "rates": [] if arguments.ablate else rates(arguments.model, rows),
             "results": rows,
             "matrix_flops_per_second": matrices,
             "windows": reports,

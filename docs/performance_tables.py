@@ -1,0 +1,173 @@
+"""The tables and the picture of docs/performance.md, out of benchmarks/results: `python docs/render.py`.
+
+A result that is not stored makes a line that says *not measured*.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+PERFORMANCE = DOCS / "performance.md"
+PICTURE = DOCS / "images" / "throughput.png"
+RESULTS = DOCS.parent / "benchmarks" / "results"
+NOT_MEASURED = "*not measured*"
+SECTION = re.compile(r"<!-- (\w+): (\S*) -->\n.*?<!-- end of \1 -->", re.DOTALL)
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """A stored result, or None."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def grid(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["-"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def measured_by(result: dict[str, Any]) -> str:
+    """Command, seed, hardware and versions of a result, in a sentence."""
+    hardware, versions = result["hardware"], result["versions"]
+    where = ", ".join(hardware["gpus"]) or f"{hardware['threads']} threads of {hardware['cpu']}"
+    return (
+        f"`{result['command']}`, seed {result['seed']}; {where}; torch {versions['torch']}, transformers "
+        f"{versions['transformers']}."
+    )
+
+
+def ratio(row: dict[str, Any], to: float = 1.0) -> str:
+    """Median and extremes over the rounds."""
+    return f"{row['ratio'] / to:.2f} ({row['ratio_slowest'] / to:.2f}-{row['ratio_fastest'] / to:.2f})"
+
+
+def throughput(name: str) -> str:
+    """Ours beside the stock Trainer."""
+    result = load(name)
+    if result is None:
+        return NOT_MEASURED
+    rows = result["results"]
+    lines = rows["stock, line by line"]["tokens_per_second"]
+    table = [
+        [
+            contestant,
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['tokens_per_second'] / lines:.1f}",
+            ratio(row),
+            f"{row['model_flops_per_token'] / 1e6:,.0f} M",
+            f"{row['flops_per_second'] / 1e9:,.0f} G",
+            f"{row['mfu']:.0%}",
+            f"{row['peak_mib'] / 1024:.2f} GiB",
+            f"{row['waited']:.1%}",
+        ]
+        for contestant, row in rows.items()
+    ]
+    head = ["", "real tokens/s", "to line by line", "to best flags", "FLOP a token", "FLOP/s", "MFU"]
+    return f"{grid([*head, 'peak memory', 'data wait'], table)}\n\n{measured_by(result)}"
+
+
+def ablation(name: str) -> str:
+    """What each part gives, in phase 2."""
+    result = load(name)
+    if result is None:
+        return NOT_MEASURED
+    table = [
+        [variant, f"{row['tokens_per_second']:,.0f}", ratio(row), f"{row['peak_mib'] / 1024:.2f} GiB"]
+        for variant, row in result["results"].items()
+    ]
+    return f"{grid(['', 'real tokens/s', 'ratio to whole', 'peak memory'], table)}\n\n{measured_by(result)}"
+
+
+def fine_tuning(task: str) -> str:
+    """finetune_klue.py beside the stock Trainer."""
+    result = load(f"fine_tuning-{task}")
+    if result is None:
+        return f"{task}: {NOT_MEASURED}"
+    fixed = result["results"]["Trainer, fixed length, float32"]["ratio"]
+    table = [
+        [contestant, f"{row['tokens_per_second']:,.0f}", ratio(row), f"{row['ratio'] / fixed:.2f}"]
+        for contestant, row in result["results"].items()
+    ]
+    head = [task, "real tokens/s", "to lengths grouped, float32", "to fixed length"]
+    return f"{grid(head, table)}\n\n{measured_by(result)}"
+
+
+def inference(name: str) -> str:
+    """Engines, at batch 1 and 32."""
+    result = load(name)
+    if result is None:
+        return NOT_MEASURED
+    table = [
+        [
+            engine,
+            f"{row['milliseconds_at_batch_1']:.1f}",
+            f"{row['sequences_per_second_at_batch_32']:.1f}",
+        ]
+        for engine, row in result["results"].items()
+    ]
+    head = [
+        "",
+        f"milliseconds, batch 1 x {result['latency_length']} tokens",
+        f"sequences/s, batch 32 x {result['length']}",
+    ]
+    return f"{grid(head, table)}\n\n{measured_by(result)}"
+
+
+SECTIONS: dict[str, Callable[[str], str]] = {
+    "throughput": throughput,
+    "ablation": ablation,
+    "tuning": fine_tuning,
+    "inference": inference,
+}
+
+
+def rendered(text: str) -> str:
+    """docs/performance.md with the tables of the stored results."""
+    return SECTION.sub(
+        lambda match: (
+            f"<!-- {match[1]}: {match[2]} -->\n{SECTIONS[match[1]](match[2])}\n<!-- end of {match[1]} -->"
+        ),
+        text,
+    )
+
+
+def draw(path: Path = PICTURE) -> None:
+    """Bars of real tokens a second, relative to stock at its best flags, with the MFU of each."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = [(size, result) for size in ("mini", "base", "large") if (result := load(f"throughput-{size}"))]
+    figure, axes = plt.subplots(
+        1, len(found), figsize=(5.5 * len(found), 3.2), layout="constrained", squeeze=False
+    )
+    for axis, (size, result) in zip(axes[0], found, strict=True):
+        names = list(result["results"])[::-1]
+        rows = [result["results"][name] for name in names]
+        colors = ["#1f5fa8" if name.startswith("ours") else "#9a9a9a" for name in names]
+        spread = [
+            [row["ratio"] - row["ratio_slowest"] for row in rows],
+            [row["ratio_fastest"] - row["ratio"] for row in rows],
+        ]
+        axis.barh(names, [row["ratio"] for row in rows], xerr=spread, color=colors, error_kw={"lw": 1})
+        for place, row in enumerate(rows):
+            axis.text(
+                row["ratio_fastest"] + 0.05,
+                place,
+                f"{row['ratio']:.2f}, MFU {row['mfu']:.0%}",
+                va="center",
+                fontsize=9,
+            )
+        shape = result["model"]
+        axis.set(
+            title=f"{size}: {shape['layers']} layers of {shape['hidden']}",
+            xlabel="real tokens/s, stock at its best flags = 1",
+            xlim=(0, 1.45 * max(row["ratio_fastest"] for row in rows)),
+        )
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

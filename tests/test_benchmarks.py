@@ -1,0 +1,83 @@
+"""What benchmarks count, against other people's counting; and that a small one runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from configuration_xpt import XPTRobertaConfig
+from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.phases import set_trainable
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO / "benchmarks"))
+from flops import Shape  # noqa: E402
+from turns import compare  # noqa: E402
+
+LAYERS, HIDDEN, VOCABULARY, LENGTH, ROWS = 3, 64, 500, 32, 4
+
+
+@pytest.mark.parametrize(("phase", "frozen"), [(1, LAYERS), (2, 0)])
+def test_flops_of_a_step_are_those_that_torch_counts(phase, frozen):
+    config = XPTRobertaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        intermediate_size=4 * HIDDEN,
+        max_position_embeddings=LENGTH + 2,
+        sparse_prediction=True,
+        attn_implementation="eager",  # its products are counted one by one
+    )
+    model = XPTRobertaForMaskedLM(config).train()
+    new = ["word_embeddings", "itl", "lm_head_bias", "lm_head_transform"]
+    set_trainable(model, ["all"] if phase == 2 else new)
+    ids = torch.randint(5, VOCABULARY, (ROWS, LENGTH))
+    labels = torch.full_like(ids, -100)
+    labels[:, : LENGTH // 4] = ids[:, : LENGTH // 4]
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, labels=labels).loss.backward()
+    shape = Shape(LAYERS + 2, HIDDEN, VOCABULARY, LENGTH, masked=0.25, frozen=frozen)
+    assert ROWS * LENGTH * shape.flops_per_token() == pytest.approx(counter.get_total_flops(), rel=1e-9)
+
+
+def test_ratios_are_taken_within_a_round():
+    def window(tokens, seconds):
+        return {"tokens": tokens, "seconds": seconds, "waited": 0.1, "peak_mib": 5.0}
+
+    reports = {
+        "stock": [window(10, 1.0), window(10, 2.0), window(10, 10.0)],  # the machine gets busy
+        "ours": [window(30, 1.0), window(40, 2.0), window(20, 10.0)],
+    }
+    row = compare(reports, "stock")["ours"]
+    assert (row["ratio"], row["ratio_slowest"], row["ratio_fastest"]) == (3.0, 2.0, 4.0)
+    assert row["tokens_per_second"] == 20.0
+    assert row["waited"] == pytest.approx(0.3 / 13)
+
+
+@pytest.mark.slow
+def test_a_small_benchmark_runs(tmp_path, tiny_sentences):
+    corpus = tmp_path / "text.txt"
+    corpus.write_text("\n\n".join(tiny_sentences) + "\n", encoding="utf-8")
+    command = [sys.executable, str(REPO / "benchmarks" / "throughput.py"), "--model", "tiny"]
+    command += ["--corpus", str(corpus), "--rows", "2", "--rounds", "1", "--steps", "1"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    names = ("stock, line by line", "stock, best flags", "ours, phase 1", "ours, phase 2")
+    assert all(any(line.startswith(name) for line in done.stdout.splitlines()) for name in names)
+
+
+def test_stored_results_say_how_they_were_made():
+    for file in (REPO / "benchmarks" / "results").glob("*.json"):
+        text = file.read_text(encoding="utf-8")
+        stored = json.loads(text)
+        for result in (stored,) if "command" in stored else stored.values():
+            assert {"command", "versions", "hardware"} <= result.keys(), file
+        assert "/tmp/" not in text and "/home/" not in text and "/root/" not in text, file
