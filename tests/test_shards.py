@@ -65,7 +65,7 @@ def test_missing_rows_and_other_shapes_are_found(tmp_path):
     without_second = StoredTensors([files[0], files[2]])
     assert without_second.rows("moment", Rows(0, 3, 9)).tolist() == [0, 1, 2]
     for wanted in (Rows(0, 9, 9), Rows(2, 4, 9), Rows(4, 5, 9)):
-        with pytest.raises(ValueError, match="moment lacks its rows from [34] on"):
+        with pytest.raises(ValueError, match=r"moment lacks its rows from [34] on"):
             without_second.rows("moment", wanted)
     with pytest.raises(ValueError, match="moment has 9 rows instead of 8"):
         StoredTensors(files).rows("moment", Rows(0, 4, 8))

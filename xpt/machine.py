@@ -56,7 +56,9 @@ class MachineArguments(TrainingArguments):
         super().__post_init__()
         self.shards = asked and self.world_size > 1  # whether processes share out the weights
         if self.shards and self.fp16:
-            raise XPTError("--fp16 does not go with FSDP2; give --bf16 true, or a launcher's config without FSDP")
+            raise XPTError(
+                "--fp16 does not go with FSDP2; give --bf16 true, or a launcher's config without FSDP"
+            )
 
     @property
     def rows_per_step(self) -> int:

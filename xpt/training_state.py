@@ -32,7 +32,15 @@ from xpt.sharded import from_rows, rows_of
 from xpt.shards import StoredTensors, save_rows, shard_name
 
 OPTIMIZER = "optimizer"
-TRAINING_FILES = ("optimizer.*", "optimizer-*", "scheduler.json", "scaler.json", "rng-*", "loss-*", "progress.json")
+TRAINING_FILES = (
+    "optimizer.*",
+    "optimizer-*",
+    "scheduler.json",
+    "scaler.json",
+    "rng-*",
+    "loss-*",
+    "progress.json",
+)
 SMALL_FILES_BYTES = 4 << 20  # tokenizer, code, generators: what a checkpoint holds beside its tensors
 
 

@@ -105,7 +105,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     check_trackers(training)
     if training.shards:
         raise XPTError(
-            "fine-tuning shares out no weights; launch it without FSDP, as with configs/accelerate/ddp_1x8.yaml"
+            "fine-tuning shares out no weights; launch it without FSDP: see configs/accelerate/ddp_1x8.yaml"
         )
     if not model.model_name_or_path:
         raise XPTError("no model: give --model_name_or_path, a Hub id or folder")
