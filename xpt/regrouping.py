@@ -25,14 +25,13 @@ def regrouped(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     if rows is None or rows != rows_per_step(before) or all(before[name] == now[name] for name in GROUPING):
         return None
     return (
-        f"goes on with {_grouping(now)} instead of {_grouping(before)}: each step reads the same {rows:,} rows, "
-        "but sums are rounded otherwise, and dropout differs"
+        f"goes on with {_grouping(now)}, before with {_grouping(before)}: the same {rows:,} rows a step, but "
+        "sums are rounded otherwise, and dropout differs"
     )
 
 
 def _grouping(settings: dict[str, Any]) -> str:
     rows, batches, processes, devices = (int(settings[name]) for name in GROUPING)
-    processes = max(processes, 1)
-    noun = "process" if processes == 1 else "processes"
+    noun = "process" if processes <= 1 else "processes"
     shares = f"{rows * max(devices, 1)} rows" + (f" x {batches} micro-batches" if batches > 1 else "")
-    return f"{processes} {noun} x {shares}"
+    return f"{max(processes, 1)} {noun} x {shares}"

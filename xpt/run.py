@@ -32,6 +32,7 @@ from xpt.files import (
     write_record,
     write_text_atomically,
 )
+from xpt.legible import wrap
 from xpt.lock import LOCK_FILE, FolderLock
 from xpt.precision import has_fast_bf16
 from xpt.regrouping import GROUPING, regrouped
@@ -128,7 +129,7 @@ class Run:
             check_writable(self.folder, "--output_dir")
             self._lock.acquire()
             if said:
-                print(f"{self.folder} {said}", flush=True)
+                print(wrap(said, "  ", ""), flush=True)
 
     def _holds_something(self) -> bool:
         """Whether there is more than what a first start killed while writing leaves."""
