@@ -38,9 +38,10 @@ SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediat
 
 
 NOTE = f"""\
-Phase 1 and 2: real tokens a second. 10^9 tokens: hours of phase 2. A copy each, FSDP2: what one device keeps of
-weights, gradients and moments in phase 1 / 2, float32, computed from the model's shape (two ITLs, {VOCABULARY:,}
-pieces; of the demo 3 layers and {DEMO_VOCABULARY:,} pieces). Activations come on top; `--dry_run true` measures them."""
+Phase 1 and 2: real tokens a second. 10^9 tokens: hours of phase 2. A copy each, FSDP2: what one device keeps
+of weights, gradients and moments in phase 1 / 2, float32, computed from the model's shape (two ITLs and
+{VOCABULARY:,} pieces; of the demo 3 layers and {DEMO_VOCABULARY:,} pieces). Activations come on top;
+`--dry_run true` measures them."""
 
 
 @dataclass(frozen=True)
