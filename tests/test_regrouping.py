@@ -1,10 +1,12 @@
 """The same rows a step in other processes go on; other rows are refused."""
 
 import pytest
+import torch
 
 from xpt.errors import XPTError
 from xpt.regrouping import regrouped, rows_per_step
 from xpt.run import Run
+from xpt.training_state import has_rng_state, save_rng_state, seed_newcomer
 
 TWO = {
     "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "world_size": 2, "n_gpu": 0, "seed": 1
@@ -59,3 +61,15 @@ def test_a_finished_run_is_shown_whatever_the_grouping(tmp_path, capsys):
     run.check_settings({**TWO, **FOUR})
     run.check_settings({**TWO, "world_size": 1})
     assert capsys.readouterr().out == ""
+
+
+def test_a_new_process_is_seeded_by_seed_step_and_rank(tmp_path):
+    def drawn(*place: int) -> tuple:
+        seed_newcomer(*place)
+        return tuple(torch.rand(4).tolist())
+
+    places = [(1, 6, 2), (1, 6, 3), (1, 7, 2), (2, 6, 2), (16, 2, 2), (1, 62, 2)]
+    assert len({drawn(*place) for place in places}) == len(places)
+    assert drawn(1, 6, 2) == drawn(1, 6, 2)
+    save_rng_state(tmp_path, 1)
+    assert has_rng_state(tmp_path, 1) and not has_rng_state(tmp_path, 2)

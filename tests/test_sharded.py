@@ -174,6 +174,19 @@ def test_each_process_drops_activations_of_its_own(interrupted):
     assert len({*dropped[0], *dropped[1]}) == 2 * len(dropped[0])
 
 
+def test_processes_that_were_not_there_before_drop_activations_of_their_own(recipe, tmp_path):
+    changes = {"phase1_steps": 8, "phase2_steps": 2, "save_steps": 2}
+    for number, (processes, death) in enumerate(((2, "0 4"), (4, ""))):
+        flags = recipe(0.1, per_device_train_batch_size=8 // processes, **changes)
+        command = [*flags, "--output_dir", str(tmp_path / "run")]
+        done = torchrun(command, tmp_path / f"notes-{number}", processes, PROBE_KILL=death, **FSDP2)
+        assert done.code == (-9 if death else 0), done.printed(0) + done.report
+    fed = [noted(tmp_path / "notes-1", rank, "batch", "phase1") for rank in range(4)]
+    assert [batches[0]["step"] for batches in fed] == [2] * 4
+    dropped = {batch["dropped"] for batches in fed for batch in batches}
+    assert len(dropped) == 4 * len(fed[0])
+
+
 # ---- what else a phase may be ----------------------------------------------------------------------------
 
 GRADUAL = (
