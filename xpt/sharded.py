@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor, Shard
 from transformers.models.roberta.modeling_roberta import RobertaLayer
 
 from xpt.errors import XPTError
-from xpt.shards import Rows
+from xpt.stored_rows import Rows
 
 ASKED = "ACCELERATE_USE_FSDP"  # what `accelerate launch` sets; so do torchrun's users
 COMPILED = "_orig_mod."

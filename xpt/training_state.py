@@ -29,7 +29,7 @@ from transformers import set_seed
 
 from xpt.errors import XPTError
 from xpt.sharded import from_rows, rows_of
-from xpt.shards import StoredTensors, save_rows, shard_name
+from xpt.stored_rows import StoredTensors, save_rows, shard_name
 
 OPTIMIZER = "optimizer"
 TRAINING_FILES = (
