@@ -130,7 +130,8 @@ def test_a_run_goes_on_in_other_processes_and_ends_as_if_undisturbed(recipe, tmp
         command = [*flags, "--output_dir", str(tmp_path / "run")]
         done = torchrun(command, notes, processes, **environment)
         assert done.code == (-9 if death else 0), done.printed(0) + done.report
-        said += re.findall(r"goes on with (\d) process.*?the same (\d+) rows", done.printed(0), re.DOTALL)
+        printed = " ".join(done.printed(0).split())
+        said += re.findall(r"goes on with (\d) process.*?the same (\d+) rows", printed)
         steps = rows_of_steps(notes, processes)
         first_steps.append(next(iter(steps)))
         kept |= steps
