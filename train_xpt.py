@@ -42,7 +42,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
     dry = recipe.training.dry_run
     writes = recipe.training.should_save and not dry
     publisher = Publisher.of(recipe.training) if writes else None
-    with closing(Run(Path(str(recipe.training.output_dir)), writes)) as run:
+    with closing(Run(Path(str(recipe.training.output_dir)), writes, regroups=True)) as run:
         if dry:
             check_dry_run(recipe)
         run.check_settings(recipe.settings())

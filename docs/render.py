@@ -1,4 +1,6 @@
-"""Write the figures of README.md from stored results: `python docs/render.py` (`--check` only compares).
+"""Write figures of documents from stored results: `python docs/render.py` (`--check` only compares).
+
+README.md has the demo's, scale.md the sizing table of docs/scale_table.py.
 
 A run's `results.json` is stored as `docs/results/<name>.json` by `python docs/render.py --store NAME RUN`.
 """
@@ -97,11 +99,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.store:
         store(arguments.store[0], Path(arguments.store[1]))
-    before = README.read_text(encoding="utf-8")
-    after = rendered(before)
-    if arguments.check and before != after:
-        sys.exit("README.md is stale: run python docs/render.py")
-    README.write_text(after, encoding="utf-8")
+    import scale_table  # beside this script
+
+    for document, render in ((README, rendered), (scale_table.SCALE, scale_table.rendered)):
+        before = document.read_text(encoding="utf-8")
+        after = render(before)
+        if arguments.check and before != after:
+            sys.exit(f"{document.name} is stale: run python docs/render.py")
+        document.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":

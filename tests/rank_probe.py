@@ -3,10 +3,10 @@
     torchrun ... tests/rank_probe.py NOTES [options of train_xpt.py]
 
 NOTES/rank-R.jsonl gets a line for the sentences to train on, for every micro-batch (what the model is fed,
-which activations its first dropout drops), for the weights around each phase, for each folder that is built
-and for each batch that is evaluated. In the environment, PROBE_FAIL="R N" lets rank R raise at its
-micro-batch N, PROBE_STOP="R N" lets it send SIGTERM to the launcher, and PROBE_KILL="R N" lets it end all
-processes, the launcher included, by SIGKILL.
+which activations its first dropout drops, how many weights this process holds), for the weights around each
+phase, for each folder that is built and for each batch that is evaluated. In the environment,
+PROBE_FAIL="R N" lets rank R raise at its micro-batch N, PROBE_STOP="R N" lets it send SIGTERM to the
+launcher, and PROBE_KILL="R N" lets it end all processes, the launcher included, by SIGKILL.
 """
 
 import hashlib
@@ -82,10 +82,15 @@ def noting_batches(notes: Notes) -> Any:
         disturb(notes.micro_batches)
         loss = training_step(self, model, inputs, *args, **kwargs)
         hook.remove()
-        notes.write("batch", step=self.state.global_step, dropped=dropped[0], **fed)
+        notes.write("batch", step=self.state.global_step, dropped=dropped[0], held=held(model), **fed)
         return loss
 
     return patch.object(Trainer, "training_step", noted)
+
+
+def held(model: torch.nn.Module) -> int:
+    """Weights that this process keeps between steps."""
+    return sum(getattr(tensor, "_local_tensor", tensor).numel() for tensor in model.parameters())
 
 
 def disturb(micro_batch: int) -> None:

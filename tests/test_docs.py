@@ -24,6 +24,25 @@ def test_the_readme_shows_the_stored_results():
     assert render.rendered(stale) == text
 
 
+def test_the_sizing_table_shows_stored_rates_and_says_what_is_not_measured():
+    table = loaded("docs/scale_table.py")
+    text = (REPO / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert table.rendered(text) == text, "run python docs/render.py"
+    assert table.rendered(text.replace(table.END, f"| 1.00 |\n{table.END}")) == text
+    one = {"model": "base", "device": "gpu", "devices": 1}
+    rates = [
+        {**one, "phase": "phase1", "tokens_per_second": 800_000.4},
+        {**one, "phase": "phase2", "tokens_per_second": 500_000},
+    ]
+    rows = [line.strip("| ").split(" | ") for line in table.sizing(rates).splitlines()]
+    shown = {(row[0], row[1]): row[3:6] for row in rows if len(row) >= 7}
+    assert shown["1 GPU", "base"] == ["800,000", "500,000", "0.6"]  # 10^9 / 500,000 / 3,600 hours
+    assert shown["8 GPUs", "base"] == ["*not measured*"] * 3
+    # 14 layers of 768 and their embeddings, 32,000 pieces: all learn in phase 2
+    parameters = 32_000 * 768 + (514 + 1 + 2) * 768 + 14 * 7_087_872 + (768 * 768 + 3 * 768) + 32_000
+    assert abs(table.state_bytes("base", "phase2") / (16 * parameters) - 1) < 0.001
+
+
 @pytest.mark.parametrize(("language", "column"), [("welsh", 0), ("ukrainian", 1)])
 def test_the_experiment_with_languages_quotes_its_results(language, column):
     folder = REPO / "experiments" / "languages"

@@ -48,8 +48,9 @@ REFUSED = {
     "save_only_model": "is refused: an interrupted run could not go on",
     "ignore_data_skip": "is refused: a resumed run would read other rows",
     **HUB_REFUSED,
-    "fsdp": "is not supported yet; use torchrun without it",
-    "deepspeed": "is not supported yet; use torchrun without it",
+    "fsdp": "is asked for by the launcher; see configs/accelerate/fsdp2_1x8.yaml",
+    "fsdp_config": "stands in the launcher's config file; see configs/accelerate/fsdp2_1x8.yaml",
+    "deepspeed": "is not supported; FSDP2 does the same, see configs/accelerate/fsdp2_1x8.yaml",
 }
 
 

@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 from xpt.errors import XPTError
 from xpt.options import option
 from xpt.precision import resolve_bf16
+from xpt.sharded import take_request
 
 # Options of transformers' own pushing, which is not used.
 HUB_REFUSED = {
@@ -56,7 +57,13 @@ class MachineArguments(TrainingArguments):
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
         self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
+        asked = take_request()
         super().__post_init__()
+        self.shards = asked and self.world_size > 1  # whether processes share out the weights
+        if self.shards and self.fp16:
+            raise XPTError(
+                "--fp16 does not go with FSDP2; give --bf16 true, or a launcher's config without FSDP"
+            )
 
     @property
     def rows_per_step(self) -> int:

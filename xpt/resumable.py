@@ -55,6 +55,9 @@ class ResumableTrainer(Trainer):
     def read_model(self, folder: Path) -> None:
         """Bring the model to what `write_model` left in a checkpoint."""
 
+    def collect(self) -> None:
+        """Bring the weights together for `write_model`, where processes share them out; all call it."""
+
     @abstractmethod
     def measure(self, metric_key_prefix: str) -> dict[str, float]:
         """Evaluate; the metrics' names begin with the prefix."""
@@ -106,6 +109,7 @@ class ResumableTrainer(Trainer):
         self.store_flos()
         step, name = self.state.global_step, self.stage
         require_converging(float(self._tr_loss), f"step {step} of {name}")
+        self.collect()
         with self._own_states(self.checkpoints.path(name, step)) as shared:
             if self.args.should_save:
                 self.checkpoints.save(
@@ -127,6 +131,8 @@ class ResumableTrainer(Trainer):
             with self.checkpoints.reporting(checkpoint):
                 shared.mkdir(parents=True, exist_ok=True)
                 training_state.save_rng_state(shared, self.args.process_index)
+                processes = (self.args.process_index, self.args.world_size)
+                training_state.save_optimizer_rows(self.optimizer, self.model, shared, *processes)
                 loss = {"since_log": float(self._tr_loss)}
                 training_state.write_json(shared / self._loss_file, loss)
             self.accelerator.wait_for_everyone()
@@ -183,14 +189,27 @@ class ResumableTrainer(Trainer):
         if checkpoint is None:
             return
         with training_state.reading(Path(checkpoint)):
-            training_state.load_rng_state(Path(checkpoint), self.args.process_index)
+            self._load_generators(Path(checkpoint))
             progress = training_state.read_json(Path(checkpoint) / "progress.json")
-            loss = training_state.read_json(Path(checkpoint) / self._loss_file)
-            self._tr_loss = torch.tensor(loss["since_log"], device=self.args.device)
+            self._tr_loss = torch.tensor(self._stored_loss(Path(checkpoint)), device=self.args.device)
             self._total_loss_scalar = progress["loss_logged"]
             self._globalstep_last_logged = progress["last_logged_step"]
         if progress["evaluation_is_due"]:
             self.evaluate()
+
+    def _load_generators(self, checkpoint: Path) -> None:
+        rank = self.args.process_index
+        if training_state.has_rng_state(checkpoint, rank):
+            training_state.load_rng_state(checkpoint, rank)
+        else:
+            training_state.seed_newcomer(self.args.seed, self.state.global_step, rank)
+
+    def _stored_loss(self, checkpoint: Path) -> float:
+        """Summed by this process since the last log line; by another number of them, the mean of theirs."""
+        files = sorted(checkpoint.glob("loss-*.json"))
+        if len(files) == self.args.world_size:
+            files = [checkpoint / self._loss_file]
+        return sum(training_state.read_json(file)["since_log"] for file in files) / len(files)
 
     # ---- to the end --------------------------------------------------------------------------------------
 

@@ -32,8 +32,10 @@ from xpt.files import (
     write_record,
     write_text_atomically,
 )
+from xpt.legible import wrap
 from xpt.lock import LOCK_FILE, FolderLock
 from xpt.precision import has_fast_bf16
+from xpt.regrouping import GROUPING, regrouped
 
 # Settings that cannot change the weights or the results; all others must stay the same in one run folder.
 FREE_SETTINGS = (
@@ -56,6 +58,7 @@ class Run:
     folder: Path
     writes: bool = True
     keeps_checkpoints: bool = True  # of a finished run, their weights
+    regroups: bool = False  # whether it goes on in other processes or micro-batches of the same rows a step
     _lock: FolderLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +114,9 @@ class Run:
                 check_writable(self.folder, "--output_dir")
             return
         before, now = stored["settings"], _result_settings(settings)
+        said = regrouped(before, now) if self.regroups else None
+        if said:
+            now = {name: value for name, value in now.items() if name not in GROUPING}
         if self.finished:
             now = {name: value for name, value in now.items() if name not in HARDWARE_SETTINGS}
         elif before.get("bf16") and not has_fast_bf16(settings.get("use_cpu", False)):
@@ -122,6 +128,8 @@ class Run:
         if self.writes and not self.finished:
             check_writable(self.folder, "--output_dir")
             self._lock.acquire()
+            if said:
+                print(wrap(said, "  ", ""), flush=True)
 
     def _holds_something(self) -> bool:
         """Whether there is more than what a first start killed while writing leaves."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
@@ -16,6 +17,7 @@ from xpt.interrupts import StopRequest
 from xpt.phases import Phase
 from xpt.precision import autocast_dtype
 from xpt.resumable import ResumableTrainer
+from xpt.sharded import gather, scatter, shard
 from xpt.tokenizer import save_tokenizer
 
 
@@ -31,13 +33,28 @@ class PhaseData:
 
 
 class XPTTrainer(ResumableTrainer):
-    """Trains one phase of `data` and keeps its state in `checkpoints`; `stop` may end it early."""
+    """Trains one phase of `data` and keeps its state in `checkpoints`; `stop` may end it early.
+
+    Where processes share out the weights, `model` waits on the CPU while a sharded copy of it trains; it is
+    what is evaluated and saved, with the weights that the copy has by then.
+    """
 
     def __init__(
-        self, *, phase: Phase, data: PhaseData, checkpoints: Checkpoints, stop: StopRequest, **kwargs: Any
+        self,
+        *,
+        model: PreTrainedModel,
+        args: Any,
+        phase: Phase,
+        data: PhaseData,
+        checkpoints: Checkpoints,
+        stop: StopRequest,
+        **kwargs: Any,
     ) -> None:
+        self.whole, self.sharded = model, shard(model.cpu(), args.device) if args.shards else None
         # The stock class insists on data for `eval_strategy`; ours reads `data.validation`.
         super().__init__(
+            model=model if self.sharded is None else self.sharded,
+            args=args,
             stage=phase.name,
             steps=phase.steps,
             checkpoints=checkpoints,
@@ -47,12 +64,32 @@ class XPTTrainer(ResumableTrainer):
             **kwargs,
         )
         self.data = data
+        if self.sharded is not None:
+            # Autocast alone: accelerate would wrap it in DDP, or shard it once more.
+            self.model = self.accelerator.prepare_model(
+                self.sharded, device_placement=False, evaluation_mode=True
+            )
+            self.model._is_accelerate_prepared = True
+            self.model_wrapped = self.model
+
+    def _move_model_to_device(self, model: Any, device: torch.device) -> None:
+        if self.sharded is None:  # which is where it belongs
+            super()._move_model_to_device(model, device)
+
+    def collect(self) -> None:
+        """Gather the weights into the whole model."""
+        if self.sharded is not None:
+            gather(self.sharded, self.whole)
 
     def measure(self, metric_key_prefix: str) -> dict[str, float]:
         """Loss and perplexity of the validation split; nothing without one."""
         if self.data.validation is None:
             return {}
-        scored = evaluate_mlm(self.model, self.data.validation, autocast_dtype=autocast_dtype(self.args))
+        self.collect()
+        model = self.model if self.sharded is None else self.whole.to(self.args.device)
+        scored = evaluate_mlm(model, self.data.validation, autocast_dtype=autocast_dtype(self.args))
+        if self.sharded is not None:
+            self.whole.cpu()
         return {
             f"{metric_key_prefix}_loss": scored.loss,
             f"{metric_key_prefix}_perplexity": scored.perplexity,
@@ -60,13 +97,16 @@ class XPTTrainer(ResumableTrainer):
 
     def write_model(self, folder: Path) -> None:
         """The model as another machine loads it."""
+        model = self.model if self.sharded is None else self.whole
         save_model(
-            self.accelerator.unwrap_model(self.model, keep_torch_compile=False), self.data.tokenizer, folder
+            self.accelerator.unwrap_model(model, keep_torch_compile=False), self.data.tokenizer, folder
         )
 
     def read_model(self, folder: Path) -> None:
         """Its weights, adapters included."""
-        load_weights(self.model, folder)
+        load_weights(self.model if self.sharded is None else self.whole, folder)
+        if self.sharded is not None:
+            scatter(self.whole, self.sharded)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -141,5 +181,6 @@ def train_phase(
     found = trainer.newest_step()
     if found == phase.steps:
         trainer.read_model(checkpoints.path(phase.name, found))
-        return
-    trainer.train_from(found)
+    else:
+        trainer.train_from(found)
+    model.to(args.device)  # where a sharded copy was trained, it has waited on the CPU

@@ -1,13 +1,17 @@
 """Training state on disk without pickle: tensors in safetensors, everything else in JSON.
 
 optimizer.safetensors, optimizer.json   moments by parameter *name*, hyper-parameters of each group
+optimizer-<n>-of-<N>.safetensors        of sharded training: the rows of moments that one process keeps
 scheduler.json                          learning-rate schedule
 rng-<rank>.safetensors, rng-<rank>.json Python, NumPy, torch and CUDA generators of one process
 trainer_state.json                      step, logged history (transformers' own format)
 loss-<rank>.json                        loss that one process summed since the last log line
 progress.json                           loss logged before, and where
+
+Any number of processes reads what any other number wrote.
 """
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -20,10 +24,23 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import set_seed
 
 from xpt.errors import XPTError
+from xpt.sharded import from_rows, rows_of
+from xpt.stored_rows import StoredTensors, save_rows, shard_name
 
-TRAINING_FILES = ("optimizer.*", "scheduler.json", "scaler.json", "rng-*", "loss-*", "progress.json")
+OPTIMIZER = "optimizer"
+TRAINING_FILES = (
+    "optimizer.*",
+    "optimizer-*",
+    "scheduler.json",
+    "scaler.json",
+    "rng-*",
+    "loss-*",
+    "progress.json",
+)
 SMALL_FILES_BYTES = 4 << 20  # tokenizer, code, generators: what a checkpoint holds beside its tensors
 
 
@@ -54,13 +71,28 @@ def estimated_bytes(model: nn.Module) -> int:
     return weights + moments + SMALL_FILES_BYTES
 
 
+def save_optimizer_rows(optimizer: Any, model: nn.Module, folder: Path, rank: int, processes: int) -> None:
+    """Write the rows that this process keeps of the optimizer's state; nothing where it is not sharded."""
+    names = _parameter_names(optimizer, model)
+    kept = {
+        f"{key}|{names[index]}": (value.to_local(), rows_of(value))
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+        if isinstance(value, DTensor)
+    }
+    if kept:
+        save_rows(folder / shard_name(OPTIMIZER, rank, processes), kept)
+
+
 def save_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
-    """Write the optimizer's state, each tensor under the name of its parameter."""
+    """Write the optimizer's state, each tensor under the name of its parameter, but no shared out ones."""
     state, names = optimizer.state_dict(), _parameter_names(optimizer, model)
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for index, values in state["state"].items():
         for key, value in values.items():
+            if isinstance(value, DTensor):
+                continue
             if isinstance(value, torch.Tensor):
                 tensors[f"{key}|{names[index]}"] = value.detach().cpu().contiguous()
             else:
@@ -68,13 +100,13 @@ def save_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
     groups = [
         {**group, "params": [names[index] for index in group["params"]]} for group in state["param_groups"]
     ]
-    save_file(tensors, folder / "optimizer.safetensors")
-    write_json(folder / "optimizer.json", {"param_groups": groups, "numbers": numbers})
+    save_file(tensors, folder / f"{OPTIMIZER}.safetensors")
+    write_json(folder / f"{OPTIMIZER}.json", {"param_groups": groups, "numbers": numbers})
 
 
 def load_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
-    """Restore what `save_optimizer` wrote. Raises `XPTError` where it trained other parameters."""
-    stored = read_json(folder / "optimizer.json")
+    """Restore what any number of processes wrote. Raises `XPTError` where it trained other parameters."""
+    stored = read_json(folder / f"{OPTIMIZER}.json")
     names = _parameter_names(optimizer, model)
     stored_names = [name for group in stored["param_groups"] for name in group["params"]]
     if stored_names != names:
@@ -82,9 +114,11 @@ def load_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
         raise XPTError(f"{folder}: its optimizer trained other parameters ({differing[0]}); start a new run")
     position = {name: index for index, name in enumerate(names)}
     state: dict[int, dict[str, Any]] = {position[name]: dict(v) for name, v in stored["numbers"].items()}
-    for key, tensor in load_file(folder / "optimizer.safetensors").items():
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    tensors = StoredTensors(sorted(folder.glob(f"{OPTIMIZER}*.safetensors")))
+    for key in tensors.names():
         field, name = key.split("|", 1)
-        state.setdefault(position[name], {})[field] = tensor
+        state.setdefault(position[name], {})[field] = _restored(tensors, key, parameters[position[name]])
     groups = [
         {
             **{key: tuple(value) if isinstance(value, list) else value for key, value in group.items()},
@@ -93,6 +127,13 @@ def load_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
         for group in stored["param_groups"]
     ]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _restored(tensors: StoredTensors, key: str, parameter: torch.Tensor) -> torch.Tensor:
+    """A stored tensor: the rows of its parameter that this process keeps, or all of it."""
+    if isinstance(parameter, DTensor) and tensors.shape(key) == parameter.shape:
+        return from_rows(tensors.rows(key, rows_of(parameter)), parameter)
+    return tensors.whole(key)
 
 
 def _parameter_names(optimizer: Any, model: nn.Module) -> list[str]:
@@ -118,6 +159,17 @@ def save_rng_state(folder: Path, rank: int) -> None:
         "gauss": numpy_state["gauss"],
     }
     write_json(folder / f"rng-{rank}.json", {"python": [version, list(words), gauss], "numpy": numpy_rest})
+
+
+def seed_newcomer(seed: int, step: int, rank: int) -> None:
+    """Seed the generators of a process that a checkpoint knows nothing of: there were fewer then."""
+    digest = hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()
+    set_seed(int.from_bytes(digest[:4], "big"))
+
+
+def has_rng_state(folder: Path, rank: int) -> bool:
+    """Whether a process of this rank took part in the checkpoint."""
+    return (folder / f"rng-{rank}.json").exists()
 
 
 def load_rng_state(folder: Path, rank: int) -> None:

@@ -45,8 +45,8 @@ REFUSED = {
     "ignore_data_skip": "is refused: a resumed run would read other rows",
     "enable_jit_checkpoint": "is not needed: SIGTERM saves and stops by itself",
     **HUB_REFUSED,
-    "fsdp": "is not supported yet; use torchrun without it",
-    "deepspeed": "is not supported yet; use torchrun without it",
+    "fsdp": "is not supported; use torchrun without it",
+    "deepspeed": "is not supported; use torchrun without it",
 }
 
 
@@ -103,6 +103,10 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
     model, tasks, training = make_parser().read(arguments, _file, default_output="output/klue").parts
     check_trackers(training)
+    if training.shards:
+        raise XPTError(
+            "fine-tuning shares out no weights; launch it without FSDP: see configs/accelerate/ddp_1x8.yaml"
+        )
     if not model.model_name_or_path:
         raise XPTError("no model: give --model_name_or_path, a Hub id or folder")
     if training.push_to_hub and model.lora and Path(model.model_name_or_path).is_dir():
