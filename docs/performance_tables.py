@@ -142,6 +142,8 @@ def draw(path: Path = PICTURE) -> None:
     import matplotlib.pyplot as plt
 
     found = [(size, result) for size in ("mini", "base", "large") if (result := load(f"throughput-{size}"))]
+    if not found:
+        return
     figure, axes = plt.subplots(
         1, len(found), figsize=(5.5 * len(found), 3.2), layout="constrained", squeeze=False
     )

@@ -1,6 +1,7 @@
 """Write figures of documents from stored results: `python docs/render.py` (`--check` only compares).
 
-README.md has the demo's, scale.md the sizing table of docs/scale_table.py.
+README.md has the demo's, scale.md the sizing table of docs/scale_table.py, performance.md the tables and the
+picture of docs/performance_tables.py.
 
 A run's `results.json` is stored as `docs/results/<name>.json` by `python docs/render.py --store NAME RUN`.
 """
@@ -99,14 +100,22 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.store:
         store(arguments.store[0], Path(arguments.store[1]))
-    import scale_table  # beside this script
+    import performance_tables  # both stand beside this script
+    import scale_table
 
-    for document, render in ((README, rendered), (scale_table.SCALE, scale_table.rendered)):
+    documents = {
+        README: rendered,
+        scale_table.SCALE: scale_table.rendered,
+        performance_tables.PERFORMANCE: performance_tables.rendered,
+    }
+    for document, render in documents.items():
         before = document.read_text(encoding="utf-8")
         after = render(before)
         if arguments.check and before != after:
             sys.exit(f"{document.name} is stale: run python docs/render.py")
         document.write_text(after, encoding="utf-8")
+    if not arguments.check:
+        performance_tables.draw()
 
 
 if __name__ == "__main__":

@@ -43,6 +43,20 @@ def test_the_sizing_table_shows_stored_rates_and_says_what_is_not_measured():
     assert abs(table.state_bytes("base", "phase2") / (16 * parameters) - 1) < 0.001
 
 
+def test_the_page_on_performance_shows_stored_results():
+    tables = loaded("docs/performance_tables.py")
+    text = (REPO / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert tables.rendered(text) == text, "run python docs/render.py"
+    assert tables.rendered(text.replace("<!-- end of ", "| 1.00 |\n<!-- end of ")) == text
+    stored = tables.load("throughput-mini")
+    if stored:  # a cell of the page, worked out here
+        ours = stored["results"]["ours, phase 2"]
+        windows = [one["tokens"] / one["seconds"] for one in stored["windows"]["ours, phase 2"]]
+        cell = f"| ours, phase 2 | {sorted(windows)[len(windows) // 2]:,.0f} |"
+        assert len(windows) % 2 == 0 or cell in text
+        assert f"{ours['mfu']:.0%}" in text
+
+
 @pytest.mark.parametrize(("language", "column"), [("welsh", 0), ("ukrainian", 1)])
 def test_the_experiment_with_languages_quotes_its_results(language, column):
     folder = REPO / "experiments" / "languages"
