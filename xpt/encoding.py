@@ -3,7 +3,9 @@
 Ids are stored without `<s>` and `</s>`: batching adds them. So one file serves every `--max_seq_length`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -14,16 +16,17 @@ from transformers import PreTrainedTokenizerFast
 from xpt.arrays import ArrayWriter
 from xpt.files import write_folder_atomically
 from xpt.manifest import is_whole, write_manifest
+from xpt.quick_encoding import batch_encoder
 
 BATCH_SENTENCES = 4096
 
 
 class SentenceSequence(Protocol):
-    """What encoding needs of a corpus split: a length and items by index."""
+    """What encoding needs of a corpus split: a length, and to be read through."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,11 @@ def encode_sentences(
             ):
                 offsets.append(np.zeros(1))
                 end = 0
+                encode = batch_encoder(tokenizer)
                 for batch in _batches(sentences, description):
-                    encoded = tokenizer.backend_tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-                    ends = end + np.cumsum([len(one.ids) for one in encoded])
-                    ids.append(np.concatenate([np.asarray(one.ids, dtype=dtype) for one in encoded]))
+                    encoded = encode(batch)
+                    ends = end + np.cumsum([len(one) for one in encoded])
+                    ids.append(np.fromiter(chain.from_iterable(encoded), dtype, int(ends[-1]) - end))
                     offsets.append(ends)
                     end = int(ends[-1])
             write_manifest(staging, {})
@@ -87,7 +91,8 @@ def _batches(sentences: SentenceSequence, description: str):
     with tqdm(
         total=len(sentences), desc=description, unit=" sentences", unit_scale=True, leave=False, disable=None
     ) as bar:
-        for start in range(0, len(sentences), BATCH_SENTENCES):
-            stop = min(start + BATCH_SENTENCES, len(sentences))
-            yield [sentences[index] for index in range(start, stop)]
-            bar.update(stop - start)
+        # Read through, not by index: pages of a memory map would count as this process's memory.
+        left = iter(sentences)
+        while batch := list(islice(left, BATCH_SENTENCES)):
+            yield batch
+            bar.update(len(batch))
