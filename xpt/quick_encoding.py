@@ -6,13 +6,13 @@ two may differ (special tokens spelled out, more tokens than scores add up exact
 """
 
 import json
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerFast
 
+from xpt.environment import available_cores
 from xpt.errors import XPTError
 from xpt.tokenizer import sentencepiece_processor, tokenizer_fingerprint
 from xpt.tokenizer_convert import wrap_sentencepiece
@@ -30,7 +30,7 @@ def batch_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
 
     if not is_converted(tokenizer):
         return by_tokenizer
-    processor, threads = sentencepiece_processor(tokenizer), os.cpu_count() or 1
+    processor, threads = sentencepiece_processor(tokenizer), available_cores()
     added = sorted(token.content for token in tokenizer.added_tokens_decoder.values())
     spelled_out = re.compile("|".join(map(re.escape, added)))
 

@@ -21,7 +21,7 @@ from xpt.corpus.scripts import count_scripts
 from xpt.corpus.select import Selection, select
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
-from xpt.corpus.sources import Source, find_sources
+from xpt.corpus.sources import TEXTS, FileSource, Source, find_sources
 from xpt.corpus.store import REPORT_FILE, Corpus
 from xpt.corpus.stream import HASH, RawFiles, write_raw, write_splits
 from xpt.corpus.workers import available_workers, clean_documents
@@ -83,12 +83,17 @@ def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
         "scripts": find_language(settings.language).scripts,
     }
     identities = [[source.identity for source in sources] for sources in inputs]
-    return digest_json([tools, _effective(settings), identities])
+    return digest_json([tools, _effective(settings, inputs), identities])
 
 
-def _effective(settings: CorpusSettings) -> dict[str, Any]:
-    """The settings as far as they change what is built: no threshold where nothing is compared with it."""
+def _effective(settings: CorpusSettings, inputs: list[list[Source]]) -> dict[str, Any]:
+    """The settings as far as they change what is built.
+
+    No threshold where nothing is compared with it, no column where no input is a table.
+    """
     fields = asdict(settings)
+    if all(isinstance(source, FileSource) and source.format in TEXTS for part in inputs for source in part):
+        del fields["column"]
     if not settings.near_duplicates:
         del fields["near_duplicate_threshold"]
     return fields

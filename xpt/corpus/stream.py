@@ -37,9 +37,7 @@ class RawFiles:
 
     def document_keys(self) -> np.ndarray:
         """For each sentence the hash of its document, uint64."""
-        return np.repeat(
-            np.fromfile(self.document_hashes, HASH), np.fromfile(self.document_sizes, np.uint32)
-        )
+        return np.repeat(np.fromfile(self.document_hashes, HASH), np.fromfile(self.document_sizes, np.uint32))
 
     def remove(self) -> None:
         """Delete the files."""

@@ -22,6 +22,7 @@ from xpt.corpus.readers import Document
 from xpt.corpus.select import split_hash
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import CorpusSettings
+from xpt.environment import available_cores
 from xpt.errors import XPTError
 
 _CHUNK_CHARACTERS = 1 << 18  # a few thousand sentences: a fifth of a second of work
@@ -44,8 +45,7 @@ class CleanChunk:
 
 def available_workers() -> int:
     """How many processes clean unless somebody says otherwise: the cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_WORKERS)
+    return min(available_cores(), _MOST_WORKERS)
 
 
 def clean_chunk(documents: list[Document], settings: CorpusSettings) -> CleanChunk:
