@@ -1,6 +1,6 @@
 """How fast text becomes ids, and what memory it takes, through the front door's own preparation.
 
-    python benchmarks/preparation.py PARTS... --tokenizer tokenizer --store benchmarks/results/preparation.json
+    python benchmarks/preparation.py PARTS... --scale 1 5 --tokenizer tokenizer --store FILE.json
 
 Each start is a process of its own; a second one finds the first one's cache. Sizes are the first 1, 2, ... of
 PARTS, which should be parts of one text. Memory is that of all processes together (PSS: a shared page counts

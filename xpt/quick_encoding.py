@@ -32,7 +32,7 @@ def batch_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
         return by_tokenizer
     processor, threads = sentencepiece_processor(tokenizer), available_cores()
     added = sorted(token.content for token in tokenizer.added_tokens_decoder.values())
-    spelled_out = re.compile("|".join(map(re.escape, added)))
+    spelled_out = re.compile("|".join(map(re.escape, [*added, "\0"])))
 
     def by_sentencepiece(sentences: list[str]) -> list[list[int]]:
         composed = [unicodedata.normalize("NFC", sentence) for sentence in sentences]
