@@ -11,7 +11,20 @@ from xpt.quick_encoding import batch_encoder, is_converted
 from xpt.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 SENTENCES = synthetic_sentences(600)
-PARTS = [*SENTENCES[:40], "<mask>", "<s>", "</s>", " <unk>", "<pad>", "<", "\x00", "각", "\u200b", "가" * 2100, "漢 字"]
+PARTS = [
+    *SENTENCES[:40],
+    "<mask>",
+    "<s>",
+    "</s>",
+    " <unk>",
+    "<pad>",
+    "<",
+    "\x00",
+    "각",
+    "\u200b",
+    "가" * 2100,
+    "漢 字",
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +69,6 @@ def test_ids_on_disk_are_those_of_each_sentence(kinds, tmp_path, monkeypatch):
     assert encoded.ids.dtype == np.uint16
     expected = [kinds["unigram"](sentence, add_special_tokens=False)["input_ids"] for sentence in sentences]
     assert [one.tolist() for one in encoded] == expected
+    flat = [number for ids in expected for number in ids]
+    assert encoded.counts(500).tolist() == [flat.count(number) for number in range(500)]
+    assert encoded.counts(501).tolist() == [*encoded.counts(500), 0]

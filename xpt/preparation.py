@@ -38,6 +38,7 @@ from xpt.tokenizer import (
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}
 TOKENIZER_BUILD = "2"  # raised when the same text and choices train another tokenizer
+IDS_BUILD = "2"  # raised when the folder of the same ids holds something else
 SPLITS = ("train", "validation", "test")
 
 
@@ -86,7 +87,7 @@ def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
     special = SpecialIds.of(tokenizer)
     fingerprint, ids = tokenizer_fingerprint(tokenizer), {}
     for split in SPLITS:
-        folder = cache / "ids" / _key(corpus.text_hash(split), fingerprint)
+        folder = cache / "ids" / _key(IDS_BUILD, corpus.text_hash(split), fingerprint)
         ids[split] = encode_sentences(corpus.split(split), tokenizer, folder, f"Encoding {split}")
     examples = {split: Examples(ids[split], special, recipe.phases.max_seq_length) for split in SPLITS}
     for split in SPLITS:

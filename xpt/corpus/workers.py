@@ -4,6 +4,7 @@ What comes back is a function of the documents alone, so one process and many wr
 stays in the calling process, which names the file and line of what is wrong there.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -138,6 +139,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _start_worker() -> None:
     """Leave signals to the parent, and end when it does, even if it was killed."""
+    gc.freeze()  # the collector would write to all that was inherited, and so copy it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
