@@ -11,7 +11,7 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def clean_chunk(documents: list[Document], settings: CorpusSettings) -> CleanChu
 
 def clean_documents(
     documents: Iterable[Document], settings: CorpusSettings, workers: int
-) -> Iterator[CleanChunk]:
+) -> Generator[CleanChunk, None, None]:
     """Clean `documents` with up to `workers` processes; 1 cleans here, and so does a text of one chunk.
 
     Raises `XPTError` where one of them was killed. Closed early, no process is left.
