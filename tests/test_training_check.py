@@ -19,6 +19,7 @@ BAD = {
     "weight_decay": ("-1", "--weight_decay is -1"),
     "neftune_noise_alpha": ("-inf", "--neftune_noise_alpha is -inf"),
     "dataloader_num_workers": ("-2", "--dataloader_num_workers is -2"),
+    "preprocessing_num_workers": ("0", "--preprocessing_num_workers is 0; give a number from 1 to"),
 }
 
 

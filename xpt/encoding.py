@@ -3,7 +3,9 @@
 Ids are stored without `<s>` and `</s>`: batching adds them. So one file serves every `--max_seq_length`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -14,16 +16,18 @@ from transformers import PreTrainedTokenizerFast
 from xpt.arrays import ArrayWriter
 from xpt.files import write_folder_atomically
 from xpt.manifest import is_whole, write_manifest
+from xpt.quick_encoding import batch_encoder
 
 BATCH_SENTENCES = 4096
+COUNTED_AT_ONCE = 1 << 20  # ids; NumPy makes each 8 bytes wide to count it
 
 
 class SentenceSequence(Protocol):
-    """What encoding needs of a corpus split: a length and items by index."""
+    """What encoding needs of a corpus split: a length, and to be read through."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> str: ...
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class EncodedSentences:
 
     ids: np.ndarray
     offsets: np.ndarray
+    stored_counts: np.ndarray | None = (
+        None  # of each id, where encoding left them: a second start counts nothing
+    )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -45,15 +52,18 @@ class EncodedSentences:
 
     def counts(self, vocab_size: int) -> np.ndarray:
         """How often each id occurs, shape (vocab_size,), int64."""
+        if self.stored_counts is not None and len(self.stored_counts) == vocab_size:
+            return self.stored_counts.copy()
         total = np.zeros(vocab_size, dtype=np.int64)
-        for start in range(0, len(self.ids), 1 << 24):
-            total += np.bincount(self.ids[start : start + (1 << 24)], minlength=vocab_size)
+        for start in range(0, len(self.ids), COUNTED_AT_ONCE):
+            total += np.bincount(self.ids[start : start + COUNTED_AT_ONCE], minlength=vocab_size)
         return total
 
     @classmethod
     def load(cls, folder: Path) -> "EncodedSentences":
         """Open a folder that `encode_sentences` wrote; the ids stay on disk."""
-        return cls(np.load(folder / "ids.npy", mmap_mode="r"), np.load(folder / "offsets.npy", mmap_mode="r"))
+        ids, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "offsets"))
+        return cls(ids, offsets, np.load(folder / "counts.npy"))
 
 
 def encode_sentences(
@@ -72,13 +82,17 @@ def encode_sentences(
                 ArrayWriter(staging / "offsets.npy", np.int64) as offsets,
             ):
                 offsets.append(np.zeros(1))
-                end = 0
+                end, counts = 0, np.zeros(len(tokenizer), np.int64)
+                encode = batch_encoder(tokenizer)
                 for batch in _batches(sentences, description):
-                    encoded = tokenizer.backend_tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-                    ends = end + np.cumsum([len(one.ids) for one in encoded])
-                    ids.append(np.concatenate([np.asarray(one.ids, dtype=dtype) for one in encoded]))
+                    encoded = encode(batch)
+                    ends = end + np.cumsum([len(one) for one in encoded])
+                    flat = np.fromiter(chain.from_iterable(encoded), dtype, int(ends[-1]) - end)
+                    counts += np.bincount(flat, minlength=len(counts))
+                    ids.append(flat)
                     offsets.append(ends)
                     end = int(ends[-1])
+            np.save(staging / "counts.npy", counts)
             write_manifest(staging, {})
     return EncodedSentences.load(folder)
 
@@ -87,7 +101,8 @@ def _batches(sentences: SentenceSequence, description: str):
     with tqdm(
         total=len(sentences), desc=description, unit=" sentences", unit_scale=True, leave=False, disable=None
     ) as bar:
-        for start in range(0, len(sentences), BATCH_SENTENCES):
-            stop = min(start + BATCH_SENTENCES, len(sentences))
-            yield [sentences[index] for index in range(start, stop)]
-            bar.update(stop - start)
+        # Read through, not by index: pages of a memory map would count as this process's memory.
+        left = iter(sentences)
+        while batch := list(islice(left, BATCH_SENTENCES)):
+            yield batch
+            bar.update(len(batch))

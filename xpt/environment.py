@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import platform
 import re
 import resource
@@ -45,6 +46,11 @@ def describe_hardware() -> dict[str, Any]:
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
     return hardware
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_name() -> str:

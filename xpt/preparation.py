@@ -7,6 +7,7 @@ is never done twice and a changed setting redoes exactly what hangs on it.
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from xpt.tokenizer import (
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}
 TOKENIZER_BUILD = "2"  # raised when the same text and choices train another tokenizer
+IDS_BUILD = "2"  # raised when the folder of the same ids holds something else
 SPLITS = ("train", "validation", "test")
 
 
@@ -79,13 +81,13 @@ def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
         raise XPTError(f"--max_seq_length is {recipe.phases.max_seq_length}; give at least 8 tokens")
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
-    corpus = build_corpus(recipe.corpus.settings(), cache / "corpus")
+    workers = recipe.training.preprocessing_num_workers
+    corpus = build_corpus(recipe.corpus.settings(), cache / "corpus", workers=workers)
     tokenizer = _own_tokenizer(recipe, source) or _tokenizer(recipe, corpus, cache)
     special = SpecialIds.of(tokenizer)
-    ids = {}
+    fingerprint, ids = tokenizer_fingerprint(tokenizer), {}
     for split in SPLITS:
-        key = _key(corpus.fingerprint, tokenizer_fingerprint(tokenizer), split)
-        folder = cache / "ids" / key
+        folder = cache / "ids" / _key(IDS_BUILD, corpus.text_hash(split), fingerprint)
         ids[split] = encode_sentences(corpus.split(split), tokenizer, folder, f"Encoding {split}")
     examples = {split: Examples(ids[split], special, recipe.phases.max_seq_length) for split in SPLITS}
     for split in SPLITS:
@@ -105,19 +107,22 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
     arguments = recipe.tokenizer
     if arguments.tokenizer_name_or_path:
         return load_tokenizer(arguments.tokenizer_name_or_path)
-    choices = (arguments.vocab_size, arguments.tokenizer_model_type, arguments.tokenizer_sentences)
-    folder = cache / "tokenizers" / _key(TOKENIZER_BUILD, corpus.fingerprint, *map(str, choices))
+    vocab_size, model_type, sample = (
+        arguments.vocab_size,
+        arguments.tokenizer_model_type,
+        arguments.tokenizer_sentences,
+    )
+    sentences, characters = corpus.split("train"), character_settings(recipe.corpus.language)
+    few = sample if sample is not None and sample < len(sentences) else None
+    choices = map(str, (vocab_size, model_type, few, sorted(characters.items())))
+    tools = (TOKENIZER_BUILD, version("sentencepiece"))
+    folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices)
     if not is_whole(folder):
-        vocab_size, model_type, sample = choices
-        sentences = corpus.split("train")
-        few = sample if sample is not None and sample < len(sentences) else None
         print(
             f"Training a tokenizer of {vocab_size:,} pieces on {few or len(sentences):,} sentences ...",
             flush=True,
         )
-        trained = train_tokenizer(
-            sentences, vocab_size, model_type, max_sentences=few, **character_settings(recipe.corpus.language)
-        )
+        trained = train_tokenizer(sentences, vocab_size, model_type, max_sentences=few, **characters)
         with write_folder_atomically(folder) as staging:
             save_tokenizer(trained, staging)
             write_manifest(staging, {})

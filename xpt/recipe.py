@@ -214,6 +214,11 @@ class RunArguments(HubArguments):
         "Where prepared text and ids are kept, for every run on the same text. Default: $XPT_CACHE, or "
         "~/.cache/xpt.",
     )
+    preprocessing_num_workers: int | None = option(
+        None,
+        "Processes that clean text; 1 is none beside this one. The text that comes out is the same. Default: "
+        "one for each core that this process may use, 8 at most, since reading keeps no more busy.",
+    )
     save_steps: float = option(
         500, "Steps between checkpoints, or below 1 a share of the phase; a killed run loses no more."
     )

@@ -15,6 +15,7 @@ RANGES: tuple[tuple[str, float, float], ...] = (
     ("per_device_eval_batch_size", 1, 2**20),
     ("gradient_accumulation_steps", 1, 2**20),
     ("dataloader_num_workers", 0, 2**10),
+    ("preprocessing_num_workers", 1, 2**10),
     ("seed", 0, 2**31),  # phases and processes count on from it, and NumPy takes 32 bits
     ("max_grad_norm", 0, 1e30),
     ("weight_decay", 0, 1e9),

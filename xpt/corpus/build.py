@@ -5,10 +5,11 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -20,9 +21,10 @@ from xpt.corpus.scripts import count_scripts
 from xpt.corpus.select import Selection, select
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
-from xpt.corpus.sources import Source, find_sources
+from xpt.corpus.sources import TEXTS, FileSource, Source, find_sources
 from xpt.corpus.store import REPORT_FILE, Corpus
-from xpt.corpus.stream import RawFiles, write_raw, write_splits
+from xpt.corpus.stream import HASH, RawFiles, write_raw, write_splits
+from xpt.corpus.workers import available_workers, clean_documents
 from xpt.errors import XPTError
 from xpt.files import write_folder_atomically
 from xpt.language import find_language
@@ -31,14 +33,16 @@ from xpt.language import find_language
 BUILD_VERSION = 4
 
 
-def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = True) -> Corpus:
+def build_corpus(
+    settings: CorpusSettings, cache_dir: Path, progress: bool = True, workers: int | None = None
+) -> Corpus:
     """Build the corpus under `cache_dir`, or open it where the same settings and inputs built it before.
 
-    Inputs are told apart by path, size and modification time (files) or commit (Hub). Raises XPTError for
-    inputs that are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing
-    is left.
+    Inputs are told apart by path, size and modification time (files) or commit (Hub). `workers` processes
+    clean the text (default: one a core); the result does not depend on them. Raises XPTError for inputs that
+    are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing is left.
     """
-    cleaner = DocumentCleaner(settings)
+    tallies = DocumentCleaner(settings).tallies
     inputs = _find_inputs(settings)
     folder = cache_dir / f"corpus-{_cache_key(settings, inputs)[:16]}"
     if not _is_whole(folder):
@@ -46,7 +50,7 @@ def build_corpus(settings: CorpusSettings, cache_dir: Path, progress: bool = Tru
         absent = _first_absent(cache_dir)
         try:
             with write_folder_atomically(folder) as staging:
-                _build(settings, inputs, cleaner, staging, progress)
+                _build(settings, inputs, tallies, staging, progress, workers or available_workers())
         except BaseException:
             _remove_empty(cache_dir, absent)
             raise
@@ -79,7 +83,20 @@ def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
         "scripts": find_language(settings.language).scripts,
     }
     identities = [[source.identity for source in sources] for sources in inputs]
-    return digest_json([tools, asdict(settings), identities])
+    return digest_json([tools, _effective(settings, inputs), identities])
+
+
+def _effective(settings: CorpusSettings, inputs: list[list[Source]]) -> dict[str, Any]:
+    """The settings as far as they change what is built.
+
+    No threshold where nothing is compared with it, no column where no input is a table.
+    """
+    fields = asdict(settings)
+    if all(isinstance(source, FileSource) and source.format in TEXTS for part in inputs for source in part):
+        del fields["column"]
+    if not settings.near_duplicates:
+        del fields["near_duplicate_threshold"]
+    return fields
 
 
 def _is_whole(folder: Path) -> bool:
@@ -113,18 +130,20 @@ def _remove_empty(folder: Path, absent: Path | None) -> None:
 def _build(
     settings: CorpusSettings,
     inputs: list[list[Source]],
-    cleaner: DocumentCleaner,
+    tallies: list[Tally],
     folder: Path,
     progress: bool,
+    workers: int,
 ) -> None:
     raw = RawFiles(folder)
-    documents = write_raw(_read_all(settings, inputs, progress), cleaner.sentences, settings.split_seed, raw)
+    with closing(clean_documents(_read_all(settings, inputs, progress), settings, workers)) as chunks:
+        documents = write_raw(chunks, settings.split_seed, raw, tallies)
     near = NearDuplicates(settings.near_duplicate_threshold) if settings.near_duplicates else None
-    selection = _select(settings, raw, cleaner.tallies, near, progress)
-    _refuse_empty(settings, selection, cleaner.tallies, documents)
+    selection = _select(settings, raw, tallies, near, progress)
+    _refuse_empty(settings, selection, tallies, documents)
     splits = write_splits(selection.codes, raw, folder, progress)
     raw.remove()
-    report = describe_corpus(settings, inputs, documents, cleaner.tallies, selection, splits, folder)
+    report = describe_corpus(settings, inputs, documents, tallies, selection, splits, folder)
     if near is not None:
         report["near_duplicates"] = near.report()
     # From the content, not from where it lay: moved or renamed inputs give the same fingerprint.
@@ -167,7 +186,7 @@ def _select(
             near.drop(codes, raw.text, np.fromfile(raw.lengths, np.uint32), progress)
 
     return select(
-        np.fromfile(raw.hashes, np.uint64),
+        np.fromfile(raw.hashes, HASH),
         raw.document_keys if settings.split_by == "document" else None,
         {name: settings.limit(name) for name in SPLIT_NAMES},
         [tally.sentences for tally in tallies],

@@ -134,6 +134,13 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     foreign: Counter[str] = field(default_factory=Counter)  # characters of sentences dropped for their script
 
+    def add(self, other: "Tally") -> None:
+        """Count what `other` counted, too."""
+        self.lines += other.lines
+        self.sentences += other.sentences
+        self.dropped.update(other.dropped)
+        self.foreign.update(other.foreign)
+
 
 class DocumentCleaner:
     """Turns documents into clean sentences and counts, for each entry, what it keeps and drops."""

@@ -12,6 +12,7 @@ from xpt.corpus.folders import expand_glob, printable, walk_folders
 from xpt.errors import XPTError
 
 FORMATS = (".txt", ".jsonl", ".parquet", ".csv", ".tsv", ".xml")
+TEXTS = (".txt", ".xml")  # those without columns
 COMPRESSIONS = (".gz", ".xz", ".bz2", ".zst")
 # WikiExtractor names its output files so, without an extension.
 _WIKI_EXTRACTOR_NAME = re.compile(r"wiki_\d+")

@@ -74,3 +74,7 @@ class Corpus:
         if name not in SPLIT_NAMES:
             raise XPTError(f"a corpus has no split {name}: use {', '.join(SPLIT_NAMES)}")
         return Sentences(self.folder, name)
+
+    def text_hash(self, name: str) -> str:
+        """SHA-256 of a split's text file: what is made of this split alone depends on nothing else."""
+        return self.report["splits"][name]["sha256"]

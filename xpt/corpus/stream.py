@@ -5,8 +5,8 @@ their splits.
 """
 
 import hashlib
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from xpt.arrays import ArrayWriter
-from xpt.corpus.readers import Document
 from xpt.corpus.select import split_hash
+from xpt.corpus.sentences import Tally
 from xpt.corpus.settings import SPLIT_NAMES
 from xpt.corpus.store import offsets_file, text_file
+from xpt.corpus.workers import CleanChunk
 
+HASH = np.dtype("<u8")
 _BUFFERED = 1 << 12
 
 
@@ -28,16 +30,14 @@ class RawFiles:
 
     def __init__(self, folder: Path):
         self.text = folder / "raw.txt"
-        self.hashes = folder / "raw.hashes"  # uint64, one a sentence
+        self.hashes = folder / "raw.hashes"  # HASH, one a sentence
         self.lengths = folder / "raw.lengths"  # uint32, bytes of each line with its end
-        self.document_hashes = folder / "raw.document_hashes"  # uint64, one a document that has a sentence
+        self.document_hashes = folder / "raw.document_hashes"  # HASH, one a document that has a sentence
         self.document_sizes = folder / "raw.document_sizes"  # uint32, sentences of each such document
 
     def document_keys(self) -> np.ndarray:
         """For each sentence the hash of its document, uint64."""
-        return np.repeat(
-            np.fromfile(self.document_hashes, np.uint64), np.fromfile(self.document_sizes, np.uint32)
-        )
+        return np.repeat(np.fromfile(self.document_hashes, HASH), np.fromfile(self.document_sizes, np.uint32))
 
     def remove(self) -> None:
         """Delete the files."""
@@ -45,62 +45,34 @@ class RawFiles:
             path.unlink()
 
 
-class _NumberFile:
-    """Numbers appended to a file, a few at a time in memory."""
+def write_raw(chunks: Iterable[CleanChunk], split_seed: int, raw: RawFiles, tallies: list[Tally]) -> int:
+    """Stream the sentences of all documents to the raw files; the count of documents that have one.
 
-    def __init__(self, path: Path, code: str):
-        self._file = open(path, "wb")  # noqa: SIM115 - a context manager itself
-        self._numbers, self._code = array(code), code
-
-    def append(self, number: int) -> None:
-        self._numbers.append(number)
-        if len(self._numbers) == _BUFFERED:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._numbers.tofile(self._file)
-        self._numbers = array(self._code)
-
-    def __enter__(self) -> "_NumberFile":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._flush()
-        self._file.close()
-
-
-def write_raw(
-    documents: Iterable[Document],
-    sentences_of: Callable[[Document], list[str]],
-    split_seed: int,
-    raw: RawFiles,
-) -> int:
-    """Stream the sentences of all documents to the raw files; the count of documents that have one."""
+    What the chunks tallied is added to `tallies`, one for each entry of `corpus`.
+    """
     count = 0
-    with (
-        open(raw.text, "wb") as text,
-        _NumberFile(raw.hashes, "Q") as hashes,
-        _NumberFile(raw.lengths, "I") as lengths,
-        _NumberFile(raw.document_hashes, "Q") as document_hashes,
-        _NumberFile(raw.document_sizes, "I") as document_sizes,
-    ):
+    with ExitStack() as stack:
+        text, hashes, lengths, document_hashes, document_sizes = (
+            stack.enter_context(open(path, "wb")) for path in vars(raw).values()
+        )
         whole, size = split_hash(split_seed), 0
-        for document in documents:
-            for sentence in sentences_of(document):
-                line = sentence.encode("utf-8")
-                one = split_hash(split_seed)
-                one.update(line)
-                hashes.append(int.from_bytes(one.digest(), "little"))
-                line += b"\n"
-                whole.update(line)
-                lengths.append(len(line))
-                text.write(line)
-                size += 1
-            if size and not document.continued:
-                document_hashes.append(int.from_bytes(whole.digest(), "little"))
-                document_sizes.append(size)
-                count += 1
-                whole, size = split_hash(split_seed), 0
+        for chunk in chunks:
+            text.write(chunk.text)
+            hashes.write(chunk.hashes)
+            lengths.write(chunk.lengths.tobytes())
+            for tally, more in zip(tallies, chunk.tallies, strict=True):
+                tally.add(more)
+            ends = np.concatenate([[0], np.cumsum(chunk.lengths, dtype=np.int64)]).tolist()
+            content, done = memoryview(chunk.text), 0
+            for sentences, continued in chunk.documents:
+                whole.update(content[ends[done] : ends[done + sentences]])
+                done += sentences
+                size += sentences
+                if size and not continued:
+                    document_hashes.write(whole.digest())
+                    document_sizes.write(np.uint32(size).tobytes())
+                    count += 1
+                    whole, size = split_hash(split_seed), 0
     return count
 
 
