@@ -122,6 +122,7 @@ build_corpus(CorpusSettings(corpus=(sys.argv[1],)), Path(sys.argv[2]), False, 2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_from_outside_no_process_stays(tmp_path, number):
     path = text_of(tmp_path / "a.txt", [f"{line}\n" for line in SENTENCES])
