@@ -29,7 +29,8 @@ class Clean:
 
     def __call__(self, task: int, tasks: int) -> None:
         path = self.job.file("clean", f"{task:05d}.parquet")
-        cleaner, documents, groups = DocumentCleaner(self.job.settings), 0, []
+        cleaner, documents = DocumentCleaner(self.job.settings), 0
+        groups: list[int] = []
         staging = path.with_name(f".{path.name}.part")
         with pq.ParquetWriter(staging, SCHEMA, compression="zstd") as writer:
             rows = _Rows(writer, self.job.partitions, groups)
