@@ -34,12 +34,12 @@ def a_folder():
     try:
         yield Path(folder)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # shards may still be fetched beside
 
 
 @pytest.fixture(scope="module")
 def shards() -> list[list[list[int]]]:
-    return numbered(SIZES, seed=0)
+    return numbered(SIZES, seed=0, longest=16)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_examples_of_shards_are_those_of_all_their_sentences(sizes, max_seq_leng
 # ---- rows ------------------------------------------------------------------------------------------------
 
 
-def read_by(copy, first: int, count: int, ranks: int, micro_batch: int, workers: int) -> list:
+def read_by(rows: bytes, first: int, count: int, ranks: int, micro_batch: int, workers: int) -> list:
     """(row number, epoch, examples) of all rows that the workers of all ranks read, each with its own copy.
 
     Rows are dealt by accelerate's own sampler, and a rank's batches to its workers as torch deals them.
@@ -105,7 +105,7 @@ def read_by(copy, first: int, count: int, ranks: int, micro_batch: int, workers:
         batches = BatchSamplerShard(
             BatchSampler(SequentialSampler(range(count)), micro_batch, drop_last=False), ranks, rank
         )
-        by_worker = {worker: PhaseRows(copy(), first, count) for worker in range(workers)}
+        by_worker = {worker: PhaseRows(pickle.loads(rows), first, count) for worker in range(workers)}
         for number, batch in enumerate(batches):
             for index in batch:
                 row = by_worker[number % workers][index]
@@ -114,17 +114,17 @@ def read_by(copy, first: int, count: int, ranks: int, micro_batch: int, workers:
 
 
 @given(
-    sizes=st.lists(st.integers(1, 25), min_size=1, max_size=12),
+    sizes=st.lists(st.integers(1, 25), min_size=1, max_size=9),
     stretches=st.lists(
         st.tuples(st.sampled_from([1, 2, 4, 8, 16, 32, 64]), st.integers(1, 4), st.integers(1, 8)),
         min_size=2,
-        max_size=4,
+        max_size=3,
     ),
     at_once=st.integers(1, 4),
     packing=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_every_sentence_once_an_epoch_for_any_ranks_and_workers_and_after_any_resume(
     sizes, stretches, at_once, packing, seed
 ):
@@ -136,18 +136,19 @@ def test_every_sentence_once_an_epoch_for_any_ranks_and_workers_and_after_any_re
         patched.setattr(ShardStore, "prefetch", lambda self, shards: None)  # 256 threads a time
         prepared = write_folder(place / "prepared", shards)
 
-        def copy():
-            return open_folder(prepared, place / "cache").rows(packing, seed)
-
-        steps = -(-epochs * copy().rows_in_epoch // rows_per_step)
+        rows = open_folder(prepared, place / "cache").rows(packing, seed)
+        nothing_read = pickle.dumps(rows)  # as a worker gets it
+        steps = -(-epochs * rows.rows_in_epoch // rows_per_step)
         total, read, position = sum(weight for *_, weight in stretches), [], 0
         for number, (ranks, workers, weight) in enumerate(stretches, 1):
             last = number == len(stretches)
             count = (steps - position if last else steps * weight // total) * rows_per_step
-            read += read_by(copy, position * rows_per_step, count, ranks, rows_per_step // ranks, workers)
+            read += read_by(
+                nothing_read, position * rows_per_step, count, ranks, rows_per_step // ranks, workers
+            )
             position += count // rows_per_step
         assert sorted(row for row, *_ in read) == list(range(steps * rows_per_step))
-        examples = range(len(open_folder(prepared, place / "cache")))
+        examples = range(len(rows.examples))
         for epoch in range(epochs):
             seen = Counter(index for _, of, items in read if of == epoch for index in items)
             assert seen == Counter(examples)
@@ -200,18 +201,23 @@ def test_a_copy_in_another_process_reads_the_same_rows(folder, tmp_path):
 
 
 class Fetches:
-    """Names of the files that a store reads from its place."""
+    """Names of the files that stores with caches below a folder read from their place."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, caches: Path):
         self.names, read = [], ShardStore._read
-        monkeypatch.setattr(
-            ShardStore, "_read", lambda store, name: self.names.append(name) or read(store, name)
-        )
+        self.caches = caches
+
+        def noted(store, name):
+            if store.cache.is_relative_to(self.caches):  # not what another test still fetches
+                self.names.append(name)
+            return read(store, name)
+
+        monkeypatch.setattr(ShardStore, "_read", noted)
 
 
 def test_only_shards_near_the_position_are_fetched_and_each_once(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "SHARDS_AT_ONCE", 2)
-    fetches = Fetches(monkeypatch)
+    fetches = Fetches(monkeypatch, tmp_path)
     examples = open_folder(folder, tmp_path)
     rows = examples.rows(True, 3)
     assert fetches.names == ["shards.json"]  # where each row is follows from the index
@@ -226,7 +232,7 @@ def test_only_shards_near_the_position_are_fetched_and_each_once(folder, tmp_pat
 
 def test_the_cache_keeps_its_limit_and_what_was_read_last(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "SHARDS_AT_ONCE", 1)
-    limit = 24_000
+    limit = 10_000
     examples = open_folder(folder, tmp_path, limit=limit)
     rows, most = examples.rows(True, 3), 0
     for index in range(rows.rows_in_epoch):
@@ -240,7 +246,7 @@ def test_the_cache_keeps_its_limit_and_what_was_read_last(folder, tmp_path, monk
 
 
 def test_a_cache_too_small_for_the_shards_read_at_once_is_refused(folder, tmp_path):
-    with pytest.raises(XPTError, match=r"--shard_cache_gb is 1e-05, but 11 shards .* give at least 0\.0"):
+    with pytest.raises(XPTError, match=r"--shard_cache_gb is 1e-05, but 11 shards .* give at least [1-9]"):
         open_folder(folder, tmp_path, limit=10_000).rows(True, 0)
 
 
@@ -257,7 +263,7 @@ def test_a_url_of_any_protocol_is_read(shards, folder, tmp_path):
     system = fsspec.filesystem("memory")
     system.put(str(folder), "/prepared", recursive=True)
     examples = open_folder("memory://prepared/", tmp_path)
-    assert examples[0].tolist() == [0, *shards[0][0][:30], 2]
+    assert examples[0].tolist() == [0, *shards[0][0], 2]
 
 
 def spoil(folder: Path, name: str, content: bytes | None) -> None:

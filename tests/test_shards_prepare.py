@@ -20,7 +20,7 @@ from xpt.shards import encode
 from xpt.shards.engine import Engine
 from xpt.shards.job import Stage
 from xpt.shards.prepare import main
-from xpt.tokenizer import load_tokenizer
+from xpt.tokenizer import load_tokenizer, save_tokenizer
 
 REPO = Path(__file__).resolve().parents[1]
 LINES = korean_sentences(420)
@@ -55,6 +55,14 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def small_tokenizer(tiny_tokenizer, tmp_path_factory) -> Path:
+    """It knows every character of the text."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    save_tokenizer(tiny_tokenizer, folder)
+    return folder
+
+
 @given(
     split_by=st.sampled_from(["sentence", "document"]),
     limits=st.dictionaries(
@@ -66,13 +74,13 @@ def digests(folder: Path) -> dict[str, str]:
 )
 @settings(max_examples=10)
 def test_text_splits_and_report_are_those_of_a_single_machine(
-    split_by, limits, split_seed, tasks, partitions
+    small_tokenizer, split_by, limits, split_seed, tasks, partitions
 ):
     options = {"split_by": split_by, "split_seed": split_seed, **limits}
     with a_folder() as place:
         text = write_text(place)
         alone = build_from(text, place / "cache", **options)
-        engine = {"tasks": tasks, "partitions": partitions, "tokenizer_name_or_path": REPO / "tokenizer"}
+        engine = {"tasks": tasks, "partitions": partitions, "tokenizer_name_or_path": small_tokenizer}
         folder = prepare(text, place / "shards", **options, **engine)
         expected, found = contents(alone), Corpus(folder / "corpus")
         for split in ("validation", "test"):

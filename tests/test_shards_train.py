@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tiny_runs import assert_equal_runs, run, weights
 from train_xpt import main
 from xpt.progress import PhaseProgress
 from xpt.shards import rows as rows_module
+from xpt.shards.index import ShardIndex
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +31,12 @@ def on_shards(options, prepared):
     return make
 
 
-def test_a_run_on_shards_stopped_three_times_ends_bit_equal(on_shards, prepared, tmp_path, monkeypatch):
+def test_a_run_on_shards_stopped_twice_ends_bit_equal(on_shards, prepared, tmp_path, monkeypatch):
     monkeypatch.setattr(rows_module, "SHARDS_AT_ONCE", 2)
     # Some 60 rows of 4 sentences a shard: the run ends in its second group.
     flags = on_shards(per_device_train_batch_size=16, embedding_init="static")
     whole = run(flags, tmp_path / "whole")
-    points = [("phase1", 3), ("phase2", 1), ("phase2", 4)]
+    points = [("phase1", 3), ("phase2", 1)]
     step_end = PhaseProgress.on_step_end
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -51,7 +53,7 @@ def test_a_run_on_shards_stopped_three_times_ends_bit_equal(on_shards, prepared,
         changes = {"cache_dir": cache, "shard_cache_gb": 0.1, "dataloader_num_workers": len(codes) % 2}
         given = on_shards(per_device_train_batch_size=16, embedding_init="static", **changes)
         codes.append(main([*given, "--output_dir", str(tmp_path / "stopped")]))
-    assert codes == [130, 130, 130, 0]
+    assert codes == [130, 130, 0]
     for folder in (tmp_path / "whole", tmp_path / "stopped"):
         results = json.loads((folder / "results.json").read_text())
         for name in ("shard_cache_gb", "dataloader_num_workers"):
@@ -74,10 +76,11 @@ def test_a_dry_run_counts_shards(on_shards, prepared, tmp_path, capsys):
     flags = on_shards(packing="false", phase1_steps=7, phase2_steps=0, per_device_train_batch_size=100)
     assert main([*flags, "--output_dir", str(tmp_path / "run"), "--dry_run", "true"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    report = json.loads((prepared / "corpus" / "corpus.json").read_text())["report"]
-    sentences = report["splits"]["train"]["sentences"]  # none is longer than a row
+    shards = json.loads((prepared / "shards.json").read_text())["content"]["shards"]
+    # Rows of 32 tokens have room for 30 of a sentence.
+    rows = sum(-(-length // 30) * count for shard in shards for length, count in shard["lengths"])
     epochs = float(re.search(r"tokens, ([\d.]+) epochs", said)[1])
-    assert epochs == pytest.approx(700 / sentences, rel=0.01) and not (tmp_path / "run").exists()
+    assert epochs == pytest.approx(700 / rows, rel=0.01) and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -102,9 +105,19 @@ def test_what_does_not_fit_shards_is_one_line_and_nothing_is_written(
     assert error.startswith("error: ") and message in error and not folder.exists(), error
 
 
-def test_another_tokenizer_in_the_prepared_folder_is_refused(on_shards, prepared, shipped, tmp_path, capsys):
+def test_another_tokenizer_in_the_prepared_folder_is_refused(on_shards, prepared, tmp_path, capsys):
     copy = shutil.copytree(prepared, tmp_path / "copy")
+    index = ShardIndex.parse((copy / "shards.json").read_bytes())
+    replace(index, tokenizer="another", fingerprint="f" * 64).write(copy)
+    flags = [
+        *on_shards(corpus_shards=copy, cache_dir=tmp_path / "cache"),
+        "--output_dir",
+        str(tmp_path / "run"),
+    ]
+    assert main(flags) == 2
+    assert "copy/tokenizer is not the tokenizer that made the ids" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "cache")
     file = copy / "tokenizer" / "tokenizer.json"
-    file.write_text(file.read_text().replace("국", "굮", 1))
-    assert main([*on_shards(corpus_shards=copy), "--output_dir", str(tmp_path / "run")]) == 2
-    assert "tokenizer/tokenizer.json is damaged" in capsys.readouterr().err
+    file.write_bytes(file.read_bytes().replace(b"1", b"2", 1))
+    assert main(flags) == 2
+    assert "copy/tokenizer/tokenizer.json is damaged" in capsys.readouterr().err

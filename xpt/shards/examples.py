@@ -1,6 +1,7 @@
 """Shards as training sees them: examples by number, those of one shard behind those of the one before."""
 
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,9 @@ class ShardedExamples:
         self.histograms = [shard.example_lengths(max_seq_length) for shard in self.shards]
         self.first_example = np.cumsum([0, *(int(counts.sum()) for _, counts in self.histograms)])
         self._open: OrderedDict[int, Examples] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_open": OrderedDict()}  # a copy maps what it reads itself
 
     def __len__(self) -> int:
         return int(self.first_example[-1])
