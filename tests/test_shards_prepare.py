@@ -63,25 +63,11 @@ def small_tokenizer(tiny_tokenizer, tmp_path_factory) -> Path:
     return folder
 
 
-@given(
-    split_by=st.sampled_from(["sentence", "document"]),
-    limits=st.dictionaries(
-        st.sampled_from(["train_sentences", "validation_sentences", "test_sentences"]), st.integers(1, 300)
-    ),
-    split_seed=st.integers(0, 20),
-    tasks=st.integers(1, 5),
-    partitions=st.integers(1, 5),
-)
-@settings(max_examples=10)
-def test_text_splits_and_report_are_those_of_a_single_machine(
-    small_tokenizer, split_by, limits, split_seed, tasks, partitions
-):
-    options = {"split_by": split_by, "split_seed": split_seed, **limits}
+def assert_as_on_a_single_machine(tokenizer: Path, engine: dict, **options) -> None:
     with a_folder() as place:
         text = write_text(place)
         alone = build_from(text, place / "cache", **options)
-        engine = {"tasks": tasks, "partitions": partitions, "tokenizer_name_or_path": small_tokenizer}
-        folder = prepare(text, place / "shards", **options, **engine)
+        folder = prepare(text, place / "shards", **options, **engine, tokenizer_name_or_path=tokenizer)
         expected, found = contents(alone), Corpus(folder / "corpus")
         for split in ("validation", "test"):
             assert list(found.split(split)) == expected[split]
@@ -92,12 +78,37 @@ def test_text_splits_and_report_are_those_of_a_single_machine(
         assert report == alone.report
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"split_by": "document", "train_sentences": 90, "validation_sentences": 5}]
+)
+def test_text_splits_and_report_are_those_of_a_single_machine(small_tokenizer, options):
+    assert_as_on_a_single_machine(small_tokenizer, {"tasks": 2, "partitions": 3}, **options)
+
+
+@pytest.mark.slow  # each example prepares the text twice
+@given(
+    split_by=st.sampled_from(["sentence", "document"]),
+    limits=st.dictionaries(
+        st.sampled_from(["train_sentences", "validation_sentences", "test_sentences"]), st.integers(1, 300)
+    ),
+    split_seed=st.integers(0, 20),
+    tasks=st.integers(1, 5),
+    partitions=st.integers(1, 5),
+)
+@settings(max_examples=20)
+def test_so_they_are_for_any_limits_tasks_and_partitions(
+    small_tokenizer, split_by, limits, split_seed, tasks, partitions
+):
+    options = {"split_by": split_by, "split_seed": split_seed, **limits}
+    assert_as_on_a_single_machine(small_tokenizer, {"tasks": tasks, "partitions": partitions}, **options)
+
+
 def test_shards_do_not_depend_on_the_tasks(tmp_path):
     text = write_text(tmp_path)
-    folders = [prepare(text, tmp_path / f"by-{tasks}", tasks=tasks) for tasks in (1, 3)]
+    folders = [prepare(text, tmp_path / f"by-{tasks}", tasks=tasks, partitions=2) for tasks in (1, 3)]
     assert digests(folders[0]) == digests(folders[1])
     names = [path.name for path in folders[0].glob("*.parquet")]
-    assert len(names) == 3 and not list(tmp_path.glob("*.work"))
+    assert len(names) == 2 and not list(tmp_path.glob("*.work"))
 
 
 def test_counts_and_sizes_of_the_index_are_those_of_the_ids(tmp_path):

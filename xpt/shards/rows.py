@@ -59,22 +59,41 @@ class ShardedRows:
         )
         examples.store.require_room(examples.shards, GROUPS_KEPT * SHARDS_AT_ONCE)
         self.rows_in_epoch = int(self._sizes.sum())
-        self.tokens_in_epoch = sum(int(lengths @ counts) for lengths, counts in examples.histograms)
+        self._tokens = np.asarray([int(lengths @ counts) for lengths, counts in examples.histograms])
+        self.tokens_in_epoch = int(self._tokens.sum())
         self._orders: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of shards, and where groups end
-        self._groups: dict[tuple[int, int], _Group] = {}
+        self._groups: dict[int, _Group] = {}  # by first row
 
     def __getitem__(self, index: int) -> Row:
-        epoch, row = divmod(index, self.rows_in_epoch)
-        order, ends = self._order(epoch)
-        number = int(np.searchsorted(ends, row, side="right"))
-        group = self._group(epoch, number, order)
-        shard, row_of_shard = group.place(row - (int(ends[number - 1]) if number else 0))
+        shards, first, end = self._span(index)
+        epoch = index // self.rows_in_epoch
+        group = self._group(epoch, first, end, shards)
+        shard, row_of_shard = group.place(index - first)
         if shard not in group.plans:
             group.plans[shard] = self._plan(epoch, shard)
         return Row(epoch, self.examples.first_example[shard] + group.plans[shard].row(row_of_shard))
 
     def tokens(self, start: int, stop: int) -> int:
-        return sum(int(self.examples.lengths_of(self[index].examples).sum()) for index in range(start, stop))
+        total = 0
+        while start < stop:
+            shards, first, end = self._span(start)
+            if start == first and end <= stop:  # a whole group: nothing has to be read
+                total += int(self._tokens[shards].sum())
+            else:
+                rows = range(start, min(end, stop))
+                total += sum(int(self.examples.lengths_of(self[row].examples).sum()) for row in rows)
+            start = end
+        return total
+
+    def _span(self, index: int) -> tuple[np.ndarray, int, int]:
+        """The shards of the group that row `index` is in, its first row, and the one behind its last."""
+        epoch, row = divmod(index, self.rows_in_epoch)
+        order, ends = self._order(epoch)
+        number = int(np.searchsorted(ends, row, side="right"))
+        before = epoch * self.rows_in_epoch
+        first = before + (int(ends[number - 1]) if number else 0)
+        start = number * SHARDS_AT_ONCE
+        return order[start : start + SHARDS_AT_ONCE], first, before + int(ends[number])
 
     def _random(self, epoch: int, what: int, number: int = 0) -> np.random.Generator:
         """A stream of random numbers of its own for each thing that is drawn."""
@@ -88,20 +107,16 @@ class ShardedRows:
             self._orders[epoch] = order, np.cumsum(self._sizes[order])[last]
         return self._orders[epoch]
 
-    def _group(self, epoch: int, number: int, order: np.ndarray) -> _Group:
-        if (epoch, number) not in self._groups:
-            start = number * SHARDS_AT_ONCE
-            shards = order[start : start + SHARDS_AT_ONCE]
+    def _group(self, epoch: int, first: int, end: int, shards: np.ndarray) -> _Group:
+        """The group of rows first..end-1; where it is new, the next one is fetched beside."""
+        if first not in self._groups:
             while len(self._groups) > 1:  # a batch may span two groups
                 del self._groups[next(iter(self._groups))]
-            random = self._random(epoch, _ROWS, number)
-            self._groups[epoch, number] = _Group(shards, self._sizes[shards], random)
-            following = order[start + SHARDS_AT_ONCE : start + 2 * SHARDS_AT_ONCE]
-            if not len(following):
-                following = self._order(epoch + 1)[0][:SHARDS_AT_ONCE]
-            stored = self.examples.shards
+            random = self._random(epoch, _ROWS, first % self.rows_in_epoch)
+            self._groups[first] = _Group(shards, self._sizes[shards], random)
+            stored, following = self.examples.shards, self._span(end)[0]
             self.examples.store.prefetch([stored[shard] for shard in (*shards, *following)])
-        return self._groups[epoch, number]
+        return self._groups[first]
 
     def _plan(self, epoch: int, shard: int) -> EpochPlan:
         lengths, random = self.examples.of_shard(shard).lengths, self._random(epoch, _SENTENCES, shard)

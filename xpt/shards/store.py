@@ -9,10 +9,10 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -45,9 +45,7 @@ class ShardStore:
         check_place(place)
         self.place, self.cache, self.limit = place, cache, limit
         self._checked: set[str] = set()  # names of shards that this process found whole in the cache
-        self._fetching: dict[str, Future] = {}
-        self._thread: ThreadPoolExecutor | None = None
-        self._owner = os.getpid()
+        self.fetching: Thread | None = None  # the newest one
 
     def __getstate__(self) -> dict[str, Any]:
         return {"place": self.place, "cache": self.cache, "limit": self.limit}
@@ -97,14 +95,14 @@ class ShardStore:
 
     def prefetch(self, shards: Sequence[Shard]) -> None:
         """Fetch shards beside what goes on; what fails then is said when they are opened."""
-        if self._owner != os.getpid():  # a worker that was forked has no thread
-            self._thread, self._fetching, self._owner = None, {}, os.getpid()
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "shards")
-        for shard in shards:
-            running = self._fetching.get(shard.file.name)
-            if running is None or running.done():
-                self._fetching[shard.file.name] = self._thread.submit(self._fetch, shard)
+        # Not an executor's thread: the end of the program would wait for all that is still to be fetched.
+        self.fetching = Thread(target=self._fetch_all, args=(tuple(shards),), daemon=True)
+        self.fetching.start()
+
+    def _fetch_all(self, shards: Sequence[Shard]) -> None:
+        with suppress(XPTError, OSError):
+            for shard in shards:
+                self._fetch(shard)
 
     def require_room(self, shards: Sequence[Shard], count: int) -> None:
         """Raise `XPTError` where the cache may not hold the `count` largest of `shards` at once."""
