@@ -133,7 +133,7 @@ def stock(setting: Setting, windows: Windows, best_flags: bool) -> None:
 
 def lines(text: PreparedText, setting: Setting) -> list[dict[str, list[int]]]:
     """A sentence an example, cut at the length of a row."""
-    bos, eos, ids = text.special.bos, text.special.eos, text.ids["train"]
+    bos, eos, ids = text.special.bos, text.special.eos, text.train.sentences
     rows = [[bos, *ids[index][: setting.length - 2].tolist(), eos] for index in range(min(len(ids), 200_000))]
     return [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
 
@@ -198,7 +198,7 @@ def without_parts(training: PostTraining, parts: tuple[str, ...]) -> Iterator[No
 
 
 def _real(text: PreparedText, rows: Any) -> int:
-    return sum(int(text.examples["train"].lengths[row.examples].sum()) for row in rows)
+    return sum(int(text.train.lengths[row.examples].sum()) for row in rows)
 
 
 # ---- the matrices alone ----------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def main() -> None:
         "sentences_cleaned": report["sentences"] + sum(report["dropped"].get(name, 0) for name in REPEATED),
         "sentences": report["sentences"],
         "characters": sum(split["characters"] for split in report["splits"].values()),
-        "tokens": int(sum(len(ids.ids) for ids in text.ids.values())),
+        "tokens": int(text.counts.sum()) + sum(len(one.sentences.ids) for one in text.held_out.values()),
         "vocab_size": len(text.tokenizer),
         "fingerprints": text.fingerprints,
     }

@@ -131,7 +131,7 @@ def bench(arguments: Arguments, command: str) -> str:
                 "hidden": SIZES[arguments.model][1],
             },
             "rows": arguments.rows,
-            "mean_sentence_tokens": float(text.examples["train"].lengths.mean()),
+            "mean_sentence_tokens": float(text.train.lengths.mean()),
             "rounds": arguments.rounds,
             "steps": arguments.steps,
             "ratio_to": REFERENCE[arguments.ablate],

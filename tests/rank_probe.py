@@ -59,7 +59,7 @@ def noting_phases(notes: Notes) -> Any:
 
     def noted(self, index: int) -> None:
         notes.phase = self.phases[index].name
-        train = self.text.examples["train"]
+        train = self.text.train
         notes.write("examples", ids=[train[i].tolist() for i in range(len(train))])
         notes.write("start", weights=weight_hashes(self.model))
         run_phase(self, index)

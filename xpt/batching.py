@@ -6,6 +6,7 @@ undisturbed run sees, whatever the number of workers, processes or accumulation 
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -47,6 +48,47 @@ class SpecialIds:
         return np.setdiff1d(np.arange(self.vocab_size), self.reserved)
 
 
+class ExampleSet(Protocol):
+    """Examples by number, wherever they lie: what rows, masks and a run need of a training split."""
+
+    @property
+    def special(self) -> SpecialIds: ...
+
+    @property
+    def max_seq_length(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Its ids with `<s>` and `</s>`, (length,)."""
+
+    def lengths_of(self, indices: np.ndarray) -> np.ndarray:
+        """Tokens of the examples of a row, `<s>` and `</s>` included: shape as `indices`, int32."""
+
+    def rows(self, packing: bool, seed: int) -> "RowSource":
+        """The rows of training on them."""
+
+    def sample(self, tokens: int) -> EncodedSentences:
+        """Sentences of at least so many tokens, evenly chosen, or all there are."""
+
+
+class RowSource(Protocol):
+    """Row k of training for every k >= 0, a pure function of the seed: what a run reads and counts."""
+
+    @property
+    def rows_in_epoch(self) -> int:
+        """Of the first; others differ by a few where each is packed anew."""
+
+    @property
+    def tokens_in_epoch(self) -> int:
+        """Real ones, `<s>` and `</s>` included."""
+
+    def __getitem__(self, index: int) -> "Row": ...
+
+    def tokens(self, start: int, stop: int) -> int:
+        """Real tokens, `<s>` and `</s>` included and padding not, in rows start..stop-1."""
+
+
 class Examples:
     """Sentences as the model reads them: `<s> ids </s>`, at most `max_seq_length` tokens.
 
@@ -69,6 +111,15 @@ class Examples:
         start = self.starts[index]
         ids = self.sentences.ids[start : start + self.lengths[index] - 2]
         return np.concatenate(([self.special.bos], ids, [self.special.eos]))
+
+    def lengths_of(self, indices: np.ndarray) -> np.ndarray:
+        return self.lengths[indices]
+
+    def rows(self, packing: bool, seed: int) -> "RowStream":
+        return RowStream(self.lengths, self.max_seq_length, packing, seed)
+
+    def sample(self, tokens: int) -> EncodedSentences:
+        return self.sentences  # all lie here; who needs fewer chooses
 
 
 def pack(lengths: np.ndarray, capacity: int) -> list[list[int]]:
@@ -142,6 +193,14 @@ class RowStream:
         self._first_row = [0]  # of each epoch, as far as known
         self._plans: dict[int, EpochPlan] = {}
 
+    @property
+    def rows_in_epoch(self) -> int:
+        return len(plan_epoch(self.lengths, self.capacity, self.packing, self.seed, 0))
+
+    @property
+    def tokens_in_epoch(self) -> int:
+        return int(self.lengths.sum())
+
     def _plan(self, epoch: int) -> EpochPlan:
         if epoch not in self._plans:
             plan = plan_epoch(self.lengths, self.capacity, self.packing, self.seed, epoch)
@@ -158,14 +217,13 @@ class RowStream:
         return Row(epoch, self._plan(epoch).row(index - self._first_row[epoch]))
 
     def tokens(self, start: int, stop: int) -> int:
-        """Real tokens, `<s>` and `</s>` included and padding not, in rows start..stop-1."""
         return sum(int(self.lengths[self[index].examples].sum()) for index in range(start, stop))
 
 
 class PhaseRows(Dataset):
     """The rows of one phase, in order: `steps * rows_per_step` rows of the stream from `first_row` on."""
 
-    def __init__(self, stream: RowStream, first_row: int, count: int):
+    def __init__(self, stream: RowSource, first_row: int, count: int):
         self.stream, self.first_row, self.count = stream, first_row, count
 
     def __len__(self) -> int:
@@ -202,7 +260,7 @@ class MLMCollator:
     shape (batch, 1, length, length), and positions restart at each sentence.
     """
 
-    examples: Examples
+    examples: ExampleSet
     mlm_probability: float
     seed: int
     packing: bool
@@ -243,7 +301,7 @@ class MLMCollator:
     def _padded_length(self, rows: list[Row]) -> int:
         if self.packing:
             return self.examples.max_seq_length
-        longest = max(int(self.examples.lengths[row.examples].sum()) for row in rows)
+        longest = max(int(self.examples.lengths_of(row.examples).sum()) for row in rows)
         return min(-(-longest // 8) * 8, self.examples.max_seq_length)
 
     def _mask(

@@ -12,7 +12,6 @@ from torch import nn
 from transformers import IntervalStrategy
 
 from xpt.adapters import remove_adapters
-from xpt.batching import plan_epoch
 from xpt.checkpoints import KEPT
 from xpt.environment import peak_memory_mib
 from xpt.errors import XPTError
@@ -62,9 +61,8 @@ class PhasePlan:
 def dry_run(training: PostTraining) -> str:
     """Measure, and say what would happen; the model's weights are used up. Writes nothing."""
     training.model.to(training.recipe.training.device)
-    stream = training.stream
-    epoch = plan_epoch(stream.lengths, stream.capacity, stream.packing, stream.seed, 0)
-    plans = [_plan(training, index, len(epoch)) for index in range(len(training.phases))]
+    rows = training.stream.rows_in_epoch
+    plans = [_plan(training, index, rows) for index in range(len(training.phases))]
     parameters = sum(tensor.numel() for tensor in training.model.parameters())
     parts = [*_head(training), indent(format_report(training.report), "  ")]
     for plan in plans:
@@ -88,7 +86,7 @@ def _plan(training: PostTraining, index: int, rows_in_epoch: int) -> PhasePlan:
     plan = PhasePlan(
         phase=phase,
         steps_done=done,
-        tokens=round(epochs * int(training.stream.lengths.sum())),
+        tokens=round(epochs * training.stream.tokens_in_epoch),
         epochs=epochs,
         trained=_trained(training.model),
         checkpoint_bytes=estimated_bytes(training.model),

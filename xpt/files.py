@@ -119,7 +119,12 @@ def write_record(path: Path, content: Any) -> None:
 
 def read_record(path: Path) -> Any:
     """The content that `write_record` wrote. Raises `ValueError` for any other file, `OSError` for none."""
-    record = json.loads(path.read_bytes().decode("utf-8"))
+    return parse_record(path.read_bytes())
+
+
+def parse_record(text: bytes) -> Any:
+    """The content of a record's text. Raises `ValueError` for any other."""
+    record = json.loads(text.decode("utf-8"))
     if not isinstance(record, dict) or set(record) != {"sha256", "content"}:
         raise ValueError("it is no record")
     if record["sha256"] != _content_hash(record["content"]):

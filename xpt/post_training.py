@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_adapters, remove_adapters
-from xpt.batching import MLMCollator, RowStream
+from xpt.batching import MLMCollator
 from xpt.card import render_card
 from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
@@ -79,8 +79,7 @@ class PostTraining:
             self.prepare(phase)
             remove_adapters(model)
         arguments, training = recipe.phases, recipe.training
-        train = text.examples["train"]
-        self.stream = RowStream(train.lengths, arguments.max_seq_length, arguments.packing, training.seed)
+        self.stream = text.train.rows(arguments.packing, training.seed)
         self.rows_per_step = training.rows_per_step
         self.prompts = choose_prompts(
             text.corpus.split("test"), text.tokenizer, training.num_fills, arguments.max_seq_length
@@ -182,13 +181,13 @@ class PostTraining:
             self.stream,
             sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
             MLMCollator(
-                self.text.examples["train"],
+                self.text.train,
                 self.phases[index].mlm_probability,
                 self.recipe.training.seed,
                 self.recipe.phases.packing,
             ),
             self.text.tokenizer,
-            self.text.examples["validation"],
+            self.text.held_out["validation"],
         )
 
     def _is_passed(self, index: int) -> bool:
@@ -222,7 +221,7 @@ class PostTraining:
         with self._timed(f"evaluate {split}"):
             return evaluate_mlm(
                 self.model,
-                self.text.examples[split],
+                self.text.held_out[split],
                 self.text.log_probs,
                 shuffled_context=True,
                 autocast_dtype=autocast_dtype(self.recipe.training),

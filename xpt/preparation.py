@@ -6,6 +6,7 @@ is never done twice and a changed setting redoes exactly what hangs on it.
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,16 +17,19 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.batching import Examples, SpecialIds
+from xpt.batching import Examples, ExampleSet, SpecialIds
 from xpt.corpus import Corpus, build_corpus
-from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext
-from xpt.encoding import EncodedSentences, encode_sentences
+from xpt.embeddings import EMBEDDING_INITS, MAX_TOKENS, EmbeddingContext
+from xpt.encoding import encode_sentences
 from xpt.errors import XPTError
 from xpt.evaluation import unigram_log_probs
 from xpt.files import check_writable, write_folder_atomically
 from xpt.language import find_language
 from xpt.manifest import is_whole, write_manifest
 from xpt.recipe import Recipe
+from xpt.shards.examples import ShardedExamples
+from xpt.shards.opening import open_shards
+from xpt.shards.store import ShardStore
 from xpt.source import Source, TransplantSettings, check_transplant, transplant
 from xpt.tokenizer import (
     HANGUL_LETTERS,
@@ -39,7 +43,8 @@ from xpt.tokenizer import (
 LARGE_SCRIPTS = {"Hangul", "Han"}
 TOKENIZER_BUILD = "2"  # raised when the same text and choices train another tokenizer
 IDS_BUILD = "2"  # raised when the folder of the same ids holds something else
-SPLITS = ("train", "validation", "test")
+HELD_OUT = ("validation", "test")
+SPLITS = ("train", *HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class PreparedText:
     corpus: Corpus
     tokenizer: PreTrainedTokenizerFast
     special: SpecialIds
-    ids: dict[str, EncodedSentences]
-    examples: dict[str, Examples]
+    train: ExampleSet
+    held_out: dict[str, Examples]  # "validation" and "test"
     counts: np.ndarray  # of each id in the training split, (vocab_size,)
 
     @property
@@ -75,25 +80,55 @@ def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
 
     Of the source nothing matters but that an XPT checkpoint brings a tokenizer.
     """
-    if not recipe.corpus.corpus:
+    if not (recipe.corpus.corpus or recipe.corpus.corpus_shards):
         raise XPTError("no text: give --corpus with files, folders or a Hub data set")
     if recipe.phases.max_seq_length < 8:
         raise XPTError(f"--max_seq_length is {recipe.phases.max_seq_length}; give at least 8 tokens")
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
+    if recipe.corpus.corpus_shards:
+        return _prepare_shards(recipe, source, cache)
     workers = recipe.training.preprocessing_num_workers
     corpus = build_corpus(recipe.corpus.settings(), cache / "corpus", workers=workers)
     tokenizer = _own_tokenizer(recipe, source) or _tokenizer(recipe, corpus, cache)
-    special = SpecialIds.of(tokenizer)
-    fingerprint, ids = tokenizer_fingerprint(tokenizer), {}
-    for split in SPLITS:
-        folder = cache / "ids" / _key(IDS_BUILD, corpus.text_hash(split), fingerprint)
-        ids[split] = encode_sentences(corpus.split(split), tokenizer, folder, f"Encoding {split}")
-    examples = {split: Examples(ids[split], special, recipe.phases.max_seq_length) for split in SPLITS}
-    for split in SPLITS:
+    examples = _encode(recipe, corpus, tokenizer, SPLITS, cache)
+    train = examples.pop("train")
+    counts = train.sentences.counts(len(tokenizer))
+    return PreparedText(corpus, tokenizer, train.special, train, examples, counts)
+
+
+def _prepare_shards(recipe: Recipe, source: Source, cache: Path) -> PreparedText:
+    """Text that was prepared before, with its tokenizer; held-out text is encoded here."""
+    place = str(recipe.corpus.corpus_shards)
+    store = ShardStore(place, cache / "shards", round(recipe.corpus.shard_cache_gb * 1e9))
+    shards = open_shards(store)
+    shards.require_language(recipe.corpus.language)
+    if recipe.tokenizer.tokenizer_name_or_path:
+        named = load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
+        shards.require_tokenizer(named, "--tokenizer_name_or_path names; leave it out")
+    elif (own := _own_tokenizer(recipe, source)) is not None:
+        shards.require_tokenizer(own, "the source came with; give --keep_vocabulary false")
+    examples = _encode(recipe, shards.corpus, shards.tokenizer, HELD_OUT, cache)
+    train = ShardedExamples(store, SpecialIds.of(shards.tokenizer), recipe.phases.max_seq_length)
+    return PreparedText(shards.corpus, shards.tokenizer, train.special, train, examples, shards.counts)
+
+
+def _encode(
+    recipe: Recipe,
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerFast,
+    splits: Sequence[str],
+    cache: Path,
+) -> dict[str, Examples]:
+    """Examples of each split. Raises `XPTError` where one has none."""
+    examples, fingerprint = {}, tokenizer_fingerprint(tokenizer)
+    for split in splits:
+        key = _key(IDS_BUILD, corpus.text_hash(split), fingerprint)
+        ids = encode_sentences(corpus.split(split), tokenizer, cache / "ids" / key, f"Encoding {split}")
+        examples[split] = Examples(ids, SpecialIds.of(tokenizer), recipe.phases.max_seq_length)
         if not len(examples[split]):
             raise XPTError(f"the corpus leaves no {split} sentence; give more text")
-    return PreparedText(corpus, tokenizer, special, ids, examples, ids["train"].counts(len(tokenizer)))
+    return examples
 
 
 def _own_tokenizer(recipe: Recipe, source: Source) -> PreTrainedTokenizerFast | None:
@@ -212,12 +247,13 @@ def prepare_model(
     arguments, seed = recipe.source, recipe.training.seed
     settings = transplant_settings(recipe)
     kept = settings.copies_layers and keeps_vocabulary(recipe, source)
+    sample = text.train.sample(MAX_TOKENS)
     context = EmbeddingContext(
         source_embeddings=source.word_embeddings,
         vocab_size=len(text.tokenizer),
         special=text.special,
-        ids=text.ids["train"].ids,
-        offsets=text.ids["train"].offsets,
+        ids=sample.ids,
+        offsets=sample.offsets,
         seed=seed,
         initializer_range=source.config.initializer_range,
     )

@@ -113,7 +113,7 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
 
 def probe_evaluation(training: PostTraining, split: str) -> float:
     """About how many seconds the evaluation of a whole split takes, both its losses; from a sample of it."""
-    examples = training.text.examples[split]
+    examples = training.text.held_out[split]
     count = max(2, round(len(examples) * min(1.0, EVALUATED_TOKENS / int(examples.lengths.sum()))))
     sample = _every(examples, max(1, len(examples) // count))
     start = time.perf_counter()

@@ -4,6 +4,7 @@ Reasons for defaults stand in each field's help: "P21" is Lee et al. 2021, "RE22
 extraction report of 2022; "measured" means the repository holds the result.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from xpt.errors import XPTError
 from xpt.machine import HubArguments
 from xpt.options import option
 from xpt.phases import Parts, Phase, read_phase
+from xpt.shards.place import check_place
 
 
 @dataclass
@@ -69,6 +71,10 @@ class SourceArguments:
     )
 
 
+# What may be said of shards; all else of a corpus was decided when they were made.
+OF_SHARDS = ("corpus_shards", "shard_cache_gb", "language", "attribution")
+
+
 @dataclass
 class CorpusArguments:
     """Text in the target language."""
@@ -77,6 +83,16 @@ class CorpusArguments:
         None,
         "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, "
         "`org/name:config@revision`.",
+    )
+    corpus_shards: str | None = option(
+        None,
+        "Instead of --corpus: a folder or URL (hf://datasets/org/name, s3://...) of shards that "
+        "`python -m xpt.shards.prepare` made, for text too big for one disk. It brings its tokenizer, and "
+        "what decides about sentences was decided when it was made (docs/scale.md).",
+    )
+    shard_cache_gb: float = option(
+        20.0,
+        "Disk for fetched shards in --cache_dir, on each machine; the least recently read ones make room.",
     )
     corpus_weights: list[float] | None = option(
         None,
@@ -136,13 +152,28 @@ class CorpusArguments:
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:
-        if self.corpus:
+        if self.corpus_shards:
+            self._check_shards()
+        elif self.corpus:
             self.settings()  # a mistake is found before a source is opened
+
+    def _check_shards(self) -> None:
+        if self.corpus:
+            raise XPTError("--corpus and --corpus_shards: give one of them")
+        check_place(str(self.corpus_shards))
+        if not (math.isfinite(self.shard_cache_gb) and self.shard_cache_gb > 0):
+            raise XPTError(f"--shard_cache_gb is {self.shard_cache_gb}: give a number of gigabytes above 0")
+        for entry in fields(self):
+            if entry.name not in OF_SHARDS and getattr(self, entry.name) != entry.default:
+                raise XPTError(
+                    f"--{entry.name} has no effect on --corpus_shards: it was decided when they were prepared"
+                )
 
     def settings(self) -> CorpusSettings:
         """The same in the words of the corpus room. Raises `XPTError` for what it cannot use."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        del values["attribution"]
+        for name in ("attribution", "corpus_shards", "shard_cache_gb"):
+            del values[name]
         return CorpusSettings(column=values.pop("corpus_column"), **{**values, "corpus": self.corpus or ()})
 
 

@@ -45,7 +45,7 @@ FREE_SETTINGS = (
     *("dataloader_persistent_workers", "dataloader_multiprocessing_context", "skip_memory_metrics"),
     *("push_to_hub", "hub_*", "ddp_backend", "ddp_timeout", "local_rank", "do_*", "eval_*", "debug"),
     *("per_device_eval_batch_size", "prediction_loss_only", "include_*", "attribution", "dry_run"),
-    *("model_license", "preprocessing_num_workers"),
+    *("model_license", "preprocessing_num_workers", "shard_cache_gb"),
 )
 # What follows from the machine; a finished run is shown on any.
 HARDWARE_SETTINGS = ("bf16", "use_cpu", "world_size", "n_gpu")

@@ -47,7 +47,8 @@ def announcement(
 
 def describe_splits(text: PreparedText) -> str:
     """Sentences of each split and tokens of the training split."""
-    sentences = ", ".join(f"{len(text.corpus.split(split)):,} {split}" for split in SPLITS)
+    splits = text.corpus.report["splits"]
+    sentences = ", ".join(f"{splits[split]['sentences']:,} {split}" for split in SPLITS)
     return f"{sentences} sentences; {text.counts.sum():,} training tokens"
 
 

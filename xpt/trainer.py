@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
 from xpt.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
-from xpt.batching import Examples, MLMCollator, PhaseRows, RowStream
+from xpt.batching import Examples, MLMCollator, PhaseRows, RowSource
 from xpt.checkpoints import Checkpoints
 from xpt.evaluation import evaluate_mlm
 from xpt.interrupts import StopRequest
@@ -25,7 +25,7 @@ from xpt.tokenizer import save_tokenizer
 class PhaseData:
     """What a phase reads: rows of `stream` from `first_row` on, and what `eval_strategy` scores."""
 
-    stream: RowStream
+    stream: RowSource
     first_row: int
     collator: MLMCollator
     tokenizer: PreTrainedTokenizerFast

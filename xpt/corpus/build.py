@@ -17,12 +17,12 @@ from tqdm import tqdm
 from xpt.corpus.near_duplicates import NearDuplicates
 from xpt.corpus.readers import Document, read_documents
 from xpt.corpus.report import describe_corpus, foreign_script
-from xpt.corpus.scripts import count_scripts
+from xpt.corpus.scripts import count_characters, count_scripts
 from xpt.corpus.select import Selection, select
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
 from xpt.corpus.sources import TEXTS, FileSource, Source, find_sources
-from xpt.corpus.store import REPORT_FILE, Corpus
+from xpt.corpus.store import REPORT_FILE, Corpus, write_report
 from xpt.corpus.stream import HASH, RawFiles, write_raw, write_splits
 from xpt.corpus.workers import available_workers, clean_documents
 from xpt.errors import XPTError
@@ -43,7 +43,7 @@ def build_corpus(
     are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing is left.
     """
     tallies = DocumentCleaner(settings).tallies
-    inputs = _find_inputs(settings)
+    inputs = find_inputs(settings)
     folder = cache_dir / f"corpus-{_cache_key(settings, inputs)[:16]}"
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -57,8 +57,11 @@ def build_corpus(
     return Corpus(folder)
 
 
-def _find_inputs(settings: CorpusSettings) -> list[list[Source]]:
-    """The files and datasets of each entry of `corpus`; one reached twice belongs to the first."""
+def find_inputs(settings: CorpusSettings) -> list[list[Source]]:
+    """The files and datasets of each entry of `corpus`; one reached twice belongs to the first.
+
+    Raises `XPTError` as `find_sources`, and for a weight on an entry that has nothing of its own.
+    """
     inputs: list[list[Source]] = []
     seen: set[tuple] = set()
     for index, name in enumerate(settings.corpus):
@@ -140,21 +143,18 @@ def _build(
         documents = write_raw(chunks, settings.split_seed, raw, tallies)
     near = NearDuplicates(settings.near_duplicate_threshold) if settings.near_duplicates else None
     selection = _select(settings, raw, tallies, near, progress)
-    _refuse_empty(settings, selection, tallies, documents)
+    refuse_empty(settings, selection, tallies, documents)
     splits = write_splits(selection.codes, raw, folder, progress)
     raw.remove()
-    report = describe_corpus(settings, inputs, documents, tallies, selection, splits, folder)
+    characters = count_characters(folder, {name: selection.kept(name) for name in SPLIT_NAMES})
+    report = describe_corpus(settings, inputs, documents, tallies, selection, splits, characters)
     if near is not None:
         report["near_duplicates"] = near.report()
     # From the content, not from where it lay: moved or renamed inputs give the same fingerprint.
     fingerprint = digest_json(
         [settings.content_fields(), {name: splits[name].sha256 for name in SPLIT_NAMES}]
     )
-    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    stored = {"fingerprint": fingerprint, "report": report, "bytes": sizes}
-    (folder / REPORT_FILE).write_text(
-        json.dumps(stored, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
+    write_report(folder, fingerprint, report)
 
 
 def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bool) -> Iterator[Document]:
@@ -195,7 +195,7 @@ def _select(
     )
 
 
-def _refuse_empty(
+def refuse_empty(
     settings: CorpusSettings, selection: Selection, tallies: list[Tally], documents: int
 ) -> None:
     if any(selection.kept("train")):

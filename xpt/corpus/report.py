@@ -4,12 +4,12 @@ It is stored beside the text, goes into `results.json`, and is printed when a ru
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from xpt.corpus.folders import printable
-from xpt.corpus.scripts import count_characters, count_scripts
+from xpt.corpus.scripts import count_scripts
 from xpt.corpus.select import Selection
 from xpt.corpus.sentences import Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings
@@ -28,22 +28,22 @@ def describe_corpus(
     tallies: list[Tally],
     selection: Selection,
     splits: Mapping[str, WrittenSplit],
-    folder: Path,
+    characters: Iterable[dict[str, Counter[str]]],
 ) -> dict[str, Any]:
-    """The report, in plain JSON types; `inputs` and `tallies` are of each entry, the text is in `folder`."""
+    """The report, in plain JSON types; `inputs`, `tallies` and `characters` (by split) are of each entry."""
     entries: list[dict[str, Any]] = []
     warnings: list[str] = []
     dropped, scripts = Counter[str](), Counter[str]()
     kept = {name: selection.kept(name) for name in SPLIT_NAMES}
-    for index, characters in enumerate(count_characters(folder, kept)):
-        found = count_scripts(sum(characters.values(), Counter()))
+    for index, of_splits in enumerate(characters):
+        found = count_scripts(sum(of_splits.values(), Counter()))
         entry: dict[str, Any] = {
             "name": _entry_name(settings.corpus[index], inputs[index]),
             "weight": settings.corpus_weights and settings.corpus_weights[index],
             "files": len(inputs[index]),
             "lines": tallies[index].lines,
             "dropped": _describe_dropped(tallies[index], selection, index),
-            "splits": _describe_entry_splits(selection, index, kept, characters),
+            "splits": _describe_entry_splits(selection, index, kept, of_splits),
             "scripts": _shares(found),
         }
         entries.append(entry)

@@ -24,6 +24,14 @@ def offsets_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.offsets.npy"
 
 
+def write_report(folder: Path, fingerprint: str, report: dict[str, Any]) -> None:
+    """Finish a corpus in `folder`: what it is, and how large its files are."""
+    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    stored = {"fingerprint": fingerprint, "report": report, "bytes": sizes}
+    text = json.dumps(stored, ensure_ascii=False, indent=2) + "\n"
+    (folder / REPORT_FILE).write_text(text, encoding="utf-8")
+
+
 class Sentences(Sequence[str]):
     """The sentences of one split. Nothing is held in memory; pickled, it is its path."""
 
