@@ -40,9 +40,7 @@ class EncodedSentences:
 
     ids: np.ndarray
     offsets: np.ndarray
-    stored_counts: np.ndarray | None = (
-        None  # of each id, where encoding left them: a second start counts nothing
-    )
+    stored_counts: np.ndarray | None = None  # of each id, left by encoding: a second start counts nothing
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -63,7 +61,8 @@ class EncodedSentences:
     def load(cls, folder: Path) -> "EncodedSentences":
         """Open a folder that `encode_sentences` wrote; the ids stay on disk."""
         ids, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "offsets"))
-        return cls(ids, offsets, np.load(folder / "counts.npy"))
+        counts = folder / "counts.npy"  # a shard of a larger corpus has none of its own
+        return cls(ids, offsets, np.load(counts) if counts.exists() else None)
 
 
 def encode_sentences(
