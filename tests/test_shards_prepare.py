@@ -105,7 +105,8 @@ def test_so_they_are_for_any_limits_tasks_and_partitions(
 
 def test_shards_do_not_depend_on_the_tasks(tmp_path):
     text = write_text(tmp_path)
-    folders = [prepare(text, tmp_path / f"by-{tasks}", tasks=tasks, partitions=2) for tasks in (1, 3)]
+    sizes = {"partitions": 2, "shard_sentences": 1000}  # one shard a partition
+    folders = [prepare(text, tmp_path / f"by-{tasks}", tasks=tasks, **sizes) for tasks in (1, 3)]
     assert digests(folders[0]) == digests(folders[1])
     names = [path.name for path in folders[0].glob("*.parquet")]
     assert len(names) == 2 and not list(tmp_path.glob("*.work"))
