@@ -19,7 +19,7 @@ from typing import Any
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
 import torch  # noqa: E402
-from contestants import ABLATIONS, CONTESTANTS, SIZES, Setting  # noqa: E402
+from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
 from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
@@ -127,10 +127,12 @@ def bench(arguments: Arguments, command: str) -> str:
             "hardware": {**describe_hardware(), "cores": os.cpu_count()},
             "model": {
                 "english_layers": setting.english_layers,
-                "itls": 2,
+                "itls": ITLS,
                 "hidden": SIZES[arguments.model][1],
+                "vocab_size": len(text.tokenizer),
             },
             "rows": arguments.rows,
+            "max_seq_length": arguments.max_seq_length,
             "mean_sentence_tokens": float(text.train.lengths.mean()),
             "rounds": arguments.rounds,
             "steps": arguments.steps,

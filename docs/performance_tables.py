@@ -166,7 +166,7 @@ def draw(path: Path = PICTURE) -> None:
             )
         shape = result["model"]
         axis.set(
-            title=f"{size}: {shape['layers']} layers of {shape['hidden']}",
+            title=f"{size}: {shape['english_layers'] + shape['itls']} layers of {shape['hidden']}",
             xlabel="real tokens/s, stock at its best flags = 1",
             xlim=(0, 1.45 * max(row["ratio_fastest"] for row in rows)),
         )
