@@ -69,7 +69,14 @@ def test_no_sentence_of_a_long_line_is_lost(tmp_path, extension):
     assert everything(build_from(path, tmp_path / "cache")) == sorted(lines)
 
 
-def test_memory_does_not_grow_with_the_line(tmp_path):
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """What waits to be cleaned is bounded by a few parts of documents: small ones beside these texts."""
+    monkeypatch.setattr(readers, "_CHARACTERS_AT_ONCE", 1 << 15)
+    monkeypatch.setattr("xpt.corpus.workers._CHUNK_CHARACTERS", 1 << 15)
+
+
+def test_memory_does_not_grow_with_the_line(tmp_path, small_chunks):
     def peak(size: int) -> int:
         path = tmp_path / f"{size}.txt"
         with open(path, "w", encoding="utf-8") as file:
@@ -138,7 +145,7 @@ def test_a_cell_without_end_is_refused(tmp_path, monkeypatch):
     "name",
     ["a.jsonl.gz", "a.csv.gz", "a.tsv.xz", "a.xml.bz2", *(f"a.txt{packing}" for packing in COMPRESSIONS)],
 )
-def test_a_bomb_is_met_with_bounded_memory(tmp_path, monkeypatch, name):
+def test_a_bomb_is_met_with_bounded_memory(tmp_path, monkeypatch, small_chunks, name):
     monkeypatch.setattr("xpt.corpus.lines.LONGEST_ROW", 1 << 20)
     path = tmp_path / name
     path.write_bytes(PACKERS[path.suffix](b"x " * (1 << 23)))

@@ -67,7 +67,8 @@ def _leaves_the_folder(path: str) -> bool:
     parts = re.split(r"[/\\]", path)
     if not any(part.strip("~") for part in parts):
         return False
-    return path.startswith(("/", "\\", "~")) or ".." in parts or bool(re.match(r"[A-Za-z]:[/\\]", path))
+    goes_up = ".." in parts and len(parts) > 1
+    return path.startswith(("/", "\\", "~")) or goes_up or bool(re.match(r"[A-Za-z]:[/\\]", path))
 
 
 def _last_part(path: str) -> str:
