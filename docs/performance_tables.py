@@ -116,11 +116,35 @@ def inference(name: str) -> str:
     return f"{grid(head, table)}\n\n{measured_by(result)}"
 
 
+def preparation(name: str) -> str:
+    """Text to ids, for each tokenizer and size."""
+    results = load(name)
+    if results is None:
+        return NOT_MEASURED
+    parts = []
+    for tokenizer, result in results.items():
+        table = [
+            [
+                f"{size['sentences_cleaned']:,}",
+                f"{size['whole']['sentences_per_wall_second']:,}",
+                f"{size['whole']['sentences_per_cpu_second']:,}",
+                f"{max(size['peak_mib'].values()):,.0f} MiB",
+                f"{size['second_start']['whole']['wall_seconds']:.2f} s",
+            ]
+            for size in result["sizes"]
+        ]
+        head = [f"sentences, {tokenizer}", "a second", "a second of one core", "peak memory", "second start"]
+        load_then = result["hardware"]["load"]
+        parts += [grid(head, table), "", f"`{result['command']}`; load {load_then}.", ""]
+    return "\n".join(parts).rstrip()
+
+
 SECTIONS: dict[str, Callable[[str], str]] = {
     "throughput": throughput,
     "ablation": ablation,
     "tuning": fine_tuning,
     "inference": inference,
+    "preparation": preparation,
 }
 
 
