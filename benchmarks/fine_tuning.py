@@ -6,8 +6,6 @@ The Trainer reads pairs and labels as `run_glue.py` does: padded to the longest 
 or to one length; in float32, its default, and in bfloat16.
 """
 
-import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +16,7 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
+from records import record, store  # noqa: E402
 from transformers import (  # noqa: E402
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
@@ -27,7 +26,6 @@ from transformers import (  # noqa: E402
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: E402
 from turns import Windows, compare, compete, take_turns  # noqa: E402
 
-from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
 from xpt.fast.path import fast_path  # noqa: E402
 from xpt.interrupts import StopRequest  # noqa: E402
 from xpt.klue.backbone import open_backbone  # noqa: E402
@@ -144,25 +142,15 @@ CONTESTANTS: dict[str, Callable[[dict[str, Any], Windows], None]] = {
 }
 
 
-def bench(arguments: Arguments, command: str) -> str:
+def bench(arguments: Arguments) -> str:
     """Measure, keep where asked; the table."""
     with TemporaryDirectory() as folder:
         asked = {**asdict(arguments), "workdir": folder}
         reports = take_turns(Path(__file__), list(CONTESTANTS), asked, arguments.rounds, arguments.steps)
     rows = compare(reports, REFERENCE)
-    result = {
-        "command": command,
-        "seed": SEED,
-        "versions": describe_versions(),
-        "hardware": {**describe_hardware(), "cores": os.cpu_count()},
-        "task": arguments.task,
-        "ratio_to": REFERENCE,
-        "results": rows,
-        "windows": reports,
-    }
     if arguments.store:
-        file = REPO / "benchmarks" / "results" / f"fine_tuning-{arguments.task}.json"
-        file.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        facts = {"task": arguments.task, "ratio_to": REFERENCE, "results": rows, "windows": reports}
+        store(f"fine_tuning-{arguments.task}", record("fine_tuning.py", SEED, **facts))
     return "\n".join(
         f"{name:36} {row['tokens_per_second']:8,.0f} tokens/s   {row['ratio']:5.2f} "
         f"({row['ratio_slowest']:.2f}-{row['ratio_fastest']:.2f})   data wait {row['waited']:.1%}"
@@ -173,8 +161,7 @@ def bench(arguments: Arguments, command: str) -> str:
 def main() -> int:
     """Run the command line."""
     parser = OptionParser((Arguments,), "benchmarks/fine_tuning.py", __doc__)
-    command = describe_command("fine_tuning.py", sys.argv[1:]).replace(" ", " benchmarks/", 1)
-    return run_program(lambda stop: bench(parser.read(sys.argv[1:], Path).parts[0], command))
+    return run_program(lambda stop: bench(parser.read(sys.argv[1:], Path).parts[0]))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ Measured is the native export of an XPT model (12 English layers and two ITLs: 1
 of 12 layers; weights are random, which changes no time. Engines take turns, call by call.
 """
 
-import json
-import os
 import statistics
 import sys
 import time
@@ -25,11 +23,11 @@ import torch  # noqa: E402
 from contestants import HEAD_SIZE, ITLS, SIZES  # noqa: E402
 from int8 import export_onnx  # noqa: E402
 from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: E402
+from records import record, store  # noqa: E402
 from transformers import RobertaConfig, RobertaModel  # noqa: E402
 
 from configuration_xpt import XPTRobertaConfig  # noqa: E402
 from modeling_xpt import XPTRobertaModel  # noqa: E402
-from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
 from xpt.native_model import to_native  # noqa: E402
 from xpt.options import OptionParser, option  # noqa: E402
 from xpt.program import run_program  # noqa: E402
@@ -114,7 +112,7 @@ def seconds(calls: dict[str, Engine], batch: int, length: int, rounds: int) -> d
     return taken
 
 
-def bench(arguments: Arguments, command: str) -> str:
+def bench(arguments: Arguments) -> str:
     """Measure, keep where asked; the table."""
     calls: dict[str, Engine] = {}
     with TemporaryDirectory() as folder:
@@ -133,18 +131,10 @@ def bench(arguments: Arguments, command: str) -> str:
         for name in calls
     }
     if arguments.store:
-        result = {
-            "command": command,
-            "seed": 0,
-            "versions": {**describe_versions(), "onnxruntime": version("onnxruntime")},
-            "hardware": {**describe_hardware(), "cores": os.cpu_count()},
-            "latency_length": arguments.latency_length,
-            "length": arguments.length,
-            "rounds": arguments.rounds,
-            "results": rows,
-        }
-        file = REPO / "benchmarks" / "results" / f"inference-{arguments.model}.json"
-        file.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        lengths = {"latency_length": arguments.latency_length, "length": arguments.length}
+        result = record("inference.py", 0, **lengths, rounds=arguments.rounds, results=rows)
+        result["versions"]["onnxruntime"] = version("onnxruntime")
+        store(f"inference-{arguments.model}", result)
     return "\n".join(
         f"{name:48} {row['milliseconds_at_batch_1']:7.1f} ms at batch 1   "
         f"{row['sequences_per_second_at_batch_32']:7.1f} sequences/s at batch 32"
@@ -155,8 +145,7 @@ def bench(arguments: Arguments, command: str) -> str:
 def main() -> int:
     """Run the command line."""
     parser = OptionParser((Arguments,), "benchmarks/inference.py", __doc__)
-    command = describe_command("inference.py", sys.argv[1:]).replace(" ", " benchmarks/", 1)
-    return run_program(lambda stop: bench(parser.read(sys.argv[1:], Path).parts[0], command))
+    return run_program(lambda stop: bench(parser.read(sys.argv[1:], Path).parts[0]))
 
 
 if __name__ == "__main__":

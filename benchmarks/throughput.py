@@ -7,8 +7,6 @@ Contestants take turns, a window of steps each. A real token is one of a sentenc
 padding is none.
 """
 
-import json
-import os
 import statistics
 import sys
 import tempfile
@@ -20,13 +18,12 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
 import torch  # noqa: E402
 from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E402
+from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
-from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
 from xpt.options import OptionParser, option  # noqa: E402
 from xpt.program import run_program  # noqa: E402
 
-RESULTS = REPO / "benchmarks" / "results"
 BILLS = REPO / "downloads" / "bills" / "bill_texts.parquet"
 REFERENCE = {False: "stock, best flags", True: "whole"}
 
@@ -98,7 +95,7 @@ def table(rows: dict[str, dict[str, Any]], ablate: bool) -> str:
     return "\n".join(lines)
 
 
-def bench(arguments: Arguments, command: str) -> str:
+def bench(arguments: Arguments) -> str:
     """Measure, keep where asked; the table."""
     corpus = arguments.corpus or [str(BILLS)]
     column = arguments.corpus_column or (None if arguments.corpus else "propose_reason")
@@ -120,44 +117,35 @@ def bench(arguments: Arguments, command: str) -> str:
         reports = take_turns(script, names, told, arguments.rounds, arguments.steps)
         matrices = [one["rate"] for one in reports.get("matrices", [])]
         rows = summarize(reports, setting, len(text.tokenizer), arguments.ablate)
-        result = {
-            "command": command,
-            "seed": arguments.seed,
-            "versions": describe_versions(),
-            "hardware": {**describe_hardware(), "cores": os.cpu_count()},
-            "model": {
+        result = record(
+            "throughput.py",
+            arguments.seed,
+            model={
                 "english_layers": setting.english_layers,
                 "itls": ITLS,
                 "hidden": SIZES[arguments.model][1],
                 "vocab_size": len(text.tokenizer),
             },
-            "rows": arguments.rows,
-            "max_seq_length": arguments.max_seq_length,
-            "mean_sentence_tokens": float(text.train.lengths.mean()),
-            "rounds": arguments.rounds,
-            "steps": arguments.steps,
-            "ratio_to": REFERENCE[arguments.ablate],
-            "rates": [] if arguments.ablate else rates(arguments.model, rows),
-            "results": rows,
-            "matrix_flops_per_second": matrices,
-            "windows": reports,
-        }
+            rows=arguments.rows,
+            max_seq_length=arguments.max_seq_length,
+            mean_sentence_tokens=float(text.train.lengths.mean()),
+            rounds=arguments.rounds,
+            steps=arguments.steps,
+            ratio_to=REFERENCE[arguments.ablate],
+            rates=[] if arguments.ablate else rates(arguments.model, rows),
+            results=rows,
+            matrix_flops_per_second=matrices,
+            windows=reports,
+        )
     if arguments.store:
-        name = f"{'ablation' if arguments.ablate else 'throughput'}-{arguments.model}.json"
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / name).write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        store(f"{'ablation' if arguments.ablate else 'throughput'}-{arguments.model}", result)
     return table(rows, arguments.ablate)
 
 
 def main() -> int:
     """Run the command line."""
     parser = OptionParser((Arguments,), "benchmarks/throughput.py", __doc__)
-    command = describe_command("throughput.py", sys.argv[1:]).replace(" ", " benchmarks/", 1)
-
-    def work(stop: Any) -> str:
-        return bench(parser.read(sys.argv[1:], Path).parts[0], command)
-
-    return run_program(work)
+    return run_program(lambda stop: bench(parser.read(sys.argv[1:], Path).parts[0]))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="exit with 1 where README.md is stale")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a document is stale")
     parser.add_argument("--store", nargs=2, metavar=("NAME", "RUN"), help="keep a run's results under a name")
     arguments = parser.parse_args()
     if arguments.store:

@@ -1,7 +1,6 @@
 """Freed memory stays with the process, where the C library is glibc.
 
-It returns large blocks to the system at once, and each tensor of a step begins with page faults: a tenth of a
-training step on a CPU.
+It returns large blocks to the system at once, so that each tensor of a step would begin with page faults.
 """
 
 import ctypes

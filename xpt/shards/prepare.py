@@ -60,8 +60,8 @@ class PrepareArguments:
     )
     partitions: int = option(
         16,
-        "Parts that are handled at once, each held in memory (some 300 bytes a sentence) and a shard or "
-        "several; 16 suit 10 million sentences.",
+        "Parts that are handled at once, each held in memory (300 bytes a sentence, not measured) and a "
+        "shard or several; 16 suit 10 million sentences.",
     )
     shard_sentences: int = option(
         1 << 18, "Most sentences of a shard; training shuffles within eight shards at a time."
