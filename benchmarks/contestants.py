@@ -15,6 +15,7 @@ from transformers import (
     RobertaForMaskedLM,
     RobertaModel,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
@@ -169,23 +170,29 @@ def ours(
         training = PostTraining(recipe, run, model, report, text, phases, StopRequest())
         model.config.sparse_prediction = sparse
         training.prepare(phases[phase - 1])
-        data = training.phase_data(phase - 1)
-        trainer = XPTTrainer(
-            model=model,
-            args=phase_arguments(recipe.training, phases[phase - 1], 0, setting.workdir),
-            phase=phases[phase - 1],
-            data=data,
-            checkpoints=run.checkpoints,
-            stop=training.stop,
-            train_dataset=PhaseRows(data.stream, data.first_row, FOREVER),
-            callbacks=[windows],
-        )
-        trainer.data_collator = windows.counting(data.collator, lambda rows, batch: _real(text, rows))
-        for callback in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(callback)
-        trainer.args.logging_strategy = trainer.args.save_strategy = "no"
+        trainer = phase_trainer(training, phase - 1, windows)
+        trainer.data_collator = windows.counting(trainer.data_collator, lambda rows, batch: _real(text, rows))
         with without_parts(training, parts):
             trainer.train()
+
+
+def phase_trainer(training: PostTraining, index: int, callback: TrainerCallback) -> XPTTrainer:
+    """The Trainer of a phase, which `callback` alone watches; it leaves nothing on disk."""
+    phase, data = training.phases[index], training.phase_data(index)
+    trainer = XPTTrainer(
+        model=training.model,
+        args=phase_arguments(training.recipe.training, phase, index, training.run.folder),
+        phase=phase,
+        data=data,
+        checkpoints=training.run.checkpoints,
+        stop=training.stop,
+        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * training.rows_per_step),
+        callbacks=[callback],
+    )
+    for printing in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printing)
+    trainer.args.logging_strategy = trainer.args.save_strategy = "no"
+    return trainer
 
 
 @contextmanager

@@ -62,6 +62,8 @@ def hub(tmp_path_factory, patch):
         patch.setattr(CONSTANTS, "HF_HUB_CACHE", str(folder / "cache"))
         patch.setattr(CONSTANTS, "HF_TOKEN_PATH", str(folder / "token"))
         patch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(folder / "cache"))
+        # A client that another test has made asks the real Hub, and waits for minutes before it gives up.
+        patch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         patch.setenv("HF_TOKEN", OWNER)
         yield hub
 

@@ -113,6 +113,7 @@ def interrupted(recipe, tmp_path_factory):
     return base
 
 
+@pytest.mark.slow
 def test_killed_in_both_phases_two_processes_end_bit_equal(interrupted):
     assert_equal_runs(interrupted / "whole", interrupted / "killed")
     # Each start got further: the first died in phase 1, the second in phase 2.
@@ -121,10 +122,12 @@ def test_killed_in_both_phases_two_processes_end_bit_equal(interrupted):
     assert noted(interrupted / "killed-2", 0, "batch")[0]["step"] > 0
 
 
+@pytest.mark.slow
 def test_rows_of_unpacked_sentences_are_seen_once_an_epoch_too(interrupted):
     assert_each_sentence_once_an_epoch(interrupted / "whole-0", PROCESSES)
 
 
+@pytest.mark.slow
 def test_each_process_drops_activations_of_its_own(interrupted):
     dropped = [
         [(b["phase"], b["dropped"]) for b in noted(interrupted / "whole-0", rank, "batch")]

@@ -36,6 +36,7 @@ def test_whichever_write_of_a_save_fails_the_one_before_stands_and_the_run_ends_
         assert re.search(r"the same command goes on from step [23] of phase2$", message), message
 
 
+@pytest.mark.slow
 def test_whichever_write_of_a_run_fails_it_is_one_line_and_the_next_start_ends_equal(tried):
     seen = tried("run")
     assert len(seen["messages"]) == 12
