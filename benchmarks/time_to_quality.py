@@ -79,9 +79,10 @@ def bench(arguments: Arguments, flags: list[str]) -> str:
         scores = run({**asdict(arguments), "workdir": folder, "flags": flags})
     minutes = {f"{nats:.1f}": minutes_to(scores, nats) for nats in TARGETS}
     if arguments.store:
-        facts = {"contestant": arguments.contestant, "idea": arguments.idea, "minutes_to": minutes}
+        facts = {"contestant": arguments.contestant, "name": arguments.name, "idea": arguments.idea}
+        facts |= {"minutes_to": minutes}
         result = record("time_to_quality.py", arguments.seed, **facts, scores=scores)
-        store(f"quality-{arguments.name}", result)
+        store(f"quality-{arguments.name}-{arguments.seed}", result)
     return "\n".join(
         f"{nats} nats under the unigram baseline: " + (f"{at:.2f} minutes" if at else "not reached")
         for nats, at in minutes.items()

@@ -5,6 +5,7 @@ A result that is not stored makes a line that says *not measured*.
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,12 +140,73 @@ def preparation(name: str) -> str:
     return "\n".join(parts).rstrip()
 
 
+def record_board(pattern: str) -> str:
+    """Ideas, quickest first: minutes to each quality, over seeds, and the time of stock over theirs."""
+    ideas: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted(RESULTS.glob(f"{pattern}-*.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        ideas.setdefault(result["name"], []).append(result)
+    if not ideas:
+        return NOT_MEASURED
+    targets = list(next(iter(ideas.values()))[0]["minutes_to"])
+    best = {
+        nats: min(
+            (
+                at
+                for runs in ideas.values()
+                if runs[0]["contestant"] == "stock"
+                if (at := minutes(runs, nats))
+            ),
+            default=None,
+        )
+        for nats in targets
+    }
+    table = [
+        [
+            f"{runs[0]['contestant']}: {runs[0]['idea']}",
+            *(
+                cell
+                for nats in targets
+                for cell in (spread(runs, nats), times(best[nats], minutes(runs, nats)))
+            ),
+            ", ".join(str(run["seed"]) for run in runs),
+            f"`{runs[0]['command']}`",
+        ]
+        for runs in sorted(ideas.values(), key=lambda runs: minutes(runs, targets[0]) or float("inf"))
+    ]
+    head = [cell for nats in targets for cell in (f"minutes to {nats} nats", "stock / this")]
+    first = next(iter(ideas.values()))[0]
+    hardware = first["hardware"]
+    where = f"{hardware['threads']} threads of {hardware['cpu']}"
+    return f"{grid(['', *head, 'seeds', 'command'], table)}\n\n{where}."
+
+
+def minutes(runs: list[dict[str, Any]], nats: str) -> float | None:
+    """Median over seeds; None where one has not got there."""
+    found = [run["minutes_to"][nats] for run in runs]
+    return None if None in found else statistics.median(found)
+
+
+def spread(runs: list[dict[str, Any]], nats: str) -> str:
+    """Median and extremes over seeds."""
+    if (middle := minutes(runs, nats)) is None:
+        return f"not in {max(run['scores'][-1]['seconds'] for run in runs) / 60:.0f}"
+    found = [run["minutes_to"][nats] for run in runs]
+    return f"{middle:.2f}" + (f" ({min(found):.2f}-{max(found):.2f})" if len(found) > 1 else "")
+
+
+def times(other: float | None, own: float | None) -> str:
+    """How often `own` goes into `other`."""
+    return f"{other / own:.1f}" if other and own else "-"
+
+
 SECTIONS: dict[str, Callable[[str], str]] = {
     "throughput": throughput,
     "ablation": ablation,
     "tuning": fine_tuning,
     "inference": inference,
     "preparation": preparation,
+    "quality": record_board,
 }
 
 

@@ -16,7 +16,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.fast.attention import LONGEST, cpu_attention
-from xpt.fast.dropout import FastDropout, kept
+from xpt.fast.dropout import FastDropout, blanked, kept
 from xpt.fast.path import fast_path
 from xpt.phases import set_trainable
 
@@ -89,12 +89,28 @@ def test_attention_drops_and_makes_up_for_it():
 @pytest.mark.parametrize("p", [0.001, 0.1, 0.5, 0.999])
 def test_share_of_dropped_elements(p):
     torch.manual_seed(1)
-    keep = kept(torch.Size((1001, 999)), p)
+    keep = blanked(torch.ones(1001, 999), kept(torch.Size((1001, 999)), p))
     share = 1 - keep.double().mean().item()
-    assert abs(share - p) < 5 * (p * (1 - p) / keep.numel()) ** 0.5 + 2**-17
+    assert abs(share - p) < 5 * (p * (1 - p) / keep.numel()) ** 0.5 + 2**-16
     rows, columns = keep.double().mean(0), keep.double().mean(1)
     for means, count in ((rows, 1001), (columns, 999)):  # no place is dropped more often than another
         assert (means - (1 - p)).abs().max() < 6.5 * (p * (1 - p) / count) ** 0.5 + 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_blanked_elements_are_zero_whatever_they_were_and_all_others_stay_to_the_bit(dtype):
+    inputs = torch.randn(40, 30, dtype=torch.float64).to(dtype).t()  # not contiguous
+    inputs[::3] = torch.inf
+    keep = kept(inputs.shape, 0.4)
+    assert set(keep.unique().tolist()) == {0, -1}
+    assert torch.equal(blanked(inputs, keep), torch.where(keep != 0, inputs, 0))
+
+
+def test_what_is_dropped_follows_the_generator_of_torch():
+    state = torch.get_rng_state()
+    first, second = kept(torch.Size((99,)), 0.5), kept(torch.Size((99,)), 0.5)
+    torch.set_rng_state(state)
+    assert torch.equal(first, kept(torch.Size((99,)), 0.5)) and not torch.equal(first, second)
 
 
 def test_dropout_scales_what_stays_and_its_gradient_follows():

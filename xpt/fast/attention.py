@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from xpt.fast.dropout import kept
+from xpt.fast.dropout import blanked, kept
 
 LONGEST = 512  # tokens; scores of longer rows leave the cache
 UNKNOWN_HERE = ("position_bias", "softcap", "cache")  # what transformers may ask of `sdpa` beside
@@ -31,7 +31,7 @@ class _Attention(torch.autograd.Function):
             scores += torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(mask.logical_not(), lowest)
         probs = torch.softmax(scores, -1)
         keep = kept(probs.shape, dropout) if dropout else None
-        dropped = probs if keep is None else torch.where(keep, probs, 0)
+        dropped = probs if keep is None else blanked(probs, keep)
         ctx.save_for_backward(query, key, value, probs, keep)
         ctx.scaling, ctx.dropout = scaling, dropout
         return torch.matmul(dropped, value).div_(1 - dropout)
@@ -40,11 +40,11 @@ class _Attention(torch.autograd.Function):
     def backward(ctx, grad):  # type: ignore[override]
         query, key, value, probs, keep = ctx.saved_tensors
         grad = grad / (1 - ctx.dropout) if ctx.dropout else grad
-        dropped = probs if keep is None else torch.where(keep, probs, 0)
+        dropped = probs if keep is None else blanked(probs, keep)
         grad_value = torch.matmul(dropped.transpose(-1, -2), grad)
         grad_probs = torch.matmul(grad, value.transpose(-1, -2))
         if keep is not None:
-            grad_probs = torch.where(keep, grad_probs, 0)
+            grad_probs = blanked(grad_probs, keep)
         grad_scores = torch._softmax_backward_data(grad_probs, probs, -1, probs.dtype)
         grad_query = torch.matmul(grad_scores, key).mul_(ctx.scaling)
         grad_key = torch.matmul(grad_scores.transpose(-1, -2), query)
