@@ -21,6 +21,7 @@ from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E4
 from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
+from xpt.errors import XPTError  # noqa: E402
 from xpt.options import OptionParser, option  # noqa: E402
 from xpt.program import run_program  # noqa: E402
 
@@ -34,6 +35,9 @@ class Arguments:
 
     model: str = option("mini", "Shape of the English encoder; two ITLs come on top.", choices=list(SIZES))
     ablate: bool = option(False, "Measure the parts of the fast path one by one instead.")
+    contestants: list[str] | None = option(
+        None, "Only these, to the last of which the others are compared. Default: all."
+    )
     corpus: list[str] | None = option(None, "Text. Default: the demo's bills, which `make demo` fetches.")
     corpus_column: str | None = option(None, "Its text column. Default: the bills' own.")
     tokenizer_name_or_path: str = option(
@@ -44,15 +48,29 @@ class Arguments:
     rounds: int = option(6, "Turns of each contestant, after a warm-up.")
     steps: int = option(3, "Steps of a turn.")
     seed: int = option(0, "Of weights, order and masks.")
+    name: str | None = option(None, "Of the stored result. Default: what is measured, and the model.")
     store: bool = option(False, "Keep the result in benchmarks/results.")
+
+    def __post_init__(self) -> None:
+        known = ABLATIONS if self.ablate else CONTESTANTS
+        self.contestants = self.contestants or list(known)
+        if unknown := set(self.contestants) - set(known):
+            raise XPTError(f"--contestants: {unknown.pop()!r} is none of: {'; '.join(known)}")
+        self.name = self.name or f"{'ablation' if self.ablate else 'throughput'}-{self.model}"
+
+    @property
+    def reference(self) -> str:
+        """To whom the others are compared."""
+        usual = REFERENCE[self.ablate]
+        return usual if usual in self.contestants else self.contestants[-1]
 
 
 def summarize(
-    reports: dict[str, list[dict]], setting: Setting, vocab_size: int, ablate: bool
+    reports: dict[str, list[dict]], setting: Setting, vocab_size: int, reference: str
 ) -> dict[str, dict[str, Any]]:
     """Rates, ratios and, where matrices were multiplied too, the share of their rate that was reached."""
     matrix = [one["rate"] for one in reports.pop("matrices", [])]
-    rows = compare(reports, REFERENCE[ablate])
+    rows = compare(reports, reference)
     for name, row in rows.items():
         frozen = setting.english_layers if "phase 1" in name else 0
         flops = setting.shape(vocab_size, frozen).flops_per_token()
@@ -79,10 +97,11 @@ def rates(model: str, rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             "tokens_per_second": rows[f"ours, phase {phase}"]["tokens_per_second"],
         }
         for phase in (1, 2)
+        if f"ours, phase {phase}" in rows
     ]
 
 
-def table(rows: dict[str, dict[str, Any]], ablate: bool) -> str:
+def table(rows: dict[str, dict[str, Any]]) -> str:
     """What a person reads."""
     lines = [f"{'':38} tokens/s   ratio (slowest-fastest)   GFLOP/s   MFU   memory  data wait"]
     for name, row in rows.items():
@@ -111,12 +130,11 @@ def bench(arguments: Arguments) -> str:
             seed=arguments.seed,
         )
         text = setting.text()  # prepared once, before anybody reads it
-        names = list(ABLATIONS if arguments.ablate else CONTESTANTS)
         told = {**asdict(setting), "workdir": folder}
         script = REPO / "benchmarks" / "contestants.py"
-        reports = take_turns(script, names, told, arguments.rounds, arguments.steps)
+        reports = take_turns(script, arguments.contestants, told, arguments.rounds, arguments.steps)
         matrices = [one["rate"] for one in reports.get("matrices", [])]
-        rows = summarize(reports, setting, len(text.tokenizer), arguments.ablate)
+        rows = summarize(reports, setting, len(text.tokenizer), arguments.reference)
         result = record(
             "throughput.py",
             arguments.seed,
@@ -131,15 +149,15 @@ def bench(arguments: Arguments) -> str:
             mean_sentence_tokens=float(text.train.lengths.mean()),
             rounds=arguments.rounds,
             steps=arguments.steps,
-            ratio_to=REFERENCE[arguments.ablate],
+            ratio_to=arguments.reference,
             rates=[] if arguments.ablate else rates(arguments.model, rows),
             results=rows,
             matrix_flops_per_second=matrices,
             windows=reports,
         )
     if arguments.store:
-        store(f"{'ablation' if arguments.ablate else 'throughput'}-{arguments.model}", result)
-    return table(rows, arguments.ablate)
+        store(arguments.name, result)
+    return table(rows)
 
 
 def main() -> int:

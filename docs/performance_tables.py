@@ -82,6 +82,22 @@ def ablation(name: str) -> str:
     return f"{grid(['', 'real tokens/s', 'ratio to whole', 'peak memory'], table)}\n\n{measured_by(result)}"
 
 
+def memory(name: str) -> str:
+    """Peak memory above that of the process before training."""
+    result = load(name)
+    if result is None:
+        return NOT_MEASURED
+    rows = result["results"]
+    last = rows[result["ratio_to"]]["peak_mib"]
+    table = [
+        [contestant, f"{row['peak_mib'] / 1024:.2f} GiB", f"{row['peak_mib'] / last:.2f}"]
+        for contestant, row in rows.items()
+    ]
+    shape = f"{result['rows']} rows of {result['max_seq_length']} tokens"
+    head = [shape, "peak memory", f"to {result['ratio_to']}"]
+    return f"{grid(head, table)}\n\n{measured_by(result)}"
+
+
 def fine_tuning(task: str) -> str:
     """finetune_klue.py beside the stock Trainer."""
     result = load(f"fine_tuning-{task}")
@@ -203,6 +219,7 @@ def times(other: float | None, own: float | None) -> str:
 SECTIONS: dict[str, Callable[[str], str]] = {
     "throughput": throughput,
     "ablation": ablation,
+    "memory": memory,
     "tuning": fine_tuning,
     "inference": inference,
     "preparation": preparation,
