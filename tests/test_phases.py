@@ -3,19 +3,21 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.adapters import LoraSettings, attach_adapters
 from xpt.errors import XPTError
 from xpt.phases import (
     GROUPS,
     NEW_GROUPS,
     Parts,
-    frozen_dropout_off,
     group_sizes,
     parameter_group,
     read_phase,
     set_trainable,
+    training_dropout,
 )
 
 
@@ -171,14 +173,20 @@ def test_parts_of_a_group_are_groups():
     assert all(set_trainable(MODEL, [f"source_embeddings.{part}"]) for part in parts)
 
 
-def test_frozen_dropout_is_off_in_frozen_layers_only_and_comes_back():
-    set_trainable(MODEL, NEW_GROUPS)
+@pytest.mark.parametrize("p", [None, 0.0, 0.3])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_dropout_in_training_is_what_was_asked_for_and_comes_back(p, frozen):
+    model = make_model()
+    attach_adapters(model, LoraSettings(r=2, lora_dropout=0.2, target_modules=("query",)), 0, "phase2")
+    set_trainable(model, NEW_GROUPS)
 
     def rates():
-        return {name: module.p for name, module in MODEL.named_modules() if hasattr(module, "p")}
+        return {name: module.p for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
 
     before = rates()
-    with frozen_dropout_off(MODEL):
+    with training_dropout(model, p, frozen):
         inside = rates()
-    assert rates() == before and set(before.values()) == {0.1}
-    assert all((rate == 0) == ("encoder" in name) for name, rate in inside.items())
+    assert rates() == before and set(before.values()) == {0.1, 0.2}
+    for name, rate in inside.items():
+        usual = 0.2 if "lora" in name else 0.1 if p is None else p
+        assert rate == (0 if "encoder" in name and not frozen else usual), name

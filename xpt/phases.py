@@ -240,20 +240,24 @@ def _belongs(name: str, group: str) -> bool:
 
 
 @contextmanager
-def frozen_dropout_off(model: nn.Module) -> Iterator[None]:
-    """While open, modules whose parameters are all frozen drop nothing.
+def training_dropout(model: nn.Module, p: float | None = None, frozen: bool = True) -> Iterator[None]:
+    """While open, the model's dropout has the probability `p`; None leaves what the configuration says.
 
-    Frozen layers in training mode still apply dropout; whether the authors left it on is not published.
+    Adapters keep their own. Frozen layers in training mode still apply dropout; whether the authors left it
+    on is not published. Without `frozen`, modules whose parameters are all frozen drop nothing.
     """
-    changed = []
-    for module in model.modules():
+    dropouts = {name: module for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
+    before = {module: module.p for module in dropouts.values()}
+    for name, module in dropouts.items() if p is not None else ():
+        if ".lora_dropout." not in name:
+            module.p = p
+    for module in model.modules() if not frozen else ():
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
-            changed += [(m, m.p) for m in module.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-    for dropout, _ in changed:
-        dropout.p = 0.0
+            for dropout in before.keys() & set(module.modules()):
+                dropout.p = 0.0
     try:
         yield
     finally:
-        for dropout, p in changed:
-            dropout.p = p
+        for module, probability in before.items():
+            module.p = probability

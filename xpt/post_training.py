@@ -6,7 +6,7 @@ Started again, a run finds the recorded stages and goes on from the newest check
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -23,7 +23,7 @@ from xpt.files import replace_files, write_folder_atomically
 from xpt.fills import choose_prompts, fill, fills_record
 from xpt.interrupts import StopRequest
 from xpt.manifest import DamagedError, set_aside_damaged, verify, write_manifest
-from xpt.phases import Phase, frozen_dropout_off, group_sizes, set_trainable
+from xpt.phases import Phase, group_sizes, set_trainable, training_dropout
 from xpt.plots import Curve, plot_loss
 from xpt.precision import autocast_dtype, precision
 from xpt.preparation import PreparedText, describe_text
@@ -170,8 +170,8 @@ class PostTraining:
     @contextmanager
     def training_conditions(self) -> Iterator[None]:
         """While open, the model computes as in training: which layers drop activations, by which path."""
-        training = self.recipe.training
-        dropout = nullcontext() if self.recipe.phases.frozen_dropout else frozen_dropout_off(self.model)
+        training, phases = self.recipe.training, self.recipe.phases
+        dropout = training_dropout(self.model, phases.dropout, phases.frozen_dropout)
         with dropout, fast_path(self.model, training.device, training.fast_path):
             yield
 
