@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 import torch
 from contestants import phase_trainer
-from datasets import Dataset, disable_progress_bars
 from transformers import (
     AutoTokenizer,
     DataCollatorForLanguageModeling,
@@ -112,6 +111,8 @@ def ours(asked: dict[str, Any], out: TextIO) -> None:
 
 def stock(asked: dict[str, Any], out: TextIO) -> None:
     """As `run_mlm.py --bf16`: tokenize, group to full rows, train; with what `given_to_stock` has left."""
+    from datasets import Dataset, disable_progress_bars  # ours does not pay for its import
+
     start, given = time.time(), Path(asked["workdir"]) / "given"
     recipe = stock_recipe(asked)
     text = prepare_text(recipe, open_source(str(recipe.source.source_model_name_or_path)))

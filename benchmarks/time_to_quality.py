@@ -11,6 +11,7 @@ after `--` is told to train_xpt.py.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -57,9 +58,9 @@ def run(asked: dict[str, Any]) -> list[dict[str, float]]:
         given_to_stock(asked)
     script, scores = REPO / "benchmarks" / "quality_contestants.py", []
     started = json.dumps({**asked, "started": time.time()})
-    with subprocess.Popen(
-        [sys.executable, str(script), started], stdout=subprocess.PIPE, text=True
-    ) as process:
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    command = [sys.executable, str(script), started]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         for line in process.stdout:
             scores.append(json.loads(line))
             print(LINE.format(**scores[-1]), flush=True)

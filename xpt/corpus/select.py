@@ -27,6 +27,13 @@ def split_hash(split_seed: int) -> "hashlib.blake2b":
     return hashlib.blake2b(digest_size=8, key=b"xpt split %d" % split_seed)
 
 
+def line_digest(line: bytes, split_seed: int) -> bytes:
+    """The hash of a sentence, 8 bytes, little-endian: it decides about its split and which ones are equal."""
+    one = split_hash(split_seed)
+    one.update(line)
+    return one.digest()
+
+
 def split_codes(hashes: np.ndarray) -> np.ndarray:
     """The split of each hash: shape as `hashes` (uint64), uint8 codes TRAIN, VALIDATION or TEST."""
     codes = np.full(len(hashes), TRAIN, dtype=np.uint8)

@@ -20,7 +20,7 @@ from itertools import chain, islice
 import numpy as np
 
 from xpt.corpus.readers import Document
-from xpt.corpus.select import split_hash
+from xpt.corpus.select import line_digest
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import CorpusSettings
 from xpt.environment import available_cores
@@ -59,9 +59,7 @@ def clean_chunk(documents: list[Document], settings: CorpusSettings) -> CleanChu
         before = len(lines)
         for sentence in cleaner.sentences(document):
             line = sentence.encode("utf-8")
-            one = split_hash(settings.split_seed)
-            one.update(line)
-            hashes.append(one.digest())
+            hashes.append(line_digest(line, settings.split_seed))
             lines.append(line + b"\n")
         sizes.append((len(lines) - before, document.continued))
     lengths = np.fromiter(map(len, lines), np.uint32, len(lines))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from xpt.corpus.readers import Document, read_documents
-from xpt.corpus.select import split_hash
+from xpt.corpus.select import line_digest, split_hash
 from xpt.corpus.sentences import DocumentCleaner
 from xpt.shards.job import FILE_SHIFT, Job, read_json, tally_json, write_json
 
@@ -52,9 +52,7 @@ class Clean:
         for document in self._documents(number, entry):
             for sentence in cleaner.sentences(document):
                 line = sentence.encode("utf-8")
-                one = split_hash(settings.split_seed)
-                one.update(line)
-                digest = int.from_bytes(one.digest(), "little")
+                digest = int.from_bytes(line_digest(line, settings.split_seed), "little")
                 if by_document:
                     whole.update(line + b"\n")
                     waiting.append((place, digest, line))
