@@ -238,10 +238,10 @@ ABLATIONS: dict[str, Callable[[Setting, Windows], None]] = {
     "full head": lambda setting, windows: ours(setting, windows, 2, sparse=False),
     "without packing": lambda setting, windows: ours(setting, windows, 2, ("--packing", "false")),
     "float32": lambda setting, windows: ours(setting, windows, 2, ("--bf16", "false")),
-    "frozen layers drop nothing (phase 1)": lambda setting, windows: ours(
-        setting, windows, 1, ("--frozen_dropout", "false")
-    ),
     "phase 1": lambda setting, windows: ours(setting, windows, 1),
+    "phase 1, frozen layers drop too": lambda setting, windows: ours(
+        setting, windows, 1, ("--frozen_dropout", "true")
+    ),
 }
 
 

@@ -66,7 +66,6 @@ def test_a_dropout_that_is_no_share_is_refused(share):
         read_recipe(["--dropout", share]).planned_phases()
 
 
-
 def test_rates_and_masking_of_each_phase_have_flags():
     flags = ["--learning_rate", "1e-4", "--phase2_learning_rate", "5e-5", "--phase1_mlm_probability", "0.3"]
     first, second = read_recipe(flags).planned_phases()

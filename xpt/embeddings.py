@@ -8,6 +8,7 @@ it in `EMBEDDING_INITS`.
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
+
+from xpt.environment import available_cores
 
 TENSOR_NAME = "roberta.embeddings.word_embeddings.weight"
 
@@ -182,8 +185,13 @@ def _left_singular(matrix: sparse.csr_array, context: EmbeddingContext) -> Tenso
 
 
 def _product(matrix: sparse.csr_array, dense: Tensor) -> Tensor:
-    """(rows, width): SciPy's product is single-threaded and three times as fast as torch's."""
-    return torch.from_numpy(matrix @ dense.numpy())
+    """(rows, width), columns shared out to threads, which changes no bit.
+
+    SciPy's product takes one thread, and is three times as fast as torch's there.
+    """
+    blocks = np.array_split(dense.numpy(), available_cores(), axis=1)
+    with ThreadPoolExecutor() as threads:
+        return torch.from_numpy(np.hstack(list(threads.map(matrix.__matmul__, blocks))))
 
 
 def _rotation(context: EmbeddingContext) -> Tensor:
