@@ -227,7 +227,7 @@ class PhaseArguments:
     frozen_dropout: bool = option(
         False,
         "Dropout in frozen layers too, as a stock model in training mode has it (not published; "
-        "configs/methods keep it). Without, phase 1 is a fifth faster and takes less memory.",
+        "configs/methods keep it). Without, phase 1 is faster and takes less memory.",
     )
     max_seq_length: int = option(128, "Tokens of a row, `<s>` and `</s>` included; longer sentences are cut.")
     packing: bool = option(
