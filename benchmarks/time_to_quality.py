@@ -81,7 +81,7 @@ def bench(arguments: Arguments, flags: list[str]) -> str:
     minutes = {f"{nats:.1f}": minutes_to(scores, nats) for nats in TARGETS}
     if arguments.store:
         facts = {"contestant": arguments.contestant, "name": arguments.name, "idea": arguments.idea}
-        facts |= {"minutes_to": minutes}
+        facts |= {"target": arguments.target, "minutes_to": minutes}
         result = record("time_to_quality.py", arguments.seed, **facts, scores=scores)
         store(f"quality-{arguments.name}-{arguments.seed}", result)
     return "\n".join(

@@ -165,17 +165,9 @@ def record_board(pattern: str) -> str:
     if not ideas:
         return NOT_MEASURED
     targets = list(next(iter(ideas.values()))[0]["minutes_to"])
+    stock = [runs for runs in ideas.values() if runs[0]["contestant"] == "stock"]
     best = {
-        nats: min(
-            (
-                at
-                for runs in ideas.values()
-                if runs[0]["contestant"] == "stock"
-                if (at := minutes(runs, nats))
-            ),
-            default=None,
-        )
-        for nats in targets
+        nats: min(filter(None, (minutes(runs, nats) for runs in stock)), default=None) for nats in targets
     }
     table = [
         [
@@ -205,6 +197,8 @@ def minutes(runs: list[dict[str, Any]], nats: str) -> float | None:
 
 def spread(runs: list[dict[str, Any]], nats: str) -> str:
     """Median and extremes over seeds."""
+    if any(run["target"] < float(nats) for run in runs):
+        return NOT_MEASURED
     if (middle := minutes(runs, nats)) is None:
         return f"not in {max(run['scores'][-1]['seconds'] for run in runs) / 60:.0f}"
     found = [run["minutes_to"][nats] for run in runs]

@@ -17,6 +17,7 @@ from xpt.phases import set_trainable
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "benchmarks"))
 from flops import Shape  # noqa: E402
+from time_to_quality import minutes_to  # noqa: E402
 from turns import compare  # noqa: E402
 
 LAYERS, HIDDEN, VOCABULARY, LENGTH, ROWS = 3, 64, 500, 32, 4
@@ -58,6 +59,12 @@ def test_ratios_are_taken_within_a_round():
     assert (row["ratio"], row["ratio_slowest"], row["ratio_fastest"]) == (3.0, 2.0, 4.0)
     assert row["tokens_per_second"] == 20.0
     assert row["waited"] == pytest.approx(0.3 / 13)
+
+
+def test_a_quality_is_reached_at_the_first_score_that_is_so_good():
+    scores = [(10.0, 1.9), (60.0, 2.0), (90.0, 1.8), (120.0, 2.5)]
+    told = [{"seconds": seconds, "nats_under_unigram": nats} for seconds, nats in scores]
+    assert (minutes_to(told, 2.0), minutes_to(told, 2.1), minutes_to(told, 3.0)) == (1.0, 2.0, None)
 
 
 @pytest.mark.slow

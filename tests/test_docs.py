@@ -57,6 +57,24 @@ def test_the_page_on_performance_shows_stored_results():
         assert f"{ours['mfu']:.0%}" in text
 
 
+def test_the_record_board_tells_what_was_not_reached_from_what_was_not_tried(tmp_path, monkeypatch):
+    def keep(contestant, seed, target, two, three):
+        facts = {"contestant": contestant, "name": contestant, "idea": "i", "command": "c", "seed": seed}
+        facts |= {"target": target, "minutes_to": {"2.0": two, "3.0": three}, "scores": [{"seconds": 600}]}
+        result = {**facts, "hardware": {"threads": 2, "cpu": "C"}}
+        (tmp_path / f"quality-{contestant}-{seed}.json").write_text(json.dumps(result), encoding="utf-8")
+
+    tables = loaded("docs/performance_tables.py")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.record_board("quality") == tables.NOT_MEASURED
+    keep("stock", 1, 2.0, 8.0, None)
+    for seed, two, three in ((1, 1.0, None), (2, 2.0, 4.0), (3, 4.0, 5.0)):
+        keep("ours", seed, 3.0, two, three)
+    ours, stock = (line.strip("| ").split(" | ") for line in tables.record_board("quality").splitlines()[2:4])
+    assert ours[1:6] == ["2.00 (1.00-4.00)", "4.0", "not in 10", "-", "1, 2, 3"]
+    assert stock[1:5] == ["8.00", "1.0", "*not measured*", "-"]
+
+
 @pytest.mark.parametrize(("language", "column"), [("welsh", 0), ("ukrainian", 1)])
 def test_the_experiment_with_languages_quotes_its_results(language, column):
     folder = REPO / "experiments" / "languages"

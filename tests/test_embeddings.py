@@ -8,9 +8,10 @@ import torch
 from conftest import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from xpt.batching import SpecialIds
-from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext, cooccurrences, positive_pmi
+from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext, _product, cooccurrences, positive_pmi
 
 VOCAB = 80
 
@@ -128,6 +129,15 @@ def test_static_gives_the_same_bytes_on_one_thread_and_on_two():
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*tables)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 40])
+def test_a_product_is_the_same_to_the_bit_on_any_number_of_cores(monkeypatch, cores):
+    random = np.random.default_rng(0)
+    matrix = sparse.random_array((50, 60), density=0.2, rng=random, dtype=np.float32).tocsr()
+    dense = torch.from_numpy(random.standard_normal((60, 17), dtype=np.float32))
+    monkeypatch.setattr("xpt.embeddings.available_cores", lambda: cores)
+    assert np.array_equal(_product(matrix, dense).numpy(), matrix @ dense.numpy())
 
 
 def test_of_a_long_text_evenly_chosen_examples_count(monkeypatch):
