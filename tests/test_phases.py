@@ -1,5 +1,7 @@
 """Parameter groups: every parameter in one of them, phases train exactly what they name."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from torch import nn
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.adapters import LoraSettings, attach_adapters
+from xpt.cli import read_recipe
 from xpt.errors import XPTError
 from xpt.phases import (
     GROUPS,
@@ -19,6 +22,7 @@ from xpt.phases import (
     set_trainable,
     training_dropout,
 )
+from xpt.post_training import PostTraining
 
 
 def make_model(**changes) -> XPTRobertaForMaskedLM:
@@ -190,3 +194,14 @@ def test_dropout_in_training_is_what_was_asked_for_and_comes_back(p, frozen):
     for name, rate in inside.items():
         usual = 0.2 if "lora" in name else 0.1 if p is None else p
         assert rate == (0 if "encoder" in name and not frozen else usual), name
+
+
+@pytest.mark.parametrize(("flags", "rate"), [([], 0.1), (["--dropout", "0.3"], 0.3)])
+def test_training_takes_dropout_from_the_recipe(flags, rate):
+    run = SimpleNamespace(
+        recipe=read_recipe(["--use_cpu", "true", "--bf16", "false", *flags]), model=make_model()
+    )
+    set_trainable(run.model, NEW_GROUPS)
+    with PostTraining.training_conditions(run):
+        inside = {name: m.p for name, m in run.model.named_modules() if isinstance(m, nn.Dropout)}
+    assert all(p == (0 if "encoder" in name else rate) for name, p in inside.items())
