@@ -58,7 +58,8 @@ class Watch:
 
     def _sample(self) -> None:
         while not self._end.wait(0.1):
-            found = memory_of_tree(self._root)
+            # One that forks while it is read would count twice: its own pages before, its children's after.
+            found = map(min, zip(*(memory_of_tree(self._root) for _ in range(2)), strict=True))
             self.peaks[self.stage] = [max(pair) for pair in zip(self.peaks[self.stage], found, strict=True)]
 
     def __enter__(self) -> "Watch":

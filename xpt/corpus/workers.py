@@ -80,6 +80,7 @@ def clean_documents(
             yield clean_chunk(chunk, settings)
         return
     pool = _pool(workers)
+    gc.freeze()  # the collector would write to all that workers share with this process, and so copy it
     try:
         yield from _in_order(pool, chain(first, chunks), settings, workers * _AHEAD)
     except BrokenProcessPool as error:
@@ -89,6 +90,7 @@ def clean_documents(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+        gc.unfreeze()
 
 
 def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
@@ -137,7 +139,6 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _start_worker() -> None:
     """Leave signals to the parent, and end when it does, even if it was killed."""
-    gc.freeze()  # the collector would write to all that was inherited, and so copy it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
