@@ -63,19 +63,21 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             check_source(recipe, source)
             text = prepare_text(recipe, source)
             model, report = load_initial(run) or prepare_model(recipe, source, text)
+        origin = source.describe()
+        del source  # copied by now: training has room for one of them
         preparation_seconds = time.perf_counter() - start
         phases = recipe.planned_phases(report)
         training = PostTraining(recipe, run, model, report, text, phases, stop)
         if dry:
             return dry_run(training)
 
-        run.start(recipe.settings(), {**text.fingerprints, "source": source.sha256})
+        run.start(recipe.settings(), {**text.fingerprints, "source": origin["sha256"]})
         training.start(preparation_seconds)
         for index, phase in enumerate(phases):
             training.run_phase(index)
             if publisher and phase is not phases[-1] and phase.name not in published:
                 publisher.publish(run.checkpoints.path(phase.name, phase.steps), phase.name)
-        training.finish(source.describe(), command)
+        training.finish(origin, command)
         if publisher:
             publisher.publish(run.folder, phases[-1].name)
         wait_for_everyone()  # a process that ends early takes the others down

@@ -165,6 +165,7 @@ def ours(
     source = open_source(recipe.source.source_model_name_or_path)
     text = prepare_text(recipe, source)
     model, report = prepare_model(recipe, source, text)
+    del source  # as `train_xpt.py` does
     with closing(Run(setting.workdir / f"run-{os.getpid()}", False)) as run:
         phases = recipe.planned_phases(report)
         training = PostTraining(recipe, run, model, report, text, phases, StopRequest())

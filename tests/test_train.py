@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from conftest import korean_sentences
 from tiny_runs import comparable_results, losses, run, weights
 
 from train_xpt import main
+from xpt import source_checkpoint
 from xpt.card import render_card
 from xpt.phases import parameter_group
 from xpt.progress import PhaseProgress
@@ -192,6 +194,26 @@ def test_interrupted_at_five_random_points_the_run_ends_bit_equal(
     assert all(torch.equal(tensor, weights(stopped)[name]) for name, tensor in weights(whole).items())
     assert comparable_results(whole) == comparable_results(stopped)
     assert losses(whole) == losses(stopped)
+
+
+def test_the_source_is_not_held_while_training(options, tmp_path, monkeypatch):
+    """Its weights beside the model's would be a second model in memory."""
+    opened, held = [], []
+
+    def open_source(*given):
+        source = source_checkpoint.open_source(*given)
+        opened.append(weakref.ref(source))
+        return source
+
+    def on_step_end(self, *given, **kwargs):
+        held.append(opened[0]() is not None)
+        step_end(self, *given, **kwargs)
+
+    step_end = PhaseProgress.on_step_end
+    monkeypatch.setattr("train_xpt.open_source", open_source)
+    monkeypatch.setattr(PhaseProgress, "on_step_end", on_step_end)
+    run(options(), tmp_path / "run")
+    assert set(held) == {False}
 
 
 def test_evaluation_during_training_works_and_changes_no_weight(options, finished, tmp_path):
