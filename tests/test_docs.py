@@ -58,21 +58,48 @@ def test_the_page_on_performance_shows_stored_results():
 
 
 def test_the_record_board_tells_what_was_not_reached_from_what_was_not_tried(tmp_path, monkeypatch):
-    def keep(contestant, seed, target, two, three):
-        facts = {"contestant": contestant, "name": contestant, "idea": "i", "command": "c", "seed": seed}
+    def keep(name, seed, target, two, three):
+        contestant = name.split("_")[0]
+        facts = {"contestant": contestant, "name": name, "idea": "i", "command": "c", "seed": seed}
         facts |= {"target": target, "minutes_to": {"2.0": two, "3.0": three}, "scores": [{"seconds": 600}]}
         result = {**facts, "hardware": {"threads": 2, "cpu": "C"}}
-        (tmp_path / f"quality-{contestant}-{seed}.json").write_text(json.dumps(result), encoding="utf-8")
+        (tmp_path / f"quality-{name}-{seed}.json").write_text(json.dumps(result), encoding="utf-8")
 
     tables = loaded("docs/performance_tables.py")
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     assert tables.record_board("quality") == tables.NOT_MEASURED
     keep("stock", 1, 2.0, 8.0, None)
+    keep("stock_slow", 1, 2.0, 12.0, None)  # to be compared with is the quickest
     for seed, two, three in ((1, 1.0, None), (2, 2.0, 4.0), (3, 4.0, 5.0)):
         keep("ours", seed, 3.0, two, three)
-    ours, stock = (line.strip("| ").split(" | ") for line in tables.record_board("quality").splitlines()[2:4])
-    assert ours[1:6] == ["2.00 (1.00-4.00)", "4.0", "not in 10", "-", "1, 2, 3"]
-    assert stock[1:5] == ["8.00", "1.0", "*not measured*", "-"]
+    board = [line.strip("| ").split(" | ") for line in tables.record_board("quality").splitlines()[2:5]]
+    assert board[0][1:6] == ["2.00 (1.00-4.00)", "4.0", "not in 10", "-", "1, 2, 3"]
+    assert board[1][1:5] == ["8.00", "1.0", "*not measured*", "-"]
+    assert board[2][1:5] == ["12.00", "0.7", "*not measured*", "-"]
+
+
+def test_the_headline_is_the_quotient_of_two_lines_of_the_board():
+    tables = loaded("docs/performance_tables.py")
+
+    def minutes(name):
+        files = tables.RESULTS.glob(f"quality-{name}-*.json")
+        return tables.minutes([json.loads(file.read_text("utf-8")) for file in files], "2.0")
+
+    text = " ".join(tables.PERFORMANCE.read_text(encoding="utf-8").split())
+    same, better = minutes("stock_15") / minutes("quick_15"), minutes("stock_30") / minutes("quick")
+    assert f"*stock_15* takes {same:.1f} times as long as *quick_15*" in text
+    assert f"{better:.1f} times, *stock_30* over *quick*" in text
+
+
+def test_what_is_said_of_text_prepared_in_stages_is_stored():
+    stored = json.loads((REPO / "experiments" / "scale" / "prepare.json").read_text("utf-8"))
+    assert stored["reports_equal"] and stored["sorted_sha256"]["alone"] == stored["sorted_sha256"]["staged"]
+    text = " ".join((REPO / "docs" / "scale.md").read_text("utf-8").split())
+    alone, staged = stored["alone"], stored["staged"]
+    assert f"took {staged['peak_mib_of_largest_process']:,.0f} MiB with four partitions" in text
+    assert f"Of {sum(stored['sentences'].values()):,} sentences the corpus alone took" in text
+    assert f"{alone['cpu_seconds']:.0f} seconds of a processor" in text
+    assert f"in shards, {staged['cpu_seconds']:.0f} (" in text
 
 
 @pytest.mark.parametrize(("language", "column"), [("welsh", 0), ("ukrainian", 1)])

@@ -191,7 +191,7 @@ class TokenizerArguments:
         "unigram", "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
     )
     tokenizer_sentences: int | None = option(
-        1_000_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
+        500_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
     )
 
 
