@@ -161,9 +161,9 @@ def growth(found: dict[str, Any]) -> str:
     """What more text costs, a sentence."""
     seconds, more = found["wall_seconds_by_sentences"], found["bytes_a_sentence_anonymous"]
     return (
-        f"{found['sentences_ratio']:.1f} times the text: of the time that a sentence takes, cleaning takes "
-        f"{seconds['corpus']:.2f} and encoding {seconds['ids']:.2f}; memory (files that are mapped left out) "
-        f"grows by {max(more.values()):.0f} bytes for each sentence more."
+        f"With {found['sentences_ratio']:.1f} times the text, a sentence is cleaned in {seconds['corpus']:.2f} "
+        f"and encoded in {seconds['ids']:.2f} of the time; memory (files that are mapped left out) grows by "
+        f"{max(more.values()):.0f} bytes for each sentence more."
     )
 
 
