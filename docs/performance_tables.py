@@ -161,9 +161,9 @@ def growth(found: dict[str, Any]) -> str:
     """What more text costs, a sentence."""
     seconds, more = found["wall_seconds_by_sentences"], found["bytes_a_sentence_anonymous"]
     return (
-        f"With {found['sentences_ratio']:.1f} times the text, a sentence is cleaned in {seconds['corpus']:.2f} "
-        f"and encoded in {seconds['ids']:.2f} of the time; memory (files that are mapped left out) grows by "
-        f"{max(more.values()):.0f} bytes for each sentence more."
+        f"With {found['sentences_ratio']:.1f} times the text, a sentence is cleaned in "
+        f"{seconds['corpus']:.2f} and encoded in {seconds['ids']:.2f} of the time; memory (files that are "
+        f"mapped left out) grows by {max(more.values()):.0f} bytes for each sentence more."
     )
 
 
