@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
+from equal_tokens import AtTheEnd
 from flops import Shape, matrix_rate
 from transformers import (
     DataCollatorForLanguageModeling,
     RobertaConfig,
-    RobertaForMaskedLM,
     RobertaModel,
     Trainer,
     TrainerCallback,
@@ -20,12 +20,14 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from turns import Windows, compete
+from turns import Watch, Windows, compete
 
+from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.batching import PhaseRows
 from xpt.cli import read_recipe
 from xpt.fast.path import PARTS, fast_path
 from xpt.interrupts import StopRequest
+from xpt.native_model import to_native
 from xpt.post_training import PostTraining
 from xpt.preparation import PreparedText, prepare_model, prepare_text
 from xpt.recipe import Recipe
@@ -35,6 +37,7 @@ from xpt.trainer import XPTTrainer, phase_arguments
 
 ITLS = 2
 FOREVER = 100_000
+WARMUP = 0.06  # of the steps
 SIZES = {"tiny": (2, 64), "mini": (6, 384), "base": (12, 768), "large": (24, 1024)}  # English layers, width
 HEAD_SIZE = {"tiny": 16, "mini": 32, "base": 64, "large": 64}
 
@@ -51,11 +54,17 @@ class Setting:
     rows: int
     length: int
     seed: int
+    sentences: int | None = None  # of a batch of stock, line by line; None: as many as rows
+    source: str | None = None  # None: one of this shape that has read nothing
+    steps: int = FOREVER
+    learning_rate: float = 1e-4
+    flags: tuple[str, ...] = ()  # more of ours
 
     @classmethod
     def of_json(cls, values: dict[str, Any]) -> "Setting":
         """From what `asdict` made of it, by way of JSON."""
-        return cls(**{**values, "workdir": Path(values["workdir"]), "corpus": tuple(values["corpus"])})
+        tuples = {name: tuple(values[name]) for name in ("corpus", "flags")}
+        return cls(**{**values, **tuples, "workdir": Path(values["workdir"])})
 
     @property
     def english_layers(self) -> int:
@@ -67,11 +76,11 @@ class Setting:
         layers, hidden = SIZES[self.model]
         return Shape(layers + ITLS, hidden, vocab_size, self.length, 0.15, frozen)
 
-    def config(self, layers: int, vocab_size: int) -> RobertaConfig:
-        """A stock RoBERTa of this size."""
-        hidden = SIZES[self.model][1]
+    def config(self) -> RobertaConfig:
+        """A source of this size."""
+        layers, hidden = SIZES[self.model]
         return RobertaConfig(
-            vocab_size=vocab_size,
+            vocab_size=1000,
             hidden_size=hidden,
             num_hidden_layers=layers,
             num_attention_heads=hidden // HEAD_SIZE[self.model],
@@ -81,18 +90,21 @@ class Setting:
         )
 
     def recipe(self, *flags: str) -> Recipe:
-        """The recipe of our runs; the source has the same shape and has read nothing."""
-        source = self.workdir / "source"
-        if not source.exists():
+        """The recipe of our runs, with the optimizer of the stock Trainer."""
+        source = Path(self.source or self.workdir / "source")
+        if self.source is None and not source.exists():
             set_seed(0)
-            RobertaModel(self.config(self.english_layers, 1000)).save_pretrained(source)
+            RobertaModel(self.config()).save_pretrained(source)
         given = [
             *("--source_model_name_or_path", str(source), "--corpus", *self.corpus),
             *("--tokenizer_name_or_path", self.tokenizer, "--split_by", "document"),
-            *("--validation_sentences", "500", "--test_sentences", "100"),
+            *("--validation_sentences", "1000", "--test_sentences", "100"),
             *("--cache_dir", str(self.workdir / "cache"), "--output_dir", str(self.workdir / "run")),
             *("--max_seq_length", str(self.length), "--per_device_train_batch_size", str(self.rows)),
-            *("--phase1_steps", str(FOREVER), "--phase2_steps", str(FOREVER), "--seed", str(self.seed)),
+            *("--phase1_steps", str(self.steps), "--phase2_steps", str(self.steps)),
+            *("--learning_rate", str(self.learning_rate), "--warmup_steps", str(WARMUP)),
+            *("--adam_beta2", "0.999", "--adam_epsilon", "1e-8", "--weight_decay", "0"),
+            *("--seed", str(self.seed), *self.flags),
             *(("--corpus_column", self.column) if self.column else ()),
         ]
         return read_recipe([*given, *flags])
@@ -102,22 +114,32 @@ class Setting:
         recipe = self.recipe()
         return prepare_text(recipe, open_source(recipe.source.source_model_name_or_path))
 
+    def prepared(self, recipe: Recipe) -> tuple[PreparedText, XPTRobertaForMaskedLM, dict[str, Any]]:
+        """The text, and the model that all begin with; the source is let go, as by `train_xpt.py`."""
+        source = open_source(recipe.source.source_model_name_or_path)
+        text = prepare_text(recipe, source)
+        return text, *prepare_model(recipe, source, text)
+
+    def watch(self, out: TextIO) -> Watch:
+        """Windows of a training without end, or the score of one with."""
+        return Windows(out) if self.steps == FOREVER else AtTheEnd(out, self.text())
+
 
 # ---- transformers as it comes ----------------------------------------------------------------------------
 
 
-def stock(setting: Setting, windows: Windows, best_flags: bool) -> None:
+def stock(setting: Setting, watch: Watch, best_flags: bool) -> None:
     """As `run_mlm.py`: line by line in float32, or grouped texts in bfloat16; both with a fused optimizer."""
-    text = setting.text()
+    text, model, _ = setting.prepared(setting.recipe())
     set_seed(setting.seed)
-    model = RobertaForMaskedLM(setting.config(setting.english_layers + ITLS, len(text.tokenizer)))
     examples = grouped(text, setting) if best_flags else lines(text, setting)
     masking = DataCollatorForLanguageModeling(text.tokenizer, mlm_probability=0.15)
     arguments = TrainingArguments(
         str(setting.workdir / "stock"),
-        per_device_train_batch_size=setting.rows,
-        max_steps=FOREVER,
-        learning_rate=1e-4,
+        per_device_train_batch_size=setting.rows if best_flags else setting.sentences or setting.rows,
+        max_steps=setting.steps,
+        learning_rate=setting.learning_rate,
+        warmup_steps=WARMUP,
         bf16=best_flags,
         use_cpu=not torch.cuda.is_available(),
         seed=setting.seed,
@@ -126,8 +148,8 @@ def stock(setting: Setting, windows: Windows, best_flags: bool) -> None:
         report_to="none",
         disable_tqdm=True,
     )
-    collator = windows.counting(masking, lambda rows, batch: int(batch["attention_mask"].sum()))
-    trainer = Trainer(model, arguments, data_collator=collator, train_dataset=examples, callbacks=[windows])
+    collator = watch.counting(masking, lambda rows, batch: int(batch["attention_mask"].sum()))
+    trainer = Trainer(to_native(model), arguments, collator, examples, callbacks=[watch])
     trainer.remove_callback(PrinterCallback)
     trainer.train()
 
@@ -154,7 +176,7 @@ def grouped(text: PreparedText, setting: Setting) -> list[dict[str, list[int]]]:
 
 def ours(
     setting: Setting,
-    windows: Windows,
+    watch: Watch,
     phase: int,
     flags: tuple[str, ...] = (),
     parts: tuple[str, ...] = PARTS,
@@ -162,17 +184,14 @@ def ours(
 ) -> None:
     """A phase of post-training as `train_xpt.py` runs it."""
     recipe = setting.recipe(*flags)
-    source = open_source(recipe.source.source_model_name_or_path)
-    text = prepare_text(recipe, source)
-    model, report = prepare_model(recipe, source, text)
-    del source  # as `train_xpt.py` does
+    text, model, report = setting.prepared(recipe)
     with closing(Run(setting.workdir / f"run-{os.getpid()}", False)) as run:
         phases = recipe.planned_phases(report)
         training = PostTraining(recipe, run, model, report, text, phases, StopRequest())
         model.config.sparse_prediction = sparse
         training.prepare(phases[phase - 1])
-        trainer = phase_trainer(training, phase - 1, windows)
-        trainer.data_collator = windows.counting(trainer.data_collator, lambda rows, batch: _real(text, rows))
+        trainer = phase_trainer(training, phase - 1, watch)
+        trainer.data_collator = watch.counting(trainer.data_collator, lambda rows, batch: _real(text, rows))
         with without_parts(training, parts):
             trainer.train()
 
@@ -212,39 +231,39 @@ def _real(text: PreparedText, rows: Any) -> int:
 # ---- the matrices alone ----------------------------------------------------------------------------------
 
 
-def matrices(setting: Setting, windows: Windows, dtype: torch.dtype) -> None:
+def matrices(setting: Setting, watch: Watch, dtype: torch.dtype) -> None:
     """The products of phase 2, at every line on standard input."""
     shape = setting.shape(len(setting.text().tokenizer))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    while windows.asked():
-        windows.tell({"rate": matrix_rate(shape, setting.rows, dtype, device)})
+    while watch.asked():
+        watch.tell({"rate": matrix_rate(shape, setting.rows, dtype, device)})
 
 
-CONTESTANTS: dict[str, Callable[[Setting, Windows], None]] = {
-    "stock, line by line": lambda setting, windows: stock(setting, windows, best_flags=False),
-    "stock, best flags": lambda setting, windows: stock(setting, windows, best_flags=True),
-    "ours, phase 1": lambda setting, windows: ours(setting, windows, 1),
-    "ours, phase 2": lambda setting, windows: ours(setting, windows, 2),
-    "matrices": lambda setting, windows: matrices(setting, windows, torch.bfloat16),
+CONTESTANTS: dict[str, Callable[[Setting, Watch], None]] = {
+    "stock, line by line": lambda setting, watch: stock(setting, watch, best_flags=False),
+    "stock, best flags": lambda setting, watch: stock(setting, watch, best_flags=True),
+    "ours, phase 1": lambda setting, watch: ours(setting, watch, 1),
+    "ours, phase 2": lambda setting, watch: ours(setting, watch, 2),
+    "matrices": lambda setting, watch: matrices(setting, watch, torch.bfloat16),
 }
-ABLATIONS: dict[str, Callable[[Setting, Windows], None]] = {
-    "whole": lambda setting, windows: ours(setting, windows, 2),
+ABLATIONS: dict[str, Callable[[Setting, Watch], None]] = {
+    "whole": lambda setting, watch: ours(setting, watch, 2),
     **{
-        f"without {part}": lambda setting, windows, part=part: ours(
-            setting, windows, 2, parts=tuple(one for one in PARTS if one != part)
+        f"without {part}": lambda setting, watch, part=part: ours(
+            setting, watch, 2, parts=tuple(one for one in PARTS if one != part)
         )
         for part in PARTS
     },
-    "without the fast path": lambda setting, windows: ours(setting, windows, 2, ("--fast_path", "false")),
-    "full head": lambda setting, windows: ours(setting, windows, 2, sparse=False),
-    "without packing": lambda setting, windows: ours(setting, windows, 2, ("--packing", "false")),
-    "float32": lambda setting, windows: ours(setting, windows, 2, ("--bf16", "false")),
-    "phase 1": lambda setting, windows: ours(setting, windows, 1),
-    "phase 1, frozen layers drop too": lambda setting, windows: ours(
-        setting, windows, 1, ("--frozen_dropout", "true")
+    "without the fast path": lambda setting, watch: ours(setting, watch, 2, ("--fast_path", "false")),
+    "full head": lambda setting, watch: ours(setting, watch, 2, sparse=False),
+    "without packing": lambda setting, watch: ours(setting, watch, 2, ("--packing", "false")),
+    "float32": lambda setting, watch: ours(setting, watch, 2, ("--bf16", "false")),
+    "phase 1": lambda setting, watch: ours(setting, watch, 1),
+    "phase 1, frozen layers drop too": lambda setting, watch: ours(
+        setting, watch, 1, ("--frozen_dropout", "true")
     ),
 }
 
 
 if __name__ == "__main__":
-    compete({**CONTESTANTS, **ABLATIONS}, Setting.of_json)
+    compete({**CONTESTANTS, **ABLATIONS}, Setting.of_json, Setting.watch)

@@ -2,15 +2,17 @@
 
     python benchmarks/throughput.py --model mini                   `make bench`
     python benchmarks/throughput.py --model mini --ablate true     what each part of the fast path gives
+    python benchmarks/throughput.py --model mini --equal_tokens 300000 --rows 8 \
+        --source_model_name_or_path downloads/minilm               whether the speed costs quality
 
-Contestants take turns, a window of steps each. A real token is one of a sentence, `<s>` and `</s>` included;
-padding is none.
+Contestants take turns, a window of steps each; with `--equal_tokens` each trains to its end and is scored. A
+real token is one of a sentence, `<s>` and `</s>` included; padding is none.
 """
 
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,20 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
 import torch  # noqa: E402
 from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E402
+from equal_tokens import compare_losses, loss_table, train_all  # noqa: E402
 from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
 from xpt.errors import XPTError  # noqa: E402
 from xpt.options import OptionParser, option  # noqa: E402
+from xpt.preparation import PreparedText  # noqa: E402
 from xpt.program import run_program  # noqa: E402
 
 BILLS = REPO / "downloads" / "bills" / "bill_texts.parquet"
+SCRIPT = REPO / "benchmarks" / "contestants.py"
 REFERENCE = {False: "stock, best flags", True: "whole"}
+# Its sentences do not see each other, as ours do not.
+LOSS_REFERENCE = {False: "stock, line by line", True: "whole"}
 
 
 @dataclass
@@ -35,6 +42,9 @@ class Arguments:
 
     model: str = option("mini", "Shape of the English encoder; two ITLs come on top.", choices=list(SIZES))
     ablate: bool = option(False, "Measure the parts of the fast path one by one instead.")
+    equal_tokens: int = option(
+        0, "Real tokens that each trains on, to compare held-out losses instead of speed. Default: speed."
+    )
     contestants: list[str] | None = option(
         None, "Only these, to the last of which the others are compared. Default: all."
     )
@@ -43,25 +53,36 @@ class Arguments:
     tokenizer_name_or_path: str = option(
         str(REPO / "tokenizer"), "Tokenizer. Default: the 32,000 pieces here."
     )
+    source_model_name_or_path: str | None = option(
+        None, "Source whose weights all begin with. Default: one of this shape that has read nothing."
+    )
     rows: int = option(32, "Rows (stock, line by line: sentences) of a batch.")
     max_seq_length: int = option(128, "Tokens of a row.")
     rounds: int = option(6, "Turns of each contestant, after a warm-up.")
     steps: int = option(3, "Steps of a turn.")
+    learning_rate: float = option(5e-4, "Equal tokens: at its peak; it falls to 0.")
+    seeds: int = option(3, "Equal tokens: trainings of each contestant, from --seed on.")
     seed: int = option(0, "Of weights, order and masks.")
     name: str | None = option(None, "Of the stored result. Default: what is measured, and the model.")
     store: bool = option(False, "Keep the result in benchmarks/results.")
 
     def __post_init__(self) -> None:
         known = ABLATIONS if self.ablate else CONTESTANTS
-        self.contestants = self.contestants or list(known)
-        if unknown := set(self.contestants) - set(known):
-            raise XPTError(f"--contestants: {unknown.pop()!r} is none of: {'; '.join(known)}")
-        self.name = self.name or f"{'ablation' if self.ablate else 'throughput'}-{self.model}"
+        trained = [name for name in known if name != "matrices" or not self.equal_tokens]
+        self.contestants = self.contestants or trained
+        if unknown := set(self.contestants) - set(trained):
+            raise XPTError(f"--contestants: {unknown.pop()!r} is none of: {'; '.join(trained)}")
+        if 0 < self.equal_tokens < 10 * self.rows * self.max_seq_length or self.equal_tokens < 0:
+            raise XPTError("--equal_tokens: give at least ten steps of --rows x --max_seq_length")
+        if self.seeds < 1:
+            raise XPTError("--seeds: give at least 1")
+        measured = "ablation" if self.ablate else "throughput"
+        self.name = self.name or f"{'equal_tokens' if self.equal_tokens else measured}-{self.model}"
 
     @property
     def reference(self) -> str:
         """To whom the others are compared."""
-        usual = REFERENCE[self.ablate]
+        usual = (LOSS_REFERENCE if self.equal_tokens else REFERENCE)[self.ablate]
         return usual if usual in self.contestants else self.contestants[-1]
 
 
@@ -128,13 +149,11 @@ def bench(arguments: Arguments) -> str:
             rows=arguments.rows,
             length=arguments.max_seq_length,
             seed=arguments.seed,
+            source=arguments.source_model_name_or_path,
         )
         text = setting.text()  # prepared once, before anybody reads it
-        told = {**asdict(setting), "workdir": folder}
-        script = REPO / "benchmarks" / "contestants.py"
-        reports = take_turns(script, arguments.contestants, told, arguments.rounds, arguments.steps)
-        matrices = [one["rate"] for one in reports.get("matrices", [])]
-        rows = summarize(reports, setting, len(text.tokenizer), arguments.reference)
+        measure = measure_losses if arguments.equal_tokens else measure_speed
+        measured, shown = measure(arguments, setting, text)
         result = record(
             "throughput.py",
             arguments.seed,
@@ -147,17 +166,51 @@ def bench(arguments: Arguments) -> str:
             rows=arguments.rows,
             max_seq_length=arguments.max_seq_length,
             mean_sentence_tokens=float(text.train.lengths.mean()),
-            rounds=arguments.rounds,
-            steps=arguments.steps,
             ratio_to=arguments.reference,
-            rates=[] if arguments.ablate else rates(arguments.model, rows),
-            results=rows,
-            matrix_flops_per_second=matrices,
-            windows=reports,
+            **measured,
         )
     if arguments.store:
         store(arguments.name, result)
-    return table(rows)
+    return shown
+
+
+def measure_speed(arguments: Arguments, setting: Setting, text: PreparedText) -> tuple[dict[str, Any], str]:
+    """Windows in turns: what a result keeps, and the table."""
+    told = {**asdict(setting), "workdir": str(setting.workdir)}
+    reports = take_turns(SCRIPT, arguments.contestants, told, arguments.rounds, arguments.steps)
+    matrices = [one["rate"] for one in reports.get("matrices", [])]
+    rows = summarize(reports, setting, len(text.tokenizer), arguments.reference)
+    measured = {
+        "rounds": arguments.rounds,
+        "steps": arguments.steps,
+        "rates": [] if arguments.ablate else rates(arguments.model, rows),
+        "results": rows,
+        "matrix_flops_per_second": matrices,
+        "windows": reports,
+    }
+    return measured, table(rows)
+
+
+def measure_losses(arguments: Arguments, setting: Setting, text: PreparedText) -> tuple[dict[str, Any], str]:
+    """Whole trainings, one after another: what a result keeps, and the table."""
+    tokens_a_step = arguments.rows * arguments.max_seq_length
+    setting = replace(
+        setting,
+        steps=arguments.equal_tokens // tokens_a_step,
+        sentences=max(1, round(tokens_a_step / float(text.train.lengths.mean()))),
+        learning_rate=arguments.learning_rate,
+    )
+    told = {**asdict(setting), "workdir": str(setting.workdir)}
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+    reports = train_all(SCRIPT, arguments.contestants, told, seeds)
+    rows = compare_losses(reports, arguments.reference)
+    measured = {
+        "equal_tokens": arguments.equal_tokens,
+        "learning_rate": arguments.learning_rate,
+        "results": rows,
+        "scores": reports,
+    }
+    return measured, loss_table(rows)
 
 
 def main() -> int:

@@ -98,49 +98,31 @@ def compare(reports: Mapping[str, Sequence[dict[str, Any]]], reference: str) -> 
     return rows
 
 
-def compete(contestants: Mapping[str, Callable], read: Callable[[dict[str, Any]], Any]) -> None:
+def compete(
+    contestants: Mapping[str, Callable],
+    read: Callable[[dict[str, Any]], Any],
+    watch: Callable[[Any, TextIO], "Watch"] = lambda setting, out: Windows(out),
+) -> None:
     """Be the contestant that the command line names; on standard output its reports stand alone.
 
-    `read` makes of the JSON setting what contestants take, beside their `Windows`.
+    `read` makes of the JSON setting what contestants take, beside the `Watch` that `watch` makes.
     """
     asked = json.loads(sys.argv[1])
     setting = read(asked["setting"])
     reports = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    contestants[asked["contestant"]](setting, Windows(reports))
+    contestants[asked["contestant"]](setting, watch(setting, reports))
 
 
-class Windows(TrainerCallback):
-    """Runs steps when told to, and tells what they took."""
+class Watch(TrainerCallback):
+    """Watches a training for the parent: counts the real tokens of its steps in `tokens`, and reports."""
 
     def __init__(self, out: TextIO):
-        self.out, self.idle_mib = out, _status_mib("VmRSS")
-        self.left = 0
+        self.out, self.tokens, self.waited = out, 0, 0.0
         self.batches: deque[int] = deque()  # real tokens of those that are built and not read yet
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.left == 0:
-            self.left = self.steps = self.asked()
-            if not self.steps:
-                os._exit(0)  # the parent has what it wants
-            self.start, self.tokens, self.waited = time.perf_counter(), 0, 0.0
         self.tokens += self.batches.popleft()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.left -= 1
-        if self.left:
-            return
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.tell(
-            {
-                "seconds": time.perf_counter() - self.start,
-                "steps": self.steps,
-                "tokens": self.tokens,
-                "waited": self.waited,
-                "peak_mib": _status_mib("VmHWM") - self.idle_mib,
-            }
-        )
 
     def asked(self) -> int:
         """Wait until the parent asks for so many steps; 0 where it does no more."""
@@ -160,8 +142,39 @@ class Windows(TrainerCallback):
             self.batches.append(tokens(rows, batch))
             return batch
 
-        self.waited = 0.0
         return collate
+
+
+class Windows(Watch):
+    """Runs steps when told to, and tells what they took."""
+
+    def __init__(self, out: TextIO):
+        super().__init__(out)
+        self.left, self.idle_mib = 0, _status_mib("VmRSS")
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.left == 0:
+            self.left = self.steps = self.asked()
+            if not self.steps:
+                os._exit(0)  # the parent has what it wants
+            self.start, self.tokens, self.waited = time.perf_counter(), 0, 0.0
+        super().on_step_begin(args, state, control)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.left -= 1
+        if self.left:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.tell(
+            {
+                "seconds": time.perf_counter() - self.start,
+                "steps": self.steps,
+                "tokens": self.tokens,
+                "waited": self.waited,
+                "peak_mib": _status_mib("VmHWM") - self.idle_mib,
+            }
+        )
 
 
 def _status_mib(entry: str) -> float:
