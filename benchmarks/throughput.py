@@ -199,7 +199,7 @@ def measure_losses(arguments: Arguments, setting: Setting, text: PreparedText) -
         steps=arguments.equal_tokens // tokens_a_step,
         sentences=max(1, round(tokens_a_step / float(text.train.lengths.mean()))),
         learning_rate=arguments.learning_rate,
-        # Random ones take several times as many tokens to leave the unigram plateau, where all losses are one.
+        # Random ones take several times as many tokens off the unigram plateau, where all losses are one.
         flags=("--embedding_init", "static"),
     )
     told = {**asdict(setting), "workdir": str(setting.workdir)}

@@ -70,6 +70,30 @@ def throughput(name: str) -> str:
     return f"{grid([*head, 'peak memory', 'data wait'], table)}\n\n{measured_by(result)}"
 
 
+def losses(name: str) -> str:
+    """Held-out loss of each after equal tokens, beside the one that trains as ours does."""
+    result = load(name)
+    if result is None:
+        return NOT_MEASURED
+    rows = result["results"]
+    table = [
+        [
+            contestant,
+            f"{row['tokens']:,.0f}",
+            f"{row['steps']:,}",
+            f"{row['eval_loss']:.3f} ({row['lowest']:.3f}-{row['highest']:.3f})",
+            f"{row['nats_under_unigram']:.2f}",
+            f"{row['difference']:+.3f}",
+            "" if contestant == result["ratio_to"] else row["verdict"],
+        ]
+        for contestant, row in rows.items()
+    ]
+    noise, seeds = next(iter(rows.values()))["noise"], len(next(iter(result["scores"].values())))
+    head = ["", "real tokens", "steps", f"held-out loss ({seeds} seeds)", "under unigram"]
+    head += [f"to {result['ratio_to']}", f"beyond {noise:.3f}"]
+    return f"{grid(head, table)}\n\n{measured_by(result)}"
+
+
 def ablation(name: str) -> str:
     """What each part gives, in phase 2."""
     result = load(name)
@@ -223,6 +247,7 @@ def times(other: float | None, own: float | None) -> str:
 
 SECTIONS: dict[str, Callable[[str], str]] = {
     "throughput": throughput,
+    "losses": losses,
     "ablation": ablation,
     "memory": memory,
     "tuning": fine_tuning,

@@ -16,6 +16,7 @@ from xpt.phases import set_trainable
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "benchmarks"))
+from equal_tokens import compare_losses  # noqa: E402
 from flops import Shape  # noqa: E402
 from time_to_quality import minutes_to  # noqa: E402
 from turns import compare  # noqa: E402
@@ -61,24 +62,75 @@ def test_ratios_are_taken_within_a_round():
     assert row["waited"] == pytest.approx(0.3 / 13)
 
 
+def test_a_loss_differs_where_seeds_do_not_explain_it():
+    def scored(*losses):
+        told = {"unigram_loss": 7.0, "tokens": 1000, "steps": 10}
+        return [{"seed": seed, "eval_loss": loss, **told} for seed, loss in enumerate(losses)]
+
+    reports = {
+        "stock": scored(5.0, 5.1, 5.4),
+        "wide": scored(5.6, 5.1, 5.5),  # 0.5 over its seeds: the noise
+        "worse": scored(5.7, 5.7, 5.6),
+        "better": scored(4.5, 4.5, 4.5),
+    }
+    rows = compare_losses(reports, "stock")
+    assert {name: row["verdict"] for name, row in rows.items()} == {
+        "stock": "same",
+        "wide": "same",
+        "worse": "higher",
+        "better": "lower",
+    }
+    assert rows["wide"]["noise"] == pytest.approx(0.5)
+    assert rows["wide"]["difference"] == pytest.approx(0.4)
+    assert rows["worse"]["nats_under_unigram"] == pytest.approx(1.3)
+
+
 def test_a_quality_is_reached_at_the_first_score_that_is_so_good():
     scores = [(10.0, 1.9), (60.0, 2.0), (90.0, 1.8), (120.0, 2.5)]
     told = [{"seconds": seconds, "nats_under_unigram": nats} for seconds, nats in scores]
     assert (minutes_to(told, 2.0), minutes_to(told, 2.1), minutes_to(told, 3.0)) == (1.0, 2.0, None)
 
 
-@pytest.mark.slow
-def test_a_small_benchmark_runs(tmp_path, tiny_sentences):
+def run_throughput(tmp_path, sentences, *flags):
+    """Lines that `benchmarks/throughput.py` prints about each contestant, by name."""
     corpus = tmp_path / "text.txt"
-    corpus.write_text("\n\n".join(tiny_sentences) + "\n", encoding="utf-8")
+    corpus.write_text("\n\n".join(sentences) + "\n", encoding="utf-8")
     command = [sys.executable, str(REPO / "benchmarks" / "throughput.py"), "--model", "tiny"]
-    command += ["--corpus", str(corpus), "--rows", "2", "--rounds", "1", "--steps", "1"]
+    command += ["--corpus", str(corpus), "--rows", "2", *flags]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     names = ("stock, line by line", "stock, best flags", "ours, phase 1", "ours, phase 2")
-    assert all(any(line.startswith(name) for line in done.stdout.splitlines()) for name in names)
+    lines = done.stdout.splitlines()
+    return {name: next(line for line in lines if line.startswith(name)) for name in names}
+
+
+@pytest.mark.slow
+def test_a_small_benchmark_runs(tmp_path, tiny_sentences):
+    run_throughput(tmp_path, tiny_sentences, "--rounds", "1", "--steps", "1")
+
+
+@pytest.mark.slow
+def test_contestants_begin_with_the_same_weights_and_read_as_many_tokens(tmp_path, tiny_sentences):
+    # At a rate of 1e-12 nothing is learned: the loss is that of the weights they begin with.
+    flags = ("--equal_tokens", "6400", "--seeds", "1", "--learning_rate", "1e-12")
+    lines = run_throughput(tmp_path, tiny_sentences, *flags)
+    figures = {name: line.removeprefix(name).split() for name, line in lines.items()}
+    assert len({row[0] for row in figures.values()}) == 1, figures
+    tokens = [int(row[-2].replace(",", "")) for row in figures.values()]
+    assert all(abs(found / 6400 - 1) < 0.1 for found in tokens), figures
+    assert {row[-1] for row in figures.values()} == {"25"}
+
+
+@pytest.mark.parametrize(
+    "flags", [("--equal_tokens", "500"), ("--seeds", "0"), ("--contestants", "matrices")]
+)
+def test_what_cannot_be_compared_is_refused(flags):
+    command = [sys.executable, str(REPO / "benchmarks" / "throughput.py"), "--equal_tokens", "100000", *flags]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert flags[0] in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_stored_results_say_how_they_were_made():
