@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -56,9 +56,9 @@ class Setting:
     seed: int
     sentences: int | None = None  # of a batch of stock, line by line; None: as many as rows
     source: str | None = None  # None: one of this shape that has read nothing
-    steps: int = FOREVER
+    tokens: int | None = None  # real ones that a training reads; None: it goes on for ever
     learning_rate: float = 1e-4
-    flags: tuple[str, ...] = ()  # more of ours
+    flags: tuple[str, ...] = ()  # more for train_xpt.py
 
     @classmethod
     def of_json(cls, values: dict[str, Any]) -> "Setting":
@@ -69,12 +69,16 @@ class Setting:
     @property
     def english_layers(self) -> int:
         """Layers of the source."""
-        return SIZES[self.model][0]
+        return self.recipe().source.source_num_layers or SIZES[self.model][0]
+
+    def steps(self, tokens_a_step: float) -> int:
+        """Of a training."""
+        return FOREVER if self.tokens is None else max(1, round(self.tokens / tokens_a_step))
 
     def shape(self, vocab_size: int, frozen: int = 0) -> Shape:
         """The model in numbers."""
-        layers, hidden = SIZES[self.model]
-        return Shape(layers + ITLS, hidden, vocab_size, self.length, 0.15, frozen)
+        hidden = SIZES[self.model][1]
+        return Shape(self.english_layers + ITLS, hidden, vocab_size, self.length, 0.15, frozen)
 
     def config(self) -> RobertaConfig:
         """A source of this size."""
@@ -97,11 +101,12 @@ class Setting:
             RobertaModel(self.config()).save_pretrained(source)
         given = [
             *("--source_model_name_or_path", str(source), "--corpus", *self.corpus),
-            *("--tokenizer_name_or_path", self.tokenizer, "--split_by", "document"),
+            *(() if "--vocab_size" in self.flags else ("--tokenizer_name_or_path", self.tokenizer)),
+            *("--split_by", "document"),
             *("--validation_sentences", "1000", "--test_sentences", "100"),
             *("--cache_dir", str(self.workdir / "cache"), "--output_dir", str(self.workdir / "run")),
             *("--max_seq_length", str(self.length), "--per_device_train_batch_size", str(self.rows)),
-            *("--phase1_steps", str(self.steps), "--phase2_steps", str(self.steps)),
+            *("--phase1_steps", str(FOREVER), "--phase2_steps", str(FOREVER)),
             *("--learning_rate", str(self.learning_rate), "--warmup_steps", str(WARMUP)),
             *("--adam_beta2", "0.999", "--adam_epsilon", "1e-8", "--weight_decay", "0"),
             *("--seed", str(self.seed), *self.flags),
@@ -122,7 +127,7 @@ class Setting:
 
     def watch(self, out: TextIO) -> Watch:
         """Windows of a training without end, or the score of one with."""
-        return Windows(out) if self.steps == FOREVER else AtTheEnd(out, self.text())
+        return Windows(out) if self.tokens is None else AtTheEnd(out, self.text())
 
 
 # ---- transformers as it comes ----------------------------------------------------------------------------
@@ -133,11 +138,13 @@ def stock(setting: Setting, watch: Watch, best_flags: bool) -> None:
     text, model, _ = setting.prepared(setting.recipe())
     set_seed(setting.seed)
     examples = grouped(text, setting) if best_flags else lines(text, setting)
+    batch = setting.rows if best_flags else setting.sentences or setting.rows
+    mean = sum(len(row["input_ids"]) for row in examples) / len(examples)
     masking = DataCollatorForLanguageModeling(text.tokenizer, mlm_probability=0.15)
     arguments = TrainingArguments(
         str(setting.workdir / "stock"),
-        per_device_train_batch_size=setting.rows if best_flags else setting.sentences or setting.rows,
-        max_steps=setting.steps,
+        per_device_train_batch_size=batch,
+        max_steps=setting.steps(batch * mean),
         learning_rate=setting.learning_rate,
         warmup_steps=WARMUP,
         bf16=best_flags,
@@ -186,7 +193,9 @@ def ours(
     recipe = setting.recipe(*flags)
     text, model, report = setting.prepared(recipe)
     with closing(Run(setting.workdir / f"run-{os.getpid()}", False)) as run:
-        phases = recipe.planned_phases(report)
+        rows = text.train.rows(recipe.phases.packing, setting.seed)
+        steps = setting.steps(setting.rows * rows.tokens_in_epoch / rows.rows_in_epoch)
+        phases = [replace(one, steps=steps) for one in recipe.planned_phases(report)]
         training = PostTraining(recipe, run, model, report, text, phases, StopRequest())
         model.config.sparse_prediction = sparse
         training.prepare(phases[phase - 1])

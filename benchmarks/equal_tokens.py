@@ -62,7 +62,6 @@ def compare_losses(
     rows = {}
     for name, found in losses.items():
         difference = statistics.median(found) - middle
-        within = abs(difference) <= noise
         rows[name] = {
             "eval_loss": statistics.median(found),
             "lowest": min(found),
@@ -70,11 +69,18 @@ def compare_losses(
             "nats_under_unigram": reports[name][0]["unigram_loss"] - statistics.median(found),
             "difference": difference,
             "noise": noise,
-            "verdict": "same" if within else "lower" if difference < 0 else "higher",
+            "verdict": verdict(difference, noise) if len(found) > 1 else "one seed",
             "tokens": statistics.median(one["tokens"] for one in reports[name]),
             "steps": reports[name][0]["steps"],
         }
     return rows
+
+
+def verdict(difference: float, noise: float) -> str:
+    """Of a loss beside another."""
+    if abs(difference) <= noise:
+        return "same"
+    return "lower" if difference < 0 else "higher"
 
 
 def loss_table(rows: Mapping[str, Mapping[str, Any]]) -> str:

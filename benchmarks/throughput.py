@@ -5,6 +5,7 @@
     python benchmarks/throughput.py --model mini --equal_tokens 200000 --rows 8 \
         --source_model_name_or_path downloads/minilm               whether the speed costs quality
 
+What stands after `--` is told to train_xpt.py.
 Contestants take turns, a window of steps each; with `--equal_tokens` each trains to its end and is scored. A
 real token is one of a sentence, `<s>` and `</s>` included; padding is none.
 """
@@ -12,6 +13,7 @@ real token is one of a sentence, `<s>` and `</s>` included; padding is none.
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,13 @@ sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
 import torch  # noqa: E402
 from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E402
 from equal_tokens import compare_losses, loss_table, train_all  # noqa: E402
+from flags import run_with_flags  # noqa: E402
 from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
 from xpt.errors import XPTError  # noqa: E402
-from xpt.options import OptionParser, option  # noqa: E402
+from xpt.options import option  # noqa: E402
 from xpt.preparation import PreparedText  # noqa: E402
-from xpt.program import run_program  # noqa: E402
 
 BILLS = REPO / "downloads" / "bills" / "bill_texts.parquet"
 SCRIPT = REPO / "benchmarks" / "contestants.py"
@@ -51,7 +53,8 @@ class Arguments:
     corpus: list[str] | None = option(None, "Text. Default: the demo's bills, which `make demo` fetches.")
     corpus_column: str | None = option(None, "Its text column. Default: the bills' own.")
     tokenizer_name_or_path: str = option(
-        str(REPO / "tokenizer"), "Tokenizer. Default: the 32,000 pieces here."
+        str(REPO / "tokenizer"),
+        "Tokenizer. Default: the 32,000 pieces here; with `-- --vocab_size N` one of the text is trained.",
     )
     source_model_name_or_path: str | None = option(
         None, "Source whose weights all begin with. Default: one of this shape that has read nothing."
@@ -73,7 +76,7 @@ class Arguments:
         if unknown := set(self.contestants) - set(trained):
             raise XPTError(f"--contestants: {unknown.pop()!r} is none of: {'; '.join(trained)}")
         if 0 < self.equal_tokens < 10 * self.rows * self.max_seq_length or self.equal_tokens < 0:
-            raise XPTError("--equal_tokens: give at least ten steps of --rows x --max_seq_length")
+            raise XPTError("--equal_tokens: give at least ten steps of --rows x --max_seq_length tokens")
         if self.seeds < 1:
             raise XPTError("--seeds: give at least 1")
         measured = "ablation" if self.ablate else "throughput"
@@ -135,7 +138,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def bench(arguments: Arguments) -> str:
+def bench(arguments: Arguments, flags: Sequence[str]) -> str:
     """Measure, keep where asked; the table."""
     corpus = arguments.corpus or [str(BILLS)]
     column = arguments.corpus_column or (None if arguments.corpus else "propose_reason")
@@ -150,6 +153,7 @@ def bench(arguments: Arguments) -> str:
             length=arguments.max_seq_length,
             seed=arguments.seed,
             source=arguments.source_model_name_or_path,
+            flags=tuple(flags),
         )
         text = setting.text()  # prepared once, before anybody reads it
         measure = measure_losses if arguments.equal_tokens else measure_speed
@@ -196,11 +200,9 @@ def measure_losses(arguments: Arguments, setting: Setting, text: PreparedText) -
     tokens_a_step = arguments.rows * arguments.max_seq_length
     setting = replace(
         setting,
-        steps=arguments.equal_tokens // tokens_a_step,
+        tokens=arguments.equal_tokens,
         sentences=max(1, round(tokens_a_step / float(text.train.lengths.mean()))),
         learning_rate=arguments.learning_rate,
-        # Random ones take several times as many tokens off the unigram plateau, where all losses are one.
-        flags=("--embedding_init", "static"),
     )
     told = {**asdict(setting), "workdir": str(setting.workdir)}
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
@@ -217,8 +219,7 @@ def measure_losses(arguments: Arguments, setting: Setting, text: PreparedText) -
 
 def main() -> int:
     """Run the command line."""
-    parser = OptionParser((Arguments,), "benchmarks/throughput.py", __doc__)
-    return run_program(lambda stop: bench(parser.read(sys.argv[1:], Path).parts[0]))
+    return run_with_flags(bench, Arguments, "benchmarks/throughput.py", __doc__)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
+from flags import run_with_flags  # noqa: E402
 from quality_contestants import CONTESTANTS, given_to_stock  # noqa: E402
 from records import record, store  # noqa: E402
 
-from xpt.options import OptionParser, option  # noqa: E402
-from xpt.program import run_program  # noqa: E402
+from xpt.options import option  # noqa: E402
 
 TARGETS = (2.0, 3.0)
 LINE = "{seconds:6.0f} s  {steps:5.0f} steps  loss {eval_loss:.3f}  {nats_under_unigram:+.3f} nats"
@@ -74,7 +75,7 @@ def minutes_to(scores: list[dict[str, float]], nats: float) -> float | None:
     return next((one["seconds"] / 60 for one in scores if one["nats_under_unigram"] >= nats), None)
 
 
-def bench(arguments: Arguments, flags: list[str]) -> str:
+def bench(arguments: Arguments, flags: Sequence[str]) -> str:
     """Measure, keep where asked; what was reached when."""
     with tempfile.TemporaryDirectory() as folder:
         scores = run({**asdict(arguments), "workdir": folder, "flags": flags})
@@ -92,10 +93,7 @@ def bench(arguments: Arguments, flags: list[str]) -> str:
 
 def main() -> int:
     """Run the command line."""
-    given = sys.argv[1:]
-    end = given.index("--") if "--" in given else len(given)
-    parser = OptionParser((Arguments,), "benchmarks/time_to_quality.py", __doc__)
-    return run_program(lambda stop: bench(parser.read(given[:end], Path).parts[0], given[end + 1 :]))
+    return run_with_flags(bench, Arguments, "benchmarks/time_to_quality.py", __doc__)
 
 
 if __name__ == "__main__":
