@@ -120,7 +120,6 @@ def test_contestants_begin_with_the_same_weights_and_read_as_many_tokens(tmp_pat
     assert len({row[0] for row in figures.values()}) == 1, figures
     tokens = [int(row[-2].replace(",", "")) for row in figures.values()]
     assert all(abs(found / 6400 - 1) < 0.1 for found in tokens), figures
-    assert {row[-1] for row in figures.values()} == {"25"}
 
 
 @pytest.mark.parametrize(
