@@ -136,7 +136,7 @@ build_corpus(CorpusSettings(corpus=(sys.argv[1],)), Path(sys.argv[2]), False, 2)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_from_outside_no_process_stays(tmp_path, number):
-    # Minutes of text, so that a busy machine does not end it before the signal.
+    # Most of a minute of text, so that a busy machine does not end it before the signal.
     path = text_of(tmp_path / "a.txt", [f"{line}\n" for line in SENTENCES * 20])
     command = [sys.executable, "-c", SLOW, str(path), str(tmp_path / "cache")]
     main = subprocess.Popen(
