@@ -37,7 +37,7 @@ demo-control: demo
 	$(BIN)/python demo/compare.py output/demo output/demo-control output/demo-control/compare.png
 
 # Speed beside the stock Trainer, and what each part of it gives: ten minutes and 20 GB on two idle cores. Then the
-# loss after equal tokens, of all of them: most of an hour, for stock is slow.
+# loss after equal tokens, of all of them: that takes longer, for stock is slow.
 bench: $(READY) downloads/.ready
 	$(BIN)/python benchmarks/throughput.py --model mini --store true
 	$(BIN)/python benchmarks/throughput.py --model mini --ablate true --rows 16 --rounds 4 --store true

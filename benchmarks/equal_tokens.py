@@ -48,16 +48,18 @@ def train_all(
     return reports
 
 
+def seed_noise(reports: Mapping[str, Sequence[dict[str, Any]]]) -> float:
+    """The widest range of losses, in nats, over the seeds of one contestant."""
+    losses = ([one["eval_loss"] for one in scored] for scored in reports.values())
+    return max(max(found) - min(found) for found in losses)
+
+
 def compare_losses(
     reports: Mapping[str, Sequence[dict[str, Any]]], reference: str
 ) -> dict[str, dict[str, Any]]:
-    """Medians over the seeds, beside that of `reference`.
-
-    `noise` is the widest range over the seeds of one contestant; a loss is `lower` or `higher` where it
-    differs by more than that.
-    """
+    """Medians over the seeds, beside that of `reference`: `lower` or `higher` beyond `seed_noise`."""
     losses = {name: [one["eval_loss"] for one in scored] for name, scored in reports.items()}
-    noise = max(max(found) - min(found) for found in losses.values())
+    noise = seed_noise(reports)
     middle = statistics.median(losses[reference])
     rows = {}
     for name, found in losses.items():
@@ -68,7 +70,6 @@ def compare_losses(
             "highest": max(found),
             "nats_under_unigram": reports[name][0]["unigram_loss"] - statistics.median(found),
             "difference": difference,
-            "noise": noise,
             "verdict": verdict(difference, noise) if len(found) > 1 else "one seed",
             "tokens": statistics.median(one["tokens"] for one in reports[name]),
             "steps": reports[name][0]["steps"],
@@ -83,9 +84,8 @@ def verdict(difference: float, noise: float) -> str:
     return "lower" if difference < 0 else "higher"
 
 
-def loss_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def loss_table(rows: Mapping[str, Mapping[str, Any]], noise: float) -> str:
     """What a person reads."""
-    noise = next(iter(rows.values()))["noise"]
     lines = [f"{'':38} held-out loss (over seeds)   difference (noise {noise:.3f})    tokens   steps"]
     lines += [
         f"{name:38} {row['eval_loss']:.3f} ({row['lowest']:.3f}-{row['highest']:.3f})"

@@ -5,7 +5,9 @@
     python benchmarks/throughput.py --model mini --equal_tokens 200000 --rows 8 \
         --source_model_name_or_path downloads/minilm               whether the speed costs quality
 
-What stands after `--` is told to train_xpt.py.
+What stands after `--` is told to train_xpt.py, for source, text and tokenizer, which stock shares; what it
+says of the training holds for ours alone. `make bench` has examples.
+
 Contestants take turns, a window of steps each; with `--equal_tokens` each trains to its end and is scored. A
 real token is one of a sentence, `<s>` and `</s>` included; padding is none.
 """
@@ -22,7 +24,7 @@ REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
 import torch  # noqa: E402
 from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E402
-from equal_tokens import compare_losses, loss_table, train_all  # noqa: E402
+from equal_tokens import compare_losses, loss_table, seed_noise, train_all  # noqa: E402
 from flags import run_with_flags  # noqa: E402
 from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
@@ -207,14 +209,15 @@ def measure_losses(arguments: Arguments, setting: Setting, text: PreparedText) -
     told = {**asdict(setting), "workdir": str(setting.workdir)}
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     reports = train_all(SCRIPT, arguments.contestants, told, seeds)
-    rows = compare_losses(reports, arguments.reference)
+    rows, noise = compare_losses(reports, arguments.reference), seed_noise(reports)
     measured = {
         "equal_tokens": arguments.equal_tokens,
         "learning_rate": arguments.learning_rate,
+        "noise": noise,
         "results": rows,
         "scores": reports,
     }
-    return measured, loss_table(rows)
+    return measured, loss_table(rows, noise)
 
 
 def main() -> int:

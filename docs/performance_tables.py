@@ -88,9 +88,9 @@ def losses(name: str) -> str:
         ]
         for contestant, row in rows.items()
     ]
-    noise, seeds = next(iter(rows.values()))["noise"], len(next(iter(result["scores"].values())))
+    seeds = len(next(iter(result["scores"].values())))
     head = ["", "real tokens", "steps", f"held-out loss ({seeds} seeds)", "under unigram"]
-    head += [f"to {result['ratio_to']}", f"beyond {noise:.3f}"]
+    head += [f"to {result['ratio_to']}", f"beyond {result['noise']:.3f}"]
     return f"{grid(head, table)}\n\n{measured_by(result)}"
 
 

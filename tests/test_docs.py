@@ -57,6 +57,37 @@ def test_the_page_on_performance_shows_stored_results():
         assert f"{ours['mfu']:.0%}" in text
 
 
+def test_losses_stand_beside_the_one_that_trains_as_ours_does(tmp_path, monkeypatch):
+    def row(loss, difference, verdict):
+        facts = {
+            "eval_loss": loss,
+            "lowest": loss - 0.1,
+            "highest": loss + 0.2,
+            "nats_under_unigram": 7 - loss,
+        }
+        return {**facts, "difference": difference, "verdict": verdict, "tokens": 2000.0, "steps": 20}
+
+    result = {
+        "command": "c",
+        "seed": 0,
+        "hardware": {"threads": 2, "cpu": "C", "gpus": []},
+        "versions": {"torch": "2", "transformers": "5"},
+        "ratio_to": "stock",
+        "noise": 0.3,
+        "results": {"stock": row(5.0, 0.0, "same"), "ours": row(5.5, 0.5, "higher")},
+        "scores": {"stock": [{}, {}, {}], "ours": [{}, {}, {}]},
+    }
+    tables = loaded("docs/performance_tables.py")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.losses("equal") == tables.NOT_MEASURED
+    (tmp_path / "equal.json").write_text(json.dumps(result), encoding="utf-8")
+    lines = [line.strip("|").split("|") for line in tables.losses("equal").splitlines()[:4]]
+    shown = [[cell.strip() for cell in line] for line in lines]
+    assert shown[0][3:] == ["held-out loss (3 seeds)", "under unigram", "to stock", "beyond 0.300"]
+    assert shown[2] == ["stock", "2,000", "20", "5.000 (4.900-5.200)", "2.00", "+0.000", ""]
+    assert shown[3] == ["ours", "2,000", "20", "5.500 (5.400-5.700)", "1.50", "+0.500", "higher"]
+
+
 def test_the_record_board_tells_what_was_not_reached_from_what_was_not_tried(tmp_path, monkeypatch):
     def keep(name, seed, target, two, three):
         contestant = name.split("_")[0]
