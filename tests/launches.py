@@ -26,6 +26,11 @@ class Launch:
     def printed(self, rank: int) -> str:
         return "".join(file.read_text() for file in sorted(self.logs.glob(f"*/attempt_0/{rank}/std*.log")))
 
+    def __str__(self) -> str:
+        """All of it, for whoever reads of a failure: the process that ended first may have said why."""
+        ranks = sorted(folder.name for folder in self.logs.glob("*/attempt_0/*"))
+        return "\n".join([*(f"rank {rank}:\n{self.printed(int(rank))}" for rank in ranks), self.report])
+
 
 def torchrun(arguments: list[str], notes: Path, processes: int = 2, **environment: str) -> Launch:
     """Run `train_xpt.py` in several processes; a hang fails."""

@@ -120,7 +120,7 @@ def test_a_killed_process_is_a_line_and_nothing_stays(tmp_path, small_chunks, mo
 
 
 SLOW = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from xpt.corpus import CorpusSettings, build_corpus, workers
 clean = workers.clean_chunk
@@ -129,6 +129,8 @@ def slowly(documents, settings):
     time.sleep(0.2)
     return clean(documents, settings)
 workers.clean_chunk, workers._CHUNK_CHARACTERS = slowly, 200
+forks = []  # a signal finds the second worker before it has begun
+os.register_at_fork(before=lambda: forks.append(1), after_in_child=lambda: time.sleep(len(forks) - 1))
 build_corpus(CorpusSettings(corpus=(sys.argv[1],)), Path(sys.argv[2]), False, 2)
 """
 

@@ -1,12 +1,17 @@
 """Two real processes under torchrun beside one: the same rows, losses, weights; one voice; exact resume."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-from launches import assert_each_sentence_once_an_epoch, fed_rows, noted, recipe_maker, torchrun
+from launches import REPO, assert_each_sentence_once_an_epoch, fed_rows, noted, recipe_maker, torchrun
 from rank_probe import probing
 from tiny_runs import assert_equal_runs, losses, run, weights
 
@@ -30,7 +35,7 @@ def halves(recipe, tmp_path_factory):
     shared = {"eval_strategy": "steps", "eval_steps": 10, "cache_dir": base / "cache"}
     flags = recipe(0.0, gradient_accumulation_steps=2, **shared)
     done = torchrun([*flags, "--output_dir", str(base / "two")], base / "two-notes")
-    assert done.code == 0, done.printed(0) + done.printed(1) + done.report
+    assert done.code == 0, done
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with probing(base / "one-notes"):
@@ -177,6 +182,47 @@ def test_a_process_that_fails_takes_the_other_down_and_is_named(recipe, tmp_path
     assert f"rank      : {rank} " in cause and "ValueError: a failure on purpose" in cause
 
 
+SUMMING = """
+import os, sys, torch
+from xpt.processes import is_left_alone
+rank = int(sys.argv[1])
+torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+torch.distributed.barrier()
+print("ready", flush=True)
+sys.stdin.readline()
+print("sending", flush=True)
+try:
+    torch.distributed.all_reduce(torch.ones(1000))
+except Exception as error:
+    print(is_left_alone(error), error, flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_knows_that_another_one_was_killed_that_had_not_read_all(tmp_path):
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", SUMMING, rank, str(tmp_path / "store")],
+            cwd=REPO,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    )
+    assert first.stdout.readline() == second.stdout.readline() == "ready\n"
+    second.send_signal(signal.SIGSTOP)
+    os.waitpid(second.pid, os.WUNTRACED)
+    first.stdin.write("\n")
+    first.stdin.flush()
+    assert first.stdout.readline() == "sending\n"
+    time.sleep(1)
+    second.kill()
+    printed = first.communicate(timeout=60)[0]
+    second.communicate(timeout=60)
+    assert printed.startswith("True ") and "Connection reset by peer" in printed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("packing", ["true", "false"])
 @pytest.mark.parametrize("accumulation", [1, 3])
@@ -184,7 +230,7 @@ def test_packing_and_accumulation_change_neither_rows_nor_losses(recipe, tmp_pat
     shared = {"packing": packing, "phase1_steps": 30, "phase2_steps": 30}
     flags = recipe(0.0, gradient_accumulation_steps=accumulation, **shared)
     done = torchrun([*flags, "--output_dir", str(tmp_path / "two")], tmp_path / "two-notes")
-    assert done.code == 0, done.printed(0)
+    assert done.code == 0, done
     with probing(tmp_path / "one-notes"):
         run(recipe(0.0, per_device_train_batch_size=8 * accumulation, **shared), tmp_path / "one")
     assert_each_sentence_once_an_epoch(tmp_path / "two-notes", PROCESSES)
@@ -208,7 +254,7 @@ def test_any_phases_and_gradient_checkpointing_keep_the_processes_equal(recipe, 
         flags = recipe(0.1, gradient_checkpointing=checkpointing, **changes)
         notes = tmp_path / f"notes-{checkpointing}"
         done = torchrun([*flags, "--output_dir", str(tmp_path / checkpointing)], notes)
-        assert done.code == 0, done.printed(0) + done.printed(1)
+        assert done.code == 0, done
         assert done.printed(1) == ""
         first, second = (noted(notes, rank, "end") for rank in range(PROCESSES))
         assert len(first) == 3 and first == second
@@ -221,7 +267,7 @@ def test_any_phases_and_gradient_checkpointing_keep_the_processes_equal(recipe, 
 def test_bf16_works_in_two_processes(recipe, tmp_path):
     flags = recipe(0.1, bf16="true")
     done = torchrun([*flags, "--output_dir", str(tmp_path / "run")], tmp_path / "notes")
-    assert done.code == 0, done.printed(0) + done.printed(1)
+    assert done.code == 0, done
     assert re.search(r"^  precision +bf16", done.printed(0), re.MULTILINE) and done.printed(1) == ""
     first, second = (noted(tmp_path / "notes", rank, "end") for rank in range(PROCESSES))
     assert len(first) == 2 and first == second

@@ -17,7 +17,11 @@ from xpt.precision import has_fast_bf16
 from xpt.run import Run
 
 pytestmark = pytest.mark.slow
-FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "PYTHONFAULTHANDLER": "1",  # a process that aborts says where
+}
 STEPS = 20  # of each phase
 
 
@@ -49,7 +53,7 @@ def halves(recipe, tmp_path_factory):
     shared = {"eval_strategy": "steps", "eval_steps": 10}
     flags = recipe(0.0, gradient_accumulation_steps=2, **shared)
     done = torchrun([*flags, "--output_dir", str(base / "two")], base / "two-notes", **FSDP2)
-    assert done.code == 0, done.printed(0) + done.printed(1) + done.report
+    assert done.code == 0, done
     assert done.printed(1) == ""
     alone(recipe(0.0, per_device_train_batch_size=16, **shared), base / "one")
     return base
@@ -204,7 +208,7 @@ def test_adapters_and_gradient_checkpointing_train_as_in_one_process(recipe, tmp
     killed = torchrun(command, tmp_path / "notes-0", PROBE_KILL="0 7", **FSDP2)
     assert killed.code == -9
     done = torchrun(command, tmp_path / "notes-1", **FSDP2)
-    assert done.code == 0, done.printed(0) + done.report
+    assert done.code == 0, done
     assert noted(tmp_path / "notes-1", 0, "batch")[0]["step"] == 2
     one = alone(recipe(0.0, per_device_train_batch_size=8, **changes), tmp_path / "one")
     close(tmp_path / "two", one)
@@ -224,7 +228,7 @@ def test_bf16_trains_sharded_as_copied(recipe, tmp_path):
     flags = recipe(0.0, bf16="true", phase1_steps=6, phase2_steps=6)
     for name, mode in (("copied", {}), ("sharded", FSDP2)):
         done = torchrun([*flags, "--output_dir", str(tmp_path / name)], tmp_path / f"{name}-notes", **mode)
-        assert done.code == 0, done.printed(0) + done.report
+        assert done.code == 0, done
     for ours, theirs in zip(losses(tmp_path / "sharded"), losses(tmp_path / "copied"), strict=True):
         assert ours == pytest.approx(theirs, abs=2e-3)
     exact = [entry[2] for entry in losses(tmp_path / "copied")]

@@ -1,5 +1,6 @@
 """What the processes of one run share: who goes first, what only one of them knows, sums."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -58,4 +59,6 @@ def summed(values: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 def is_left_alone(error: Exception) -> bool:
     """Whether a process fails only because another one has ended; gloo has no error type for that."""
-    return isinstance(error, OtherProcessError) or "Connection closed by peer" in str(error)
+    # Reset where it had not read all yet that was sent to it.
+    lost = re.search("Connection (closed|reset) by peer|Broken pipe", str(error))
+    return isinstance(error, OtherProcessError) or (isinstance(error, RuntimeError) and lost is not None)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -25,6 +26,7 @@ from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import CorpusSettings
 from xpt.environment import available_cores
 from xpt.errors import XPTError
+from xpt.interrupts import SIGNALS
 
 _CHUNK_CHARACTERS = 1 << 18  # a few thousand sentences: a fifth of a second of work
 _DOCUMENT_COST = 100  # characters whose cleaning takes as long as handling one document more
@@ -121,9 +123,22 @@ def _in_order(
 def _submit(
     pool: ProcessPoolExecutor, chunk: list[Document], settings: CorpusSettings
 ) -> "Future[CleanChunk]":
-    with warnings.catch_warnings():  # of forking beside threads, see `_pool`
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with warnings.catch_warnings(), _signals_wait():  # the pool starts its workers when it gets work
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, see `_pool`
         return pool.submit(clean_chunk, chunk, settings)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Stop signals come after the block; a process started in it gets none before `_start_worker` has run."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -141,6 +156,8 @@ def _start_worker() -> None:
     """Leave signals to the parent, and end when it does, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
