@@ -119,10 +119,28 @@ def test_a_killed_process_is_a_line_and_nothing_stays(tmp_path, small_chunks, mo
     assert children() == before and not (tmp_path / "cache").exists()
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows blocks no signals")
+def test_a_signal_just_before_they_wait_does_not_let_them_wait_for_good(monkeypatch):
+    sigmask, before = signal.pthread_sigmask, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def interrupted(how, mask):  # handlers run as soon as the mask is set
+        old = sigmask(how, mask)
+        if how == signal.SIG_BLOCK and mask:
+            assert set(workers.SIGNALS) <= sigmask(signal.SIG_BLOCK, ())
+            raise KeyboardInterrupt
+        return old
+
+    monkeypatch.setattr(signal, "pthread_sigmask", interrupted)
+    with pytest.raises(KeyboardInterrupt), workers._signals_wait():
+        pass
+    assert sigmask(signal.SIG_SETMASK, before) == before
+
+
 SLOW = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from xpt.corpus import CorpusSettings, build_corpus, workers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 clean = workers.clean_chunk
 def slowly(documents, settings):
     print("cleaning", flush=True)
