@@ -23,13 +23,13 @@ from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO), str(REPO / "benchmarks")]
+from crossing import TARGETS, minutes_to  # noqa: E402
 from flags import run_with_flags  # noqa: E402
 from quality_contestants import CONTESTANTS, given_to_stock  # noqa: E402
 from records import record, store  # noqa: E402
 
 from xpt.options import option  # noqa: E402
 
-TARGETS = (2.0, 3.0)
 LINE = "{seconds:6.0f} s  {steps:5.0f} steps  loss {eval_loss:.3f}  {nats_under_unigram:+.3f} nats"
 
 
@@ -70,24 +70,18 @@ def run(asked: dict[str, Any]) -> list[dict[str, float]]:
     return scores
 
 
-def minutes_to(scores: list[dict[str, float]], nats: float) -> float | None:
-    """When the first score was that good; None where none was."""
-    return next((one["seconds"] / 60 for one in scores if one["nats_under_unigram"] >= nats), None)
-
-
 def bench(arguments: Arguments, flags: Sequence[str]) -> str:
     """Measure, keep where asked; what was reached when."""
     with tempfile.TemporaryDirectory() as folder:
         scores = run({**asdict(arguments), "workdir": folder, "flags": flags})
-    minutes = {f"{nats:.1f}": minutes_to(scores, nats) for nats in TARGETS}
     if arguments.store:
         facts = {"contestant": arguments.contestant, "name": arguments.name, "idea": arguments.idea}
-        facts |= {"target": arguments.target, "minutes_to": minutes}
+        facts |= {"target": arguments.target}
         result = record("time_to_quality.py", arguments.seed, **facts, scores=scores)
         store(f"quality-{arguments.name}-{arguments.seed}", result)
     return "\n".join(
         f"{nats} nats under the unigram baseline: " + (f"{at:.2f} minutes" if at else "not reached")
-        for nats, at in minutes.items()
+        for nats, at in ((nats, minutes_to(scores, nats)) for nats in TARGETS)
     )
 
 

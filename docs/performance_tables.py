@@ -6,11 +6,15 @@ A result that is not stored makes a line that says *not measured*.
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
+sys.path.append(str(DOCS.parent / "benchmarks"))
+from crossing import TARGETS, minutes_to  # noqa: E402
+
 PERFORMANCE = DOCS / "performance.md"
 PICTURE = DOCS / "images" / "throughput.png"
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -199,45 +203,55 @@ def record_board(pattern: str) -> str:
         ideas.setdefault(result["name"], []).append(result)
     if not ideas:
         return NOT_MEASURED
-    targets = list(next(iter(ideas.values()))[0]["minutes_to"])
     stock = [runs for runs in ideas.values() if runs[0]["contestant"] == "stock"]
     best = {
-        nats: min(filter(None, (minutes(runs, nats) for runs in stock)), default=None) for nats in targets
+        nats: min(filter(None, (middle(minutes(runs, nats)) for runs in stock)), default=None)
+        for nats in TARGETS
     }
     table = [
         [
             f"{runs[0]['contestant']}, *{runs[0]['name']}*: {runs[0]['idea']}",
             *(
                 cell
-                for nats in targets
-                for cell in (spread(runs, nats), times(best[nats], minutes(runs, nats)))
+                for nats in TARGETS
+                for cell in (spread(runs, nats), times(best[nats], middle(minutes(runs, nats))))
             ),
             ", ".join(str(run["seed"]) for run in runs),
             f"`{runs[0]['command']}`",
         ]
-        for runs in sorted(ideas.values(), key=lambda runs: minutes(runs, targets[0]) or float("inf"))
+        for runs in sorted(ideas.values(), key=lambda runs: middle(minutes(runs, TARGETS[0])) or float("inf"))
     ]
-    head = [cell for nats in targets for cell in (f"minutes to {nats} nats", "stock / this")]
+    head = [cell for nats in TARGETS for cell in (f"minutes to {nats} nats", "stock / this")]
     first = next(iter(ideas.values()))[0]
     hardware = first["hardware"]
     where = f"{hardware['threads']} threads of {hardware['cpu']}"
     return f"{grid(['', *head, 'seeds', 'command'], table)}\n\n{where}."
 
 
-def minutes(runs: list[dict[str, Any]], nats: str) -> float | None:
-    """Median over seeds; None where one has not got there."""
-    found = [run["minutes_to"][nats] for run in runs]
-    return None if None in found else statistics.median(found)
+def minutes(runs: list[dict[str, Any]], nats: float) -> list[float] | None:
+    """Of each seed that went for it, fewest first; None where one has not got there, or none did."""
+    found = [minutes_to(run["scores"], nats) for run in aimed(runs, nats)]
+    return None if None in found or not found else sorted(found)
 
 
-def spread(runs: list[dict[str, Any]], nats: str) -> str:
-    """Median and extremes over seeds."""
-    if any(run["target"] < float(nats) for run in runs):
+def middle(found: list[float] | None) -> float | None:
+    """The median over seeds."""
+    return statistics.median(found) if found else None
+
+
+def spread(runs: list[dict[str, Any]], nats: float) -> str:
+    """Median and extremes over the seeds that went for it."""
+    tried = aimed(runs, nats)
+    if not tried:
         return NOT_MEASURED
-    if (middle := minutes(runs, nats)) is None:
-        return f"not in {max(run['scores'][-1]['seconds'] for run in runs) / 60:.0f}"
-    found = [run["minutes_to"][nats] for run in runs]
-    return f"{middle:.2f}" + (f" ({min(found):.2f}-{max(found):.2f})" if len(found) > 1 else "")
+    if (found := minutes(runs, nats)) is None:
+        return f"not in {max(run['scores'][-1]['seconds'] for run in tried) / 60:.0f}"
+    return f"{middle(found):.2f}" + (f" ({found[0]:.2f}-{found[-1]:.2f})" if len(found) > 1 else "")
+
+
+def aimed(runs: list[dict[str, Any]], nats: float) -> list[dict[str, Any]]:
+    """Those of `runs` that were not to end before, at a lower target."""
+    return [run for run in runs if run["target"] >= nats]
 
 
 def times(other: float | None, own: float | None) -> str:

@@ -16,9 +16,9 @@ from xpt.phases import set_trainable
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "benchmarks"))
+from crossing import minutes_to  # noqa: E402
 from equal_tokens import compare_losses, seed_noise  # noqa: E402
 from flops import Shape  # noqa: E402
-from time_to_quality import minutes_to  # noqa: E402
 from turns import compare  # noqa: E402
 
 LAYERS, HIDDEN, VOCABULARY, LENGTH, ROWS = 3, 64, 500, 32, 4
@@ -85,10 +85,14 @@ def test_a_loss_differs_where_seeds_do_not_explain_it():
     assert rows["worse"]["nats_under_unigram"] == pytest.approx(1.3)
 
 
-def test_a_quality_is_reached_at_the_first_score_that_is_so_good():
-    scores = [(10.0, 1.9), (60.0, 2.0), (90.0, 1.8), (120.0, 2.5)]
+def test_a_quality_is_reached_between_the_scores_around_it():
+    scores = [(60.0, 1.6), (120.0, 2.0), (180.0, 1.9), (240.0, 2.5)]
     told = [{"seconds": seconds, "nats_under_unigram": nats} for seconds, nats in scores]
-    assert (minutes_to(told, 2.0), minutes_to(told, 2.1), minutes_to(told, 3.0)) == (1.0, 2.0, None)
+    assert minutes_to(told, 1.5) == 1.0  # at the first score, or before it
+    assert minutes_to(told, 1.7) == pytest.approx(1.25)
+    assert minutes_to(told, 2.0) == pytest.approx(2.0)
+    assert minutes_to(told, 2.2) == pytest.approx(3.5)
+    assert minutes_to(told, 3.0) is None and minutes_to([], 3.0) is None
 
 
 def run_throughput(tmp_path, sentences, *flags):

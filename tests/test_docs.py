@@ -89,23 +89,24 @@ def test_losses_stand_beside_the_one_that_trains_as_ours_does(tmp_path, monkeypa
 
 
 def test_the_record_board_tells_what_was_not_reached_from_what_was_not_tried(tmp_path, monkeypatch):
-    def keep(name, seed, target, two, three):
+    def keep(name, seed, target, *scores):
         contestant = name.split("_")[0]
         facts = {"contestant": contestant, "name": name, "idea": "i", "command": "c", "seed": seed}
-        facts |= {"target": target, "minutes_to": {"2.0": two, "3.0": three}, "scores": [{"seconds": 600}]}
-        result = {**facts, "hardware": {"threads": 2, "cpu": "C"}}
+        scores = [{"seconds": 60.0 * at, "nats_under_unigram": nats} for at, nats in scores]
+        result = {**facts, "target": target, "scores": scores, "hardware": {"threads": 2, "cpu": "C"}}
         (tmp_path / f"quality-{name}-{seed}.json").write_text(json.dumps(result), encoding="utf-8")
 
     tables = loaded("docs/performance_tables.py")
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     assert tables.record_board("quality") == tables.NOT_MEASURED
-    keep("stock", 1, 2.0, 8.0, None)
-    keep("stock_slow", 1, 2.0, 12.0, None)  # to be compared with is the quickest
-    for seed, two, three in ((1, 1.0, None), (2, 2.0, 4.0), (3, 4.0, 5.0)):
-        keep("ours", seed, 3.0, two, three)
+    keep("stock", 1, 2.0, (7.0, 1.5), (9.0, 2.5))
+    keep("stock", 2, 3.0, (8.0, 2.0), (12.0, 2.1))  # of 3 nats this seed alone tells
+    keep("stock_slow", 1, 2.0, (12.0, 2.0))  # to be compared with is the quickest
+    for seed, two, three in ((1, 1.0, 2.9), (2, 2.0, 3.0), (3, 4.0, 3.1)):
+        keep("ours", seed, 3.0, (two, 2.0), (10.0, three))
     board = [line.strip("| ").split(" | ") for line in tables.record_board("quality").splitlines()[2:5]]
     assert board[0][1:6] == ["2.00 (1.00-4.00)", "4.0", "not in 10", "-", "1, 2, 3"]
-    assert board[1][1:5] == ["8.00", "1.0", "*not measured*", "-"]
+    assert board[1][1:6] == ["8.00 (8.00-8.00)", "1.0", "not in 12", "-", "1, 2"]
     assert board[2][1:5] == ["12.00", "0.7", "*not measured*", "-"]
 
 
@@ -114,12 +115,17 @@ def test_the_headline_is_the_quotient_of_two_lines_of_the_board():
 
     def minutes(name):
         files = tables.RESULTS.glob(f"quality-{name}-*.json")
-        return tables.minutes([json.loads(file.read_text("utf-8")) for file in files], "2.0")
+        return tables.minutes([json.loads(file.read_text("utf-8")) for file in files], 2.0)
 
     text = " ".join(tables.PERFORMANCE.read_text(encoding="utf-8").split())
-    same, better = minutes("stock_15") / minutes("quick_15"), minutes("stock_30") / minutes("quick")
+    stock, ours = minutes("stock_15"), minutes("quick_15")
+    same, better = (
+        tables.middle(theirs) / tables.middle(own)
+        for theirs, own in ((stock, ours), (minutes("stock_30"), minutes("quick")))
+    )
     assert f"*stock_15* takes {same:.1f} times as long as *quick_15*" in text
-    assert f"{better:.1f} times, *stock_30* over *quick*" in text
+    assert f"it is {stock[0] / ours[-1]:.1f} to {stock[-1] / ours[0]:.1f} times" in text
+    assert f"{better:.1f} times, *stock_30* (one seed) over *quick*" in text
 
 
 def test_what_is_said_of_text_prepared_in_stages_is_stored():
