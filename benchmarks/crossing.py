@@ -14,8 +14,8 @@ def minutes_to(scores: list[dict[str, float]], nats: float) -> float | None:
     if first and first["nats_under_unigram"] >= nats:
         return first["seconds"] / 60
     for before, after in pairwise(scores):
-        gained = after["nats_under_unigram"] - before["nats_under_unigram"]
         if after["nats_under_unigram"] >= nats:
+            gained = after["nats_under_unigram"] - before["nats_under_unigram"]
             share = (nats - before["nats_under_unigram"]) / gained
             return (before["seconds"] + share * (after["seconds"] - before["seconds"])) / 60
     return None
