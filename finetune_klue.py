@@ -12,20 +12,20 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 
-from xpt.environment import describe_command
-from xpt.interrupts import StopRequest
-from xpt.klue.backbone import check_task, open_backbone
-from xpt.klue.command import Job, Plan, read_plan
-from xpt.klue.data import Split
-from xpt.klue.fine_tuning import FineTuning
-from xpt.klue.saving import save_model
-from xpt.klue.summary import announcement, result_lines
-from xpt.klue.table import markdown, tabulate
-from xpt.klue.weight_files import find_weights
-from xpt.launcher import is_first
-from xpt.program import run_program
-from xpt.publishing import Publisher
-from xpt.run import Run
+from xpt.finetune.backbone import check_task, open_backbone
+from xpt.finetune.fine_tuning import FineTuning
+from xpt.finetune.klue.command import Job, Plan, read_plan
+from xpt.finetune.klue.data import Split
+from xpt.finetune.saving import save_model
+from xpt.finetune.summary import announcement, result_lines
+from xpt.finetune.table import markdown, tabulate
+from xpt.finetune.weight_files import find_weights
+from xpt.program.environment import describe_command
+from xpt.program.interrupts import StopRequest
+from xpt.program.launcher import is_first
+from xpt.program.program import run_program
+from xpt.release.publishing import Publisher
+from xpt.run.folder import Run
 
 
 def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:

@@ -18,20 +18,20 @@ from pathlib import Path
 
 from accelerate.utils import wait_for_everyone
 
-from xpt.cli import read_recipe
-from xpt.dry_run import check_dry_run, dry_run, nothing_to_do
-from xpt.environment import describe_command
-from xpt.interrupts import StopRequest
-from xpt.post_training import PostTraining, load_initial
-from xpt.preparation import check_source, prepare_model, prepare_text
-from xpt.processes import first_on_machine_first
-from xpt.program import run_program
-from xpt.publishing import Publisher
-from xpt.recipe import Recipe
-from xpt.run import Run
-from xpt.source import open_source
-from xpt.summary import summarize
-from xpt.training_check import check_training
+from xpt.program.environment import describe_command
+from xpt.program.interrupts import StopRequest
+from xpt.program.processes import first_on_machine_first
+from xpt.program.program import run_program
+from xpt.recipe.command_line import read_recipe
+from xpt.recipe.recipe import Recipe
+from xpt.recipe.training_check import check_training
+from xpt.release.publishing import Publisher
+from xpt.run.dry_run import check_dry_run, dry_run, nothing_to_do
+from xpt.run.folder import Run
+from xpt.run.post_training import PostTraining, load_initial
+from xpt.run.preparation import check_source, prepare_model, prepare_text
+from xpt.run.summary import summarize
+from xpt.transplant.source import open_source
 
 
 def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:

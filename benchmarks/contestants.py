@@ -23,17 +23,17 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from turns import Watch, Windows, compete
 
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.batching import PhaseRows
-from xpt.cli import read_recipe
-from xpt.fast.path import PARTS, fast_path
-from xpt.interrupts import StopRequest
-from xpt.native_model import to_native
-from xpt.post_training import PostTraining
-from xpt.preparation import PreparedText, prepare_model, prepare_text
-from xpt.recipe import Recipe
-from xpt.run import Run
-from xpt.source import open_source
-from xpt.trainer import XPTTrainer, phase_arguments
+from xpt.program.interrupts import StopRequest
+from xpt.recipe.command_line import read_recipe
+from xpt.recipe.recipe import Recipe
+from xpt.run.folder import Run
+from xpt.run.post_training import PostTraining
+from xpt.run.preparation import PreparedText, prepare_model, prepare_text
+from xpt.text.batching import PhaseRows
+from xpt.training.fast.path import PARTS, fast_path
+from xpt.training.trainer import XPTTrainer, phase_arguments
+from xpt.transplant.native_model import to_native
+from xpt.transplant.source import open_source
 
 ITLS = 2
 FOREVER = 100_000

@@ -13,8 +13,8 @@ from typing import Any, TextIO
 
 from turns import Contestant, Watch
 
-from xpt.evaluation import evaluate_mlm
-from xpt.preparation import PreparedText
+from xpt.run.preparation import PreparedText
+from xpt.training.evaluation import evaluate_mlm
 
 
 class AtTheEnd(Watch):

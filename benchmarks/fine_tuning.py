@@ -26,16 +26,16 @@ from transformers import (  # noqa: E402
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: E402
 from turns import Windows, compare, compete, take_turns  # noqa: E402
 
-from xpt.fast.path import fast_path  # noqa: E402
-from xpt.interrupts import StopRequest  # noqa: E402
-from xpt.klue.backbone import open_backbone  # noqa: E402
-from xpt.klue.command import Plan, read_plan  # noqa: E402
-from xpt.klue.fine_tuning import FineTuning  # noqa: E402
-from xpt.klue.rows import ShuffledRows  # noqa: E402
-from xpt.klue.weight_files import find_weights  # noqa: E402
-from xpt.options import OptionParser, option  # noqa: E402
-from xpt.program import run_program  # noqa: E402
-from xpt.run import Run  # noqa: E402
+from xpt.finetune.backbone import open_backbone  # noqa: E402
+from xpt.finetune.fine_tuning import FineTuning  # noqa: E402
+from xpt.finetune.klue.command import Plan, read_plan  # noqa: E402
+from xpt.finetune.rows import ShuffledRows  # noqa: E402
+from xpt.finetune.weight_files import find_weights  # noqa: E402
+from xpt.program.interrupts import StopRequest  # noqa: E402
+from xpt.program.options import OptionParser, option  # noqa: E402
+from xpt.program.program import run_program  # noqa: E402
+from xpt.run.folder import Run  # noqa: E402
+from xpt.training.fast.path import fast_path  # noqa: E402
 
 REFERENCE = "Trainer, lengths grouped, float32"
 FOREVER = 100_000

@@ -28,9 +28,9 @@ from transformers import RobertaConfig, RobertaModel  # noqa: E402
 
 from configuration_xpt import XPTRobertaConfig  # noqa: E402
 from modeling_xpt import XPTRobertaModel  # noqa: E402
-from xpt.native_model import to_native  # noqa: E402
-from xpt.options import OptionParser, option  # noqa: E402
-from xpt.program import run_program  # noqa: E402
+from xpt.program.options import OptionParser, option  # noqa: E402
+from xpt.program.program import run_program  # noqa: E402
+from xpt.transplant.native_model import to_native  # noqa: E402
 
 VOCAB_SIZE = 32_000
 Engine = Callable[[torch.Tensor, torch.Tensor], Any]

@@ -21,12 +21,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
-from xpt.environment import (  # noqa: E402
-    available_cores,
-    describe_command,
-    describe_hardware,
-    describe_versions,
-)
+from xpt.program.environment import available_cores, describe_command, describe_hardware, describe_versions  # noqa: E402
 
 MIB = 2**20
 

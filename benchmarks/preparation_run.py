@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 BEGIN = time.perf_counter()
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from xpt import preparation  # noqa: E402
-from xpt.cli import read_recipe  # noqa: E402
+from xpt.recipe.command_line import read_recipe  # noqa: E402
+from xpt.run import preparation  # noqa: E402
 
 STAGES = {"build_corpus": "corpus", "_tokenizer": "tokenizer", "encode_sentences": "ids"}
 

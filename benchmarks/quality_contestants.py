@@ -21,16 +21,16 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from xpt.cli import read_recipe
-from xpt.evaluation import evaluate_mlm
-from xpt.interrupts import StopRequest
-from xpt.native_model import to_native
-from xpt.post_training import PostTraining
-from xpt.preparation import PreparedText, prepare_model, prepare_text
-from xpt.recipe import Recipe
-from xpt.run import Run
-from xpt.source import open_source
-from xpt.tokenizer import save_tokenizer
+from xpt.program.interrupts import StopRequest
+from xpt.recipe.command_line import read_recipe
+from xpt.recipe.recipe import Recipe
+from xpt.run.folder import Run
+from xpt.run.post_training import PostTraining
+from xpt.run.preparation import PreparedText, prepare_model, prepare_text
+from xpt.text.tokenizer import save_tokenizer
+from xpt.training.evaluation import evaluate_mlm
+from xpt.transplant.native_model import to_native
+from xpt.transplant.source import open_source
 
 DEMO = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 # The source as it is: all of its layers and nothing else, with new embeddings that know nothing.

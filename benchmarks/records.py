@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from xpt.environment import describe_command, describe_hardware, describe_versions
+from xpt.program.environment import describe_command, describe_hardware, describe_versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 from space_page import serve  # noqa: E402
-from xpt.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
+from xpt.program.environment import describe_command, describe_hardware, describe_versions  # noqa: E402
 
 RESULT = REPO / "docs" / "results" / "space.json"
 SENTENCE = "정부는 <mask> 대책을 마련하여야 한다."

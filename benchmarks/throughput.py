@@ -29,9 +29,9 @@ from flags import run_with_flags  # noqa: E402
 from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
-from xpt.errors import XPTError  # noqa: E402
-from xpt.options import option  # noqa: E402
-from xpt.preparation import PreparedText  # noqa: E402
+from xpt.program.errors import XPTError  # noqa: E402
+from xpt.program.options import option  # noqa: E402
+from xpt.run.preparation import PreparedText  # noqa: E402
 
 BILLS = REPO / "downloads" / "bills" / "bill_texts.parquet"
 SCRIPT = REPO / "benchmarks" / "contestants.py"

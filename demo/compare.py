@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from xpt.plots import Curve, plot_loss
-from xpt.run import Run
+from xpt.run.folder import Run
+from xpt.run.plots import Curve, plot_loss
 
 
 def main() -> None:

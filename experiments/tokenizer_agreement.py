@@ -3,7 +3,7 @@
     python experiments/tokenizer_agreement.py --tokenizer tokenizer --text PATH [COLUMN=PATH ...] \\
         --cache FOLDER --output experiments/tokenizer_agreement.json
 
-Each corpus is cleaned as for training (`xpt.corpus`), and lines are taken from all of them in turn. Every
+Each corpus is cleaned as for training (`xpt.text.corpus`), and lines are taken from all of them in turn. Every
 line is compared as it is, every tenth also decomposed (NFD), and every tenth with a hard case put between two
 words: jamo alone, emoji with joiners, flags, variation selectors, invisible characters, odd blanks.
 """
@@ -20,9 +20,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from xpt.corpus import SPLIT_NAMES, CorpusSettings, build_corpus
-from xpt.errors import XPTError
-from xpt.tokenizer import load_tokenizer, sentencepiece_processor, tokenizer_fingerprint
+from xpt.program.errors import XPTError
+from xpt.text.corpus import SPLIT_NAMES, CorpusSettings, build_corpus
+from xpt.text.tokenizer import load_tokenizer, sentencepiece_processor, tokenizer_fingerprint
 
 JAMO = (
     "ㅋㅋㅋㅋㅋㅋㅋ",

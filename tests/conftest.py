@@ -16,7 +16,7 @@ import torch
 from tiny_runs import TINY, flags
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
 
-from xpt.encoding import EncodedSentences
+from xpt.text.encoding import EncodedSentences
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("untimed")
@@ -57,7 +57,7 @@ def tiny_sentences() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tiny_sentences):
     """A tokenizer of 300 pieces trained on them."""
-    from xpt.tokenizer import train_tokenizer
+    from xpt.text.tokenizer import train_tokenizer
 
     return train_tokenizer(korean_sentences(1500), 300)
 
@@ -139,7 +139,7 @@ def sentences() -> list[str]:
 @pytest.fixture(scope="session")
 def trained(sentences) -> dict:
     """A tokenizer of each kind, trained once a run."""
-    from xpt.tokenizer import train_tokenizer
+    from xpt.text.tokenizer import train_tokenizer
 
     return {
         kind: train_tokenizer(iter(sentences), **options) for kind, options in tokenizer_texts.KINDS.items()
@@ -149,7 +149,7 @@ def trained(sentences) -> dict:
 @pytest.fixture(scope="session")
 def shipped():
     """The ready Korean tokenizer of this repository."""
-    from xpt.tokenizer import load_tokenizer
+    from xpt.text.tokenizer import load_tokenizer
 
     return load_tokenizer(tokenizer_texts.SHIPPED)
 
@@ -159,7 +159,7 @@ def xpt_checkpoint(tiny_tokenizer, tmp_path_factory):
     """A tiny XPT model with its tokenizer, as post-training leaves one."""
     from configuration_xpt import XPTRobertaConfig
     from modeling_xpt import XPTRobertaForMaskedLM
-    from xpt.tokenizer import save_tokenizer
+    from xpt.text.tokenizer import save_tokenizer
 
     set_seed(5)
     config = XPTRobertaConfig(

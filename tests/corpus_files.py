@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xpt.corpus import SPLIT_NAMES, Corpus, CorpusSettings, build_corpus
+from xpt.text.corpus import SPLIT_NAMES, Corpus, CorpusSettings, build_corpus
 
 PLACES = ("서울", "부산", "대구", "인천", "광주", "대전", "울산", "세종", "경주", "전주")
 PEOPLE = ("선생님", "학생", "의사", "가수", "화가", "농부", "어부", "기자", "작가", "군인")

@@ -8,8 +8,8 @@ from transformers import BartConfig, BartModel, GPT2Config, GPT2LMHeadModel, T5C
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.klue.backbone import Backbone, open_backbone
-from xpt.tokenizer import save_tokenizer
+from xpt.finetune.backbone import Backbone, open_backbone
+from xpt.text.tokenizer import save_tokenizer
 
 POSITIONS = 120
 

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from xpt.klue.klue_metric.klue_metric import KlueMetric
+from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
 
 
 def scored(task, predictions, references):

@@ -7,7 +7,7 @@ from tokenizer_texts import SHIPPED
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from xpt.tokenizer import load_tokenizer
+from xpt.text.tokenizer import load_tokenizer
 
 KINDS = ("character", "wordpiece", "bytes", "metaspace")
 MIXED = [

@@ -25,9 +25,9 @@ import torch
 from transformers import Trainer
 
 import train_xpt
-import xpt.evaluation
-import xpt.files
-from xpt.post_training import PostTraining
+import xpt.program.files
+import xpt.training.evaluation
+from xpt.run.post_training import PostTraining
 
 RANK = int(os.environ.get("RANK", "0"))
 TOKENS_PER_BATCH = 100  # of evaluation: tiny texts make several batches then
@@ -120,18 +120,18 @@ def stop_launcher() -> None:
 
 
 def noting_evaluation(notes: Notes) -> Any:
-    summed_loss = xpt.evaluation._summed_loss
+    summed_loss = xpt.training.evaluation._summed_loss
 
     def noted(*args: Any) -> float:
         notes.write("evaluated")
         return summed_loss(*args)
 
-    return patch.object(xpt.evaluation, "_summed_loss", noted)
+    return patch.object(xpt.training.evaluation, "_summed_loss", noted)
 
 
 def noting_builds(notes: Notes) -> list[Any]:
     """Whatever is prepared or saved is written through one function, which the rooms hold by name."""
-    write_folder = xpt.files.write_folder_atomically
+    write_folder = xpt.program.files.write_folder_atomically
 
     def noted(folder: Path) -> Any:
         notes.write("build", folder=str(folder))
@@ -148,7 +148,7 @@ def probing(folder: Path) -> Iterator[None]:
     """While open, this process notes in `folder` what it does."""
     notes = Notes(folder)
     with ExitStack() as stack:
-        stack.enter_context(patch.object(xpt.evaluation, "TOKENS_PER_BATCH", TOKENS_PER_BATCH))
+        stack.enter_context(patch.object(xpt.training.evaluation, "TOKENS_PER_BATCH", TOKENS_PER_BATCH))
         for noting in (noting_phases, noting_batches, noting_evaluation):
             stack.enter_context(noting(notes))
         for noting in noting_builds(notes):

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 from test_phases import make_model
 from tiny_models import some_labels
 
-from xpt.adapters import (
+from xpt.program.errors import XPTError
+from xpt.program.manifest import DamagedError, verify, write_manifest
+from xpt.training.adapters import (
     ADAPTER_FOLDER,
     MATRICES,
     LoraSettings,
@@ -22,9 +24,7 @@ from xpt.adapters import (
     remove_adapters,
     save_adapters,
 )
-from xpt.errors import XPTError
-from xpt.manifest import DamagedError, verify, write_manifest
-from xpt.phases import group_sizes, set_trainable
+from xpt.training.phases import group_sizes, set_trainable
 
 IDS = torch.arange(4, 24).reshape(2, 10)
 

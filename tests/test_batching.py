@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, SequentialSampler
 
-from xpt.batching import (
+from xpt.text.batching import (
     IGNORE_INDEX,
     Examples,
     MLMCollator,
@@ -20,7 +20,7 @@ from xpt.batching import (
     pack,
     plan_epoch,
 )
-from xpt.encoding import EncodedSentences
+from xpt.text.encoding import EncodedSentences
 
 SPECIAL = SpecialIds(bos=0, pad=1, eos=2, mask=499, vocab_size=500, reserved=(0, 1, 2, 3, 499))
 
@@ -66,7 +66,7 @@ def test_packed_rows_waste_under_two_percent():
 @pytest.fixture
 def small_window(monkeypatch):
     """Packing windows smaller than the examples are many."""
-    monkeypatch.setattr("xpt.batching.PACKING_WINDOW", 32)
+    monkeypatch.setattr("xpt.text.batching.PACKING_WINDOW", 32)
 
 
 @pytest.mark.usefixtures("small_window")

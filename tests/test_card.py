@@ -21,11 +21,11 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, set_s
 
 import train_xpt
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.card import render_card, write_card
-from xpt.errors import XPTError
-from xpt.klue.saving import load_fine_tuned
-from xpt.matching import matching_results
-from xpt.public import publishable, shown_command, shown_text
+from xpt.cards.card import render_card, write_card
+from xpt.cards.klue_results import matching_results
+from xpt.cards.public import publishable, shown_command, shown_text
+from xpt.finetune.saving import load_fine_tuned
+from xpt.program.errors import XPTError
 
 EXPECTED = Path(__file__).with_name("fixtures") / "cards"
 TEMPLATES = (Path("model_card.md"), *Path("xpt/cards").glob("*.md"))
@@ -288,7 +288,7 @@ def test_every_number_of_a_card_is_in_the_results(tmp_path_factory, data):
         results = renumbered(original, data.draw)
         card = card_of(folder_of(tmp_path_factory.mktemp("card"), results, config))
         known = {form for leaf in leaves(results) for form in forms(leaf)}
-        described = numbers_in((Path("xpt/klue/klue_metric/names.py")).read_text("utf-8"))
+        described = numbers_in((Path("xpt/finetune/klue/klue_metric/names.py")).read_text("utf-8"))
         assert numbers_in(card) <= written | known | described | {results["model"]["sha256"][:12]}
 
 

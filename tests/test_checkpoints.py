@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tiny_runs import assert_equal_runs, run, weights
 
 from train_xpt import main
-from xpt.checkpoints import Checkpoints, Saved
-from xpt.errors import XPTError
-from xpt.files import read_record
-from xpt.manifest import MANIFEST, DamagedError, verify, write_manifest
-from xpt.progress import PhaseProgress
+from xpt.program.errors import XPTError
+from xpt.program.files import read_record
+from xpt.program.manifest import MANIFEST, DamagedError, verify, write_manifest
+from xpt.run.progress import PhaseProgress
+from xpt.training.checkpoints import Checkpoints, Saved
 
 FACTS = {"settings": "s", "fingerprints": {"corpus": "c"}, "versions": {}}
 
@@ -285,7 +285,7 @@ def test_any_changed_byte_of_any_file_is_found(tmp_path, data):
 def test_a_disk_without_room_for_two_checkpoints_is_refused_before_training(
     short, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("xpt.checkpoints.free_bytes", lambda folder: 5 << 20)
+    monkeypatch.setattr("xpt.training.checkpoints.free_bytes", lambda folder: 5 << 20)
     assert main([*short, "--output_dir", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "the disk has 5 MiB left, and the next 2 checkpoints need" in said
@@ -298,7 +298,7 @@ def test_a_disk_that_fills_up_ends_the_run_right_after_a_save(stopped, short, tm
     shutil.copytree(interrupted, folder)
     room = [1 << 30, 1 << 30]  # at the start of the phase, and before the save
 
-    monkeypatch.setattr("xpt.checkpoints.free_bytes", lambda folder: room.pop() if room else 1000)
+    monkeypatch.setattr("xpt.training.checkpoints.free_bytes", lambda folder: room.pop() if room else 1000)
     (folder / "checkpoints" / "phase2" / "checkpoint-3" / "config.json").unlink()  # go on from step 2
     assert main([*short, "--output_dir", str(folder)]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]

@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 from transformers import TrainingArguments
 
-from xpt.cli import REFUSED, make_parser, read_recipe
-from xpt.errors import XPTError
-from xpt.options import OptionParser
-from xpt.recipe import (
+from xpt.program.errors import XPTError
+from xpt.program.options import OptionParser
+from xpt.recipe.command_line import REFUSED, make_parser, read_recipe
+from xpt.recipe.recipe import (
     CorpusArguments,
     PhaseArguments,
     SourceArguments,
@@ -116,7 +116,7 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, arguments, message):
 
 @pytest.mark.parametrize("available", [True, False])
 def test_bf16_is_used_where_the_hardware_has_it_and_refused_where_not(monkeypatch, available):
-    monkeypatch.setattr("xpt.precision.has_fast_bf16", lambda use_cpu: available)
+    monkeypatch.setattr("xpt.program.precision.has_fast_bf16", lambda use_cpu: available)
     assert read_recipe([]).training.bf16 is available
     assert read_recipe(["--bf16", "false"]).training.bf16 is False
     if not available:

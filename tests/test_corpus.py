@@ -14,9 +14,9 @@ from corpus_files import SENTENCES, as_jsonl, build_from, contents, everything, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import SPLIT_NAMES, build
-from xpt.corpus.select import DROPPED, TEST, TRAIN, VALIDATION, select, split_codes
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import SPLIT_NAMES, build
+from xpt.text.corpus.select import DROPPED, TEST, TRAIN, VALIDATION, select, split_codes
 
 
 def test_the_split_is_a_function_of_the_sentence(tmp_path):
@@ -164,7 +164,7 @@ def test_the_fingerprint_follows_content_and_settings_not_places(tmp_path):
 def test_the_corpus_does_not_depend_on_the_process(tmp_path):
     path = text_of(tmp_path / "a.txt", SENTENCES)
     code = (
-        "import sys; from pathlib import Path; from xpt.corpus import *; "
+        "import sys; from pathlib import Path; from xpt.text.corpus import *; "
         "settings = CorpusSettings(corpus=(sys.argv[1],)); "
         "print(build_corpus(settings, Path(sys.argv[2]), False).fingerprint)"
     )

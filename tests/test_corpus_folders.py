@@ -14,10 +14,10 @@ from corpus_files import (
     text_of,
 )
 
-from xpt.corpus import build
-from xpt.corpus.sources import find_sources
-from xpt.errors import XPTError
-from xpt.files import read_record, write_record
+from xpt.program.errors import XPTError
+from xpt.program.files import read_record, write_record
+from xpt.text.corpus import build
+from xpt.text.corpus.sources import find_sources
 
 
 def sources_of(path: Path) -> list[str]:

@@ -6,8 +6,8 @@ import datasets
 import huggingface_hub
 import pytest
 
-from xpt.corpus import SPLIT_NAMES, CorpusSettings, build_corpus
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import SPLIT_NAMES, CorpusSettings, build_corpus
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ROWS = [f"{place}에서 만난 사람은 친절하게 길을 알려 주었다." for place in ("서울", "부산", "대구", "광주")]

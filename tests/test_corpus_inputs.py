@@ -20,9 +20,9 @@ from corpus_files import (
     text_of,
 )
 
-from xpt.corpus import CorpusSettings, build, build_corpus
-from xpt.corpus.sources import find_sources
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import CorpusSettings, build, build_corpus
+from xpt.text.corpus.sources import find_sources
 
 
 @pytest.mark.parametrize("packing", PACKERS)

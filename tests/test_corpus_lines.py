@@ -17,13 +17,13 @@ from corpus_files import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import CorpusSettings, readers, sentences
-from xpt.corpus.lines import LONGEST_PIECE, cut_long, text_lines
-from xpt.corpus.opening import open_bytes
-from xpt.corpus.readers import Document
-from xpt.corpus.sentences import DocumentCleaner
-from xpt.corpus.sources import COMPRESSIONS, find_sources
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import CorpusSettings, readers, sentences
+from xpt.text.corpus.lines import LONGEST_PIECE, cut_long, text_lines
+from xpt.text.corpus.opening import open_bytes
+from xpt.text.corpus.readers import Document
+from xpt.text.corpus.sentences import DocumentCleaner
+from xpt.text.corpus.sources import COMPRESSIONS, find_sources
 
 
 @settings(max_examples=40, deadline=None)
@@ -73,7 +73,7 @@ def test_no_sentence_of_a_long_line_is_lost(tmp_path, extension):
 def small_chunks(monkeypatch):
     """What waits to be cleaned is bounded by a few parts of documents: small ones beside these texts."""
     monkeypatch.setattr(readers, "_CHARACTERS_AT_ONCE", 1 << 15)
-    monkeypatch.setattr("xpt.corpus.workers._CHUNK_CHARACTERS", 1 << 15)
+    monkeypatch.setattr("xpt.text.corpus.workers._CHUNK_CHARACTERS", 1 << 15)
 
 
 def test_memory_does_not_grow_with_the_line(tmp_path, small_chunks):
@@ -121,7 +121,7 @@ def test_what_is_cleaned_at_once_does_not_grow_with_the_line(tmp_path, monkeypat
 
 
 def test_a_row_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("xpt.corpus.lines.LONGEST_ROW", 10_000)
+    monkeypatch.setattr("xpt.text.corpus.lines.LONGEST_ROW", 10_000)
     path = tmp_path / "a.jsonl"
     path.write_bytes(as_jsonl(SENTENCES[:5]) + as_jsonl([" ".join(SENTENCES)]))
     with pytest.raises(
@@ -146,7 +146,7 @@ def test_a_cell_without_end_is_refused(tmp_path, monkeypatch):
     ["a.jsonl.gz", "a.csv.gz", "a.tsv.xz", "a.xml.bz2", *(f"a.txt{packing}" for packing in COMPRESSIONS)],
 )
 def test_a_bomb_is_met_with_bounded_memory(tmp_path, monkeypatch, small_chunks, name):
-    monkeypatch.setattr("xpt.corpus.lines.LONGEST_ROW", 1 << 20)
+    monkeypatch.setattr("xpt.text.corpus.lines.LONGEST_ROW", 1 << 20)
     path = tmp_path / name
     path.write_bytes(PACKERS[path.suffix](b"x " * (1 << 23)))
     assert path.stat().st_size < 1 << 20

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from train_xpt import main
-from xpt.cli import read_recipe
-from xpt.corpus import SPLIT_NAMES, Corpus, CorpusSettings, build_corpus, format_corpus_report
-from xpt.corpus.mixture import apportion, largest_mixture
-from xpt.corpus.report import foreign_script
-from xpt.corpus.select import TRAIN, select
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.recipe.command_line import read_recipe
+from xpt.text.corpus import SPLIT_NAMES, Corpus, CorpusSettings, build_corpus, format_corpus_report
+from xpt.text.corpus.mixture import apportion, largest_mixture
+from xpt.text.corpus.report import foreign_script
+from xpt.text.corpus.select import TRAIN, select
 
 UKRAINIAN = [f"Село номер {index} розташоване на березі річки." for index in range(60)]
 

@@ -17,9 +17,9 @@ from corpus_files import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import build, readers
-from xpt.corpus.sources import COMPRESSIONS, FORMATS, find_sources
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import build, readers
+from xpt.text.corpus.sources import COMPRESSIONS, FORMATS, find_sources
 
 
 def half_read(monkeypatch, path: Path, change):

@@ -14,11 +14,11 @@ from corpus_files import build_from, text_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import CorpusSettings, workers
-from xpt.corpus.build import build_corpus
-from xpt.corpus.readers import Document
-from xpt.corpus.sentences import DocumentCleaner
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import CorpusSettings, workers
+from xpt.text.corpus.build import build_corpus
+from xpt.text.corpus.readers import Document
+from xpt.text.corpus.sentences import DocumentCleaner
 
 ROOT = Path(__file__).resolve().parents[1]
 SENTENCES = korean_sentences(120)

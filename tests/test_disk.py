@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from tiny_runs import assert_equal_runs, run
 
 from train_xpt import main
-from xpt.errors import XPTError, user_message
-from xpt.files import (
+from xpt.program.errors import XPTError, user_message
+from xpt.program.files import (
     check_writable,
     read_record,
     remove_folder,
@@ -22,7 +22,7 @@ from xpt.files import (
     write_folder_atomically,
     write_record,
 )
-from xpt.interrupts import Interrupted
+from xpt.program.interrupts import Interrupted
 
 
 @pytest.mark.parametrize("option", ["output_dir", "cache_dir"])
@@ -30,7 +30,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_read(
     options, tmp_path, capsys, monkeypatch, option
 ):
     changes = {"output_dir": tmp_path / "run", option: "/proc/nobody/writes/here"}
-    monkeypatch.setattr("xpt.corpus.build._build", lambda *args: pytest.fail("read the corpus"))
+    monkeypatch.setattr("xpt.text.corpus.build._build", lambda *args: pytest.fail("read the corpus"))
     flags = [*options(cache_dir=changes.pop("cache_dir", tmp_path / "cache"), **changes)]
     assert main(flags) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]

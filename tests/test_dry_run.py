@@ -13,12 +13,12 @@ import wcwidth
 from tiny_runs import run as run_all
 
 from train_xpt import main
-from xpt.checkpoints import Checkpoints
-from xpt.dry_run import PhasePlan, _times, check_dry_run, disk_bytes
-from xpt.errors import XPTError
-from xpt.phases import Phase
-from xpt.probe import MEASURED_STEPS, WARM_UP_STEPS, StepCost, _StepTimer
-from xpt.progress import PhaseProgress
+from xpt.program.errors import XPTError
+from xpt.run.dry_run import PhasePlan, _times, check_dry_run, disk_bytes
+from xpt.run.probe import MEASURED_STEPS, WARM_UP_STEPS, StepCost, _StepTimer
+from xpt.run.progress import PhaseProgress
+from xpt.training.checkpoints import Checkpoints
+from xpt.training.phases import Phase
 
 
 def dry(flags, folder, capsys) -> str:
@@ -151,7 +151,7 @@ def test_several_processes_are_refused_by_name():
 )  # seconds a step
 def test_warm_up_steps_are_not_measured_and_slow_steps_fewer(monkeypatch, slow, expected):
     clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr("xpt.probe.time", clock)
+    monkeypatch.setattr("xpt.run.probe.time", clock)
     timer, control = _StepTimer(), SimpleNamespace(should_training_stop=False)
     arguments = SimpleNamespace(device=torch.device("cpu"))
     steps = 0

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from xpt.batching import SpecialIds
-from xpt.embeddings import EMBEDDING_INITS, EmbeddingContext, _product, cooccurrences, positive_pmi
+from xpt.text.batching import SpecialIds
+from xpt.transplant.embeddings import EMBEDDING_INITS, EmbeddingContext, _product, cooccurrences, positive_pmi
 
 VOCAB = 80
 
@@ -90,7 +90,7 @@ def test_counts_equal_a_plain_loop(sentences):
 def test_chunks_change_no_count(monkeypatch):
     ids = context()
     whole = cooccurrences(ids.ids, ids.offsets, VOCAB).toarray()
-    monkeypatch.setattr("xpt.embeddings.CHUNK_TOKENS", 100)
+    monkeypatch.setattr("xpt.transplant.embeddings.CHUNK_TOKENS", 100)
     assert cooccurrences(ids.ids, ids.offsets, VOCAB).toarray() == pytest.approx(whole, rel=1e-5)
 
 
@@ -136,15 +136,15 @@ def test_a_product_is_the_same_to_the_bit_on_any_number_of_cores(monkeypatch, co
     random = np.random.default_rng(0)
     matrix = sparse.random_array((50, 60), density=0.2, rng=random, dtype=np.float32).tocsr()
     dense = torch.from_numpy(random.standard_normal((60, 17), dtype=np.float32))
-    monkeypatch.setattr("xpt.embeddings.available_cores", lambda: cores)
+    monkeypatch.setattr("xpt.transplant.embeddings.available_cores", lambda: cores)
     assert np.array_equal(_product(matrix, dense).numpy(), matrix @ dense.numpy())
 
 
 def test_of_a_long_text_evenly_chosen_examples_count(monkeypatch):
     sentences = [[number % 60 + 4, number % 50 + 10] for number in range(900)]
     ids, every_third = context(sentences), context(sentences[::3])
-    monkeypatch.setattr("xpt.embeddings.MAX_TOKENS", 600)
-    monkeypatch.setattr("xpt.embeddings.CHUNK_TOKENS", 100)
+    monkeypatch.setattr("xpt.transplant.embeddings.MAX_TOKENS", 600)
+    monkeypatch.setattr("xpt.transplant.embeddings.CHUNK_TOKENS", 100)
     counted = cooccurrences(ids.ids, ids.offsets, VOCAB).toarray()
     monkeypatch.undo()
     assert (counted == cooccurrences(every_third.ids, every_third.offsets, VOCAB).toarray()).all()

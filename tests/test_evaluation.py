@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_batching import SPECIAL, make_examples
 
-import xpt.evaluation
+import xpt.training.evaluation
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.batching import IGNORE_INDEX, MLMCollator, Row
-from xpt.evaluation import EVALUATION_SEED, _batches, _Contexts, evaluate_mlm, unigram_log_probs
+from xpt.text.batching import IGNORE_INDEX, MLMCollator, Row
+from xpt.training.evaluation import EVALUATION_SEED, _batches, _Contexts, evaluate_mlm, unigram_log_probs
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_losses_equal_a_plain_loop_over_sentences(model):
 def test_batch_size_changes_no_result(model, monkeypatch):
     examples = make_examples(80)
     whole = evaluate_mlm(model, examples, shuffled_context=True)
-    monkeypatch.setattr(xpt.evaluation, "TOKENS_PER_BATCH", 100)
+    monkeypatch.setattr(xpt.training.evaluation, "TOKENS_PER_BATCH", 100)
     parts = evaluate_mlm(model, examples, shuffled_context=True)
     assert parts.masked_tokens == whole.masked_tokens
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
@@ -91,7 +91,7 @@ def test_other_context_keeps_masks_and_labels_and_takes_visible_ids_of_another_s
 
 def test_a_model_that_reads_its_context_loses_by_the_exchange():
     """A model that copies a token repeated all over its sentence needs its own sentence."""
-    from xpt.batching import Examples
+    from xpt.text.batching import Examples
 
     sentences = encoded([[4 + i] * 20 for i in range(40)])
     examples = Examples(sentences, SPECIAL, 64)

@@ -10,9 +10,9 @@ from test_native import outputs, random_model
 from tiny_models import HEADS, PAD, batch_for
 from transformers import AutoModel
 
-from xpt.native import export_native
-from xpt.native_model import to_native
-from xpt.tokenizer import save_tokenizer
+from xpt.release.native import export_native
+from xpt.text.tokenizer import save_tokenizer
+from xpt.transplant.native_model import to_native
 
 INT8 = Path(__file__).resolve().parents[1] / "experiments" / "native" / "int8.py"
 SENTENCES = ["한국어 문장이다.", "짧다", "길고 긴 문장 " * 60]

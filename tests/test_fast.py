@@ -15,10 +15,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.fast.attention import LONGEST, cpu_attention
-from xpt.fast.dropout import FastDropout, blanked, kept
-from xpt.fast.path import fast_path
-from xpt.phases import set_trainable
+from xpt.training.fast.attention import LONGEST, cpu_attention
+from xpt.training.fast.dropout import FastDropout, blanked, kept
+from xpt.training.fast.path import fast_path
+from xpt.training.phases import set_trainable
 
 CPU = torch.device("cpu")
 MODULE = nn.Module()

@@ -23,12 +23,12 @@ from tiny_runs import run
 from transformers import RobertaConfig, RobertaForMaskedLM, set_seed
 
 import modeling_xpt
-from xpt.errors import XPTError
-from xpt.hub import PushOptions, main, push
-from xpt.klue.saving import load_fine_tuned
-from xpt.publishing import Publisher
-from xpt.tokenizer import save_tokenizer
-from xpt.verification import same_outputs
+from xpt.finetune.saving import load_fine_tuned
+from xpt.program.errors import XPTError
+from xpt.release.hub import PushOptions, main, push
+from xpt.release.publishing import Publisher
+from xpt.release.verification import same_outputs
+from xpt.text.tokenizer import save_tokenizer
 
 REPO = Path(__file__).resolve().parents[1]
 OWNER, READER, STRANGER = (f"hf_{letter * 34}" for letter in "ors")
@@ -434,7 +434,7 @@ def test_the_command_by_itself(hub, trained, tmp_path):
     """In a process of its own, led to the Hub by HF_ENDPOINT alone; first dry."""
     environment = {"PYTHONPATH": str(REPO), "HF_ENDPOINT": hub.url, "HF_TOKEN": OWNER, "HF_HUB_OFFLINE": "0"}
     environment |= {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "xpt.hub", "push", str(trained), "org/alone", "--tag", TAG]
+    command = [sys.executable, "-m", "xpt.release.hub", "push", str(trained), "org/alone", "--tag", TAG]
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
@@ -482,13 +482,13 @@ def test_a_hub_that_goes_down_stops_no_training(hub, native, capsys, impatient):
     assert not Publisher("org/down", private=True).publish(native, "v1")
     told = capsys.readouterr().err
     assert told.startswith(f"warning: {native} is not published (org/down: the Hub has a fault")
-    assert f"python -m xpt.hub push {native} org/down --private true --tag v1" in told
+    assert f"python -m xpt.release.hub push {native} org/down --private true --tag v1" in told
     hub.restore()
     assert Publisher("org/down", private=True).publish(native, "v1")
 
 
 def test_several_fine_tunings_get_a_repository_each(tmp_path):
-    from xpt.klue.command import read_plan
+    from xpt.finetune.klue.command import read_plan
 
     flags = ["--model_name_or_path", "m", "--push_to_hub", "true", "--hub_model_id", "org/klue", "--task"]
     assert [job.repo_id for job in read_plan([*flags, "nli"]).jobs] == ["org/klue"]

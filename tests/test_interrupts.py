@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tiny_runs import assert_equal_runs, run
 
-import xpt.trainer
+import xpt.training.trainer
 from train_xpt import main
-from xpt.interrupts import Interrupted, StopRequest
-from xpt.progress import PhaseProgress
+from xpt.program.interrupts import Interrupted, StopRequest
+from xpt.run.progress import PhaseProgress
 
 REPO = Path(__file__).resolve().parents[1]
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -64,14 +64,14 @@ def test_a_signal_in_the_middle_of_an_evaluation_saves_and_evaluates_again(
     evaluated, whole, tmp_path, capsys, monkeypatch
 ):
     folder = tmp_path / "run"
-    evaluate, pending = xpt.trainer.evaluate_mlm, [signal.SIGTERM]
+    evaluate, pending = xpt.training.trainer.evaluate_mlm, [signal.SIGTERM]
 
     def interrupted(*args, **kwargs):
         if pending:
             signal.raise_signal(pending.pop())
         return evaluate(*args, **kwargs)
 
-    monkeypatch.setattr(xpt.trainer, "evaluate_mlm", interrupted)
+    monkeypatch.setattr(xpt.training.trainer, "evaluate_mlm", interrupted)
     assert main([*evaluated, "--output_dir", str(folder)]) == 143
     assert "after step 2 of phase1, saved in" in capsys.readouterr().err
     assert main([*evaluated, "--output_dir", str(folder)]) == 0

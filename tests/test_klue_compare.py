@@ -6,9 +6,9 @@ import statistics
 
 import pytest
 
-from xpt.klue.compare import main
-from xpt.klue.klue_metric.names import OFFICIAL
-from xpt.klue.published import read_published
+from xpt.finetune.klue.compare import main
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.klue.published import read_published
 
 
 def result(folder, name="a", task="nli", seed=1, value=80.0, whole=True, data="d", changed=None, lora=False):

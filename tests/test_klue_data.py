@@ -9,16 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpt.errors import XPTError
-from xpt.klue.data import (
-    chosen_examples,
-    find_file,
-    first_examples,
-    make_split,
-    read_file,
-)
-from xpt.klue.official import tsv_records
-from xpt.klue.tasks import TASKS, make_task
+from xpt.finetune.klue.data import chosen_examples, find_file, first_examples, make_split, read_file
+from xpt.finetune.klue.official import tsv_records
+from xpt.finetune.klue.tasks import TASKS, make_task
+from xpt.program.errors import XPTError
 
 SIMPLE = ("ynat", "sts", "nli")
 PAIR = b'[{"guid": "a", "premise": "b", "hypothesis": "c"%s}]'

@@ -22,11 +22,9 @@ from transformers import (
 )
 
 from configuration_xpt import XPTRobertaConfig
-from xpt.errors import XPTError
-from xpt.klue.backbone import open_backbone
-from xpt.klue.dp import DP, LABELS, POS_TAGS, ParsedSentence
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.parser import (
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.heads.parser import (
     NO_WORD,
     DependencyParser,
     DependencyParserConfig,
@@ -34,8 +32,10 @@ from xpt.klue.parser import (
     ParserOutput,
     predicted_heads,
 )
-from xpt.klue.task import Options, Record
-from xpt.klue.trees import best_tree, cycle
+from xpt.finetune.klue.dp import DP, LABELS, POS_TAGS, ParsedSentence
+from xpt.finetune.klue.trees import best_tree, cycle
+from xpt.finetune.task import Options, Record
+from xpt.program.errors import XPTError
 
 TOP = ["토큰 : \\t", "토큰 : \\n", "문장 : \\n\\n", "주석 : ##", "칼럼명 : INDEX\tWORD_FORM"]
 ROWS = [

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from klue_tokenizers import make_tokenizer
 from tokenizers.processors import ByteLevel
 
-from xpt.errors import XPTError
-from xpt.klue.batches import pad_batch
-from xpt.klue.encoding import TextEncoder
+from xpt.finetune.batches import pad_batch
+from xpt.finetune.encoding import TextEncoder
+from xpt.program.errors import XPTError
 
 KINDS = ("character", "wordpiece", "bytes", "metaspace")
 # Plain letters of several scripts, blanks of several kinds, decomposed Hangul, emoji beyond the first plane.

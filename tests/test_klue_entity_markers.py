@@ -11,11 +11,11 @@ from klue_tokenizers import KINDS, make_tokenizer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from xpt.errors import XPTError
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.entity_markers import cut_around
-from xpt.klue.re import ENTITY_TYPES, RE, Entity, RelatedEntities
-from xpt.klue.task import Options
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.klue.entity_markers import cut_around
+from xpt.finetune.klue.re import ENTITY_TYPES, RE, Entity, RelatedEntities
+from xpt.finetune.task import Options
+from xpt.program.errors import XPTError
 
 PLAIN = ("<subj>", "</subj>", "<obj>", "</obj>")
 

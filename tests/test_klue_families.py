@@ -11,9 +11,9 @@ from klue_models import (
 )
 from klue_runs import fine_tune
 
-from xpt.klue.backbone import open_backbone
-from xpt.klue.tasks import TASKS, make_task
-from xpt.run import Run
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.klue.tasks import TASKS, make_task
+from xpt.run.folder import Run
 
 
 @pytest.fixture(scope="module")

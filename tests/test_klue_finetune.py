@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-import xpt.klue.trainer
+import xpt.finetune.trainer
 from finetune_klue import main
-from xpt.klue.fine_tuning import FineTuning
-from xpt.klue.score import score_files
-from xpt.klue.summary import result_lines
-from xpt.klue.tasks import make_task
-from xpt.klue.trainer import best_step, is_over
-from xpt.run import Run
+from xpt.finetune.fine_tuning import FineTuning
+from xpt.finetune.klue.score import score_files
+from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.summary import result_lines
+from xpt.finetune.trainer import best_step, is_over
+from xpt.run.folder import Run
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("moment", ["saving", "scoring", "best"])
 def test_killed_and_started_again_it_ends_bit_equal(options, tmp_path, monkeypatch, moment):
     assert main(options(output_dir=tmp_path / "straight")) == 0
-    tuner = xpt.klue.trainer.FineTuner
+    tuner = xpt.finetune.trainer.FineTuner
     method = {"saving": "_write_checkpoint", "scoring": "measure", "best": "write_model"}[moment]
     genuine, calls = getattr(tuner, method), []
 
@@ -132,7 +132,7 @@ def test_killed_and_started_again_it_ends_bit_equal(options, tmp_path, monkeypat
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(options, tmp_path, monkeypatch, capsys):
-    genuine, calls = xpt.klue.trainer.FineTuner.training_step, []
+    genuine, calls = xpt.finetune.trainer.FineTuner.training_step, []
 
     def interrupted(self, *args, **kwargs):
         calls.append(1)
@@ -140,7 +140,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(options, tmp_path, monkeypa
             signal.raise_signal(signal.SIGTERM)
         return genuine(self, *args, **kwargs)
 
-    monkeypatch.setattr(xpt.klue.trainer.FineTuner, "training_step", interrupted)
+    monkeypatch.setattr(xpt.finetune.trainer.FineTuner, "training_step", interrupted)
     assert main(options()) == 143
     assert "after step 3 of fine-tuning, saved in" in capsys.readouterr().err
     assert main(options()) == 0 and len(calls) == 8
@@ -244,7 +244,7 @@ def test_two_processes_train_and_score_as_one(options, xpt_checkpoint, tmp_path)
 
 
 def test_what_stopped_early_does_not_train_on_when_it_is_started_again(options, tmp_path, monkeypatch):
-    genuine, steps = xpt.klue.trainer.FineTuner.training_step, []
+    genuine, steps = xpt.finetune.trainer.FineTuner.training_step, []
 
     def counted(self, *args, **kwargs):
         steps.append(self.state.global_step)
@@ -253,7 +253,7 @@ def test_what_stopped_early_does_not_train_on_when_it_is_started_again(options, 
     def dies(*args, **kwargs):
         raise Killed
 
-    monkeypatch.setattr(xpt.klue.trainer.FineTuner, "training_step", counted)
+    monkeypatch.setattr(xpt.finetune.trainer.FineTuner, "training_step", counted)
     flags = options(learning_rate=0, early_stopping_patience=2)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(FineTuning, "finish", dies)

@@ -7,10 +7,10 @@ import klue_files
 import pytest
 from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
-from xpt.errors import XPTError
-from xpt.klue.data import content_sha256, read_file
-from xpt.klue.hub import read_hub
-from xpt.klue.tasks import TASKS, make_task
+from xpt.finetune.klue.data import content_sha256, read_file
+from xpt.finetune.klue.hub import read_hub
+from xpt.finetune.klue.tasks import TASKS, make_task
+from xpt.program.errors import XPTError
 
 TEXT, NUMBER, TEXTS = Value("string"), Value("int32"), Sequence(Value("string"))
 # Class labels in the Hub's order, which is not the benchmark's.

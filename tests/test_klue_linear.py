@@ -10,11 +10,11 @@ from klue_models import make_checkpoint
 from klue_runs import fine_tune
 from transformers import AutoModelForSequenceClassification
 
-from xpt.klue.command import read_plan
-from xpt.klue.linear_classifier import LinearClassifier
-from xpt.klue.saving import load_fine_tuned
-from xpt.klue.task import Options
-from xpt.klue.tasks import make_task
+from xpt.finetune.heads.linear_classifier import LinearClassifier
+from xpt.finetune.klue.command import read_plan
+from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.saving import load_fine_tuned
+from xpt.finetune.task import Options
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "klue_re_paper.yaml"
 NLI = [

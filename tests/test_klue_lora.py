@@ -30,14 +30,14 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from configuration_xpt import XPTRobertaConfig
-from xpt.errors import XPTError
-from xpt.klue.arguments import ModelArguments
-from xpt.klue.backbone import Backbone, Kind, open_backbone
-from xpt.klue.batches import pad_batch
-from xpt.klue.headed import HeadedConfig, HeadedModel
-from xpt.klue.lora import adapter_parameters, attach_adapters
-from xpt.klue.rows import ShuffledRows
-from xpt.klue.saving import load_fine_tuned, save_model
+from xpt.finetune.arguments import ModelArguments
+from xpt.finetune.backbone import Backbone, Kind, open_backbone
+from xpt.finetune.batches import pad_batch
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
+from xpt.finetune.lora import adapter_parameters, attach_adapters
+from xpt.finetune.rows import ShuffledRows
+from xpt.finetune.saving import load_fine_tuned, save_model
+from xpt.program.errors import XPTError
 
 REPO = Path(__file__).resolve().parents[1]
 MARKERS = ("<a>", "</a>", "<b>", "</b>")

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from klue_rows import labels, relation, same, scores, sentence, states, tree
 
-from xpt.klue.klue_metric.klue_metric import KlueMetric
-from xpt.klue.klue_metric.labels import DEPRELS, NER_TAGS, RELATIONS, YNAT_LABELS
-from xpt.klue.klue_metric.names import DESCRIPTIONS, OFFICIAL, VARIANTS
+from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
+from xpt.finetune.klue.klue_metric.labels import DEPRELS, NER_TAGS, RELATIONS, YNAT_LABELS
+from xpt.finetune.klue.klue_metric.names import DESCRIPTIONS, OFFICIAL, VARIANTS
 
 REPO = Path(__file__).resolve().parents[1]
-ROOM = REPO / "xpt/klue/klue_metric"
+ROOM = REPO / "xpt/finetune/klue/klue_metric"
 GOLDEN = json.loads((REPO / "tests/fixtures/klue_golden.json").read_text(encoding="utf-8"))
 
 
@@ -172,7 +172,7 @@ home = pathlib.Path(os.environ["HF_HOME"])
 
 import evaluate
 for task in "ynat sts nli ner re dp mrc wos".split():
-    assert evaluate.load("./xpt/klue/klue_metric", task).config_name == task
+    assert evaluate.load("./xpt/finetune/klue/klue_metric", task).config_name == task
 exec(pathlib.Path("xpt/klue/klue_metric/README.md").read_text("utf-8").split("```python")[1].split("```")[0])
 assert not any(name.split(".")[0] == "xpt" for name in sys.modules), "the module leans on xpt"
 # evaluate's copy of the code, and no folder for data.

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_rows import same, scored
 
-from xpt.klue.klue_metric.klue_metric import KlueMetric
-from xpt.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
-from xpt.klue.klue_metric.names import OFFICIAL, VARIANTS
+from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
+from xpt.finetune.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
+from xpt.finetune.klue.klue_metric.names import OFFICIAL, VARIANTS
 
 FEW = settings(max_examples=8, deadline=None)
 MORE = settings(max_examples=25, deadline=None)

@@ -5,7 +5,7 @@ import math
 import pytest
 from klue_rows import answered, labels, relation, same, scored, scores, sentence, states, tree
 
-from xpt.klue.klue_metric.labels import DEPRELS, RELATIONS
+from xpt.finetune.klue.klue_metric.labels import DEPRELS, RELATIONS
 
 
 def test_ynat_averages_the_topics_that_occur():

@@ -22,9 +22,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from xpt.errors import XPTError
-from xpt.klue.backbone import open_backbone
-from xpt.klue.batches import pad_batch
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.batches import pad_batch
+from xpt.program.errors import XPTError
 
 HEADS = {
     "sequence": (AutoModelForSequenceClassification, 3),

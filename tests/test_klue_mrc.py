@@ -12,10 +12,10 @@ from klue_spans import block_f1, covered, covering, most_context, offsets, slow_
 from klue_tokenizers import KINDS, make_tokenizer
 from tokenizers import processors
 
-from xpt.errors import XPTError
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.mrc import MRC, Question
-from xpt.klue.spans import LONGEST, STEP, step_for
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.klue.mrc import MRC, Question
+from xpt.finetune.spans import LONGEST, STEP, step_for
+from xpt.program.errors import XPTError
 
 PARTS = [
     "국회는",

@@ -24,8 +24,8 @@ from transformers import (
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.klue.backbone import open_backbone
-from xpt.klue.mrc import MRC, Question
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.klue.mrc import MRC, Question
 
 TASK = MRC()
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}

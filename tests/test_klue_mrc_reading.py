@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpt.errors import XPTError
-from xpt.klue.mrc import MRC, Question
-from xpt.klue.task import Record
+from xpt.finetune.klue.mrc import MRC, Question
+from xpt.finetune.task import Record
+from xpt.program.errors import XPTError
 
 TASK = MRC()
 

@@ -13,11 +13,11 @@ from klue_texts import texts
 from klue_tokenizers import KINDS, make_tokenizer
 from transformers import AutoModel
 
-from xpt.errors import XPTError
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.ner import NER, TaggedCharacters
-from xpt.klue.task import Record
-from xpt.klue.token_tagger import TokenTagger
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.heads.token_tagger import TokenTagger
+from xpt.finetune.klue.ner import NER, TaggedCharacters
+from xpt.finetune.task import Record
+from xpt.program.errors import XPTError
 
 FILE = "klue-ner-v1.1_dev.tsv"
 TOP = "## 형태 구분자 : \\t\n## 행태 구분자 : \\n\n"

@@ -12,9 +12,9 @@ from transformers import set_seed
 from configuration_xpt import XPTRobertaConfig
 from finetune_klue import main
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.klue.dialogue import SLOTS
-from xpt.klue.klue_metric.names import OFFICIAL
-from xpt.klue.tasks import TASKS
+from xpt.finetune.klue.dialogue import SLOTS
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.klue.tasks import TASKS
 
 EPOCHS = {"wos": 150}  # 100 for the others
 DIALOGUES = 8  # of two turns each

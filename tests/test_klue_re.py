@@ -13,10 +13,10 @@ from klue_backbones import make_backbone
 from klue_tokenizers import make_tokenizer
 from test_klue_entity_markers import TOKENIZERS, copied
 
-from xpt.errors import XPTError
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.re import RE, Entity, RelatedEntities
-from xpt.klue.task import Options, Record
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.klue.re import RE, Entity, RelatedEntities
+from xpt.finetune.task import Options, Record
+from xpt.program.errors import XPTError
 
 FILE = "klue-re-v1.1_dev.json"
 

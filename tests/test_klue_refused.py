@@ -24,11 +24,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from xpt.errors import XPTError
-from xpt.klue.backbone import Kind, check_task, open_backbone
-from xpt.klue.task import Task
-from xpt.klue.tasks import make_task
-from xpt.klue.weight_files import find_weights
+from xpt.finetune.backbone import Kind, check_task, open_backbone
+from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.task import Task
+from xpt.finetune.weight_files import find_weights
+from xpt.program.errors import XPTError
 
 
 @pytest.fixture(scope="module")

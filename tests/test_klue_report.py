@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_klue import main
-from xpt.klue.judgment import Judgment, Mark, Passage, around, tagged
-from xpt.klue.report import LENGTH_BINS, MISTAKES, by_length, confusion, render_report, worst
-from xpt.klue.tasks import TASKS
+from xpt.finetune.judgment import Judgment, Mark, Passage, around, tagged
+from xpt.finetune.klue.tasks import TASKS
+from xpt.finetune.report import LENGTH_BINS, MISTAKES, by_length, confusion, render_report, worst
 
 EVIL = '<script src="http://x">&amp;</script>'
 RESULTS = {

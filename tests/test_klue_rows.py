@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpt.klue.rows import BLOCK, ShuffledRows
-from xpt.klue.task import Feature
+from xpt.finetune.rows import BLOCK, ShuffledRows
+from xpt.finetune.task import Feature
 
 
 def features(lengths):

@@ -1,4 +1,4 @@
-"""`python -m xpt.klue.score`: anybody's predictions and an official file, joined by guid."""
+"""`python -m xpt.finetune.klue.score`: anybody's predictions and an official file, joined by guid."""
 
 import json
 import lzma
@@ -9,12 +9,12 @@ import sys
 import klue_files
 import pytest
 
-from xpt.errors import XPTError
-from xpt.klue.data import read_file
-from xpt.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
-from xpt.klue.klue_metric.names import OFFICIAL
-from xpt.klue.score import main, read_predictions
-from xpt.klue.tasks import TASKS, make_task
+from xpt.finetune.klue.data import read_file
+from xpt.finetune.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.klue.score import main, read_predictions
+from xpt.finetune.klue.tasks import TASKS, make_task
+from xpt.program.errors import XPTError
 
 
 @pytest.fixture
@@ -122,7 +122,16 @@ def test_it_runs_as_a_module_and_prints_json_alone(perfect, tmp_path):
     gold, lines = perfect("ynat")
     file = tmp_path / "p.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    command = ["-m", "xpt.klue.score", "--task", "ynat", "--gold", str(gold), "--predictions", str(file)]
+    command = [
+        "-m",
+        "xpt.finetune.klue.score",
+        "--task",
+        "ynat",
+        "--gold",
+        str(gold),
+        "--predictions",
+        str(file),
+    ]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"ynat/macro_f1": 100.0}
     assert main(["--task", "ynat"]) == 2 and main(["--task", "all", "--gold", "a", "--predictions", "b"]) == 2

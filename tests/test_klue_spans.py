@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_spans import covering, most_context, slow_prediction, slow_windows
 
-from xpt.klue.mrc import MRC, Question
-from xpt.klue.spans import LONGEST, Window, central_tokens, covering_tokens, step_for, windows
-from xpt.klue.task import Feature
+from xpt.finetune.klue.mrc import MRC, Question
+from xpt.finetune.spans import LONGEST, Window, central_tokens, covering_tokens, step_for, windows
+from xpt.finetune.task import Feature
 
 rooms_and_steps = st.integers(1, 60).flatmap(lambda room: st.tuples(st.just(room), st.integers(1, room)))
 

@@ -25,14 +25,14 @@ from transformers import (
 )
 
 from configuration_xpt import XPTRobertaConfig
-from xpt.errors import XPTError
-from xpt.klue import state_generator
-from xpt.klue.backbone import open_backbone
-from xpt.klue.batches import IGNORED_LABEL
-from xpt.klue.dialogue import SLOTS, DialogueText
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.state_generator import GATES, POINTER, DialogueStateGenerator
-from xpt.klue.wos import WoS
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.heads import state_generator
+from xpt.finetune.heads.state_generator import GATES, POINTER, DialogueStateGenerator
+from xpt.finetune.klue.dialogue import SLOTS, DialogueText
+from xpt.finetune.klue.wos import WoS
+from xpt.program.errors import XPTError
 
 TASK, FILE, STEPS = WoS(), "wos-v1.1_dev.json", 10
 FIXED = ("dontcare", "yes", "no")  # values that a gate says by itself

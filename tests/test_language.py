@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
-from xpt.cli import read_recipe
-from xpt.corpus import CorpusSettings
-from xpt.corpus.clean import SentenceFilter, is_wiki_junk
-from xpt.corpus.sentences import SPLITTERS, split_phrases, split_with_sentencex
-from xpt.errors import XPTError
-from xpt.language import find_language, script_of
-from xpt.preparation import character_settings
-from xpt.tokenizer import HANGUL_LETTERS
+from xpt.program.errors import XPTError
+from xpt.recipe.command_line import read_recipe
+from xpt.run.preparation import character_settings
+from xpt.text.corpus import CorpusSettings
+from xpt.text.corpus.clean import SentenceFilter, is_wiki_junk
+from xpt.text.corpus.sentences import SPLITTERS, split_phrases, split_with_sentencex
+from xpt.text.language import find_language, script_of
+from xpt.text.tokenizer import HANGUL_LETTERS
 
 CODES = sorted(tag for tag in LIKELY_SUBTAGS if "-" not in tag and tag != "und")
 

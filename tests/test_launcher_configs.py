@@ -8,9 +8,9 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils.launch import prepare_multi_gpu_env
 
 from finetune_klue import main as finetune
-from xpt.cli import read_recipe
-from xpt.errors import XPTError
-from xpt.sharded import ASKED, take_request
+from xpt.program.errors import XPTError
+from xpt.recipe.command_line import read_recipe
+from xpt.training.sharded import ASKED, take_request
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "accelerate"
 # Processes, machines, FSDP2
@@ -73,7 +73,7 @@ def test_one_process_has_nobody_to_share_with(monkeypatch):
 def test_sharding_is_no_option_and_fine_tuning_has_none(monkeypatch, capsys):
     with pytest.raises(XPTError, match=r"asked for by the launcher; see configs/accelerate/fsdp2_1x8\.yaml"):
         read_recipe(["--fsdp", "true"])
-    monkeypatch.setattr("xpt.machine.take_request", lambda: True)
-    monkeypatch.setattr("xpt.machine.MachineArguments.world_size", 2)
+    monkeypatch.setattr("xpt.training.arguments.take_request", lambda: True)
+    monkeypatch.setattr("xpt.training.arguments.MachineArguments.world_size", 2)
     assert finetune(["--model_name_or_path", "nowhere"]) == 2
     assert "fine-tuning shares out no weights" in capsys.readouterr().err

@@ -7,7 +7,16 @@ import wcwidth
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpt.legible import LINE_WIDTH, clip, duration, pad, short_count, short_number, short_size, wrap
+from xpt.program.formatting import (
+    LINE_WIDTH,
+    clip,
+    duration,
+    pad,
+    short_count,
+    short_number,
+    short_size,
+    wrap,
+)
 
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -10,8 +10,8 @@ import pytest
 from tiny_runs import assert_equal_runs, run
 
 from train_xpt import main
-from xpt.errors import XPTError
-from xpt.lock import FolderLock
+from xpt.program.errors import XPTError
+from xpt.program.lock import FolderLock
 
 REPO = Path(__file__).resolve().parents[1]
 HOLDER = """

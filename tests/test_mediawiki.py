@@ -10,11 +10,11 @@ from corpus_files import PACKERS, SENTENCES, build_from, everything, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import mediawiki
-from xpt.corpus.mediawiki import plain_text, read_articles
-from xpt.corpus.opening import open_bytes
-from xpt.corpus.sources import find_sources
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import mediawiki
+from xpt.text.corpus.mediawiki import plain_text, read_articles
+from xpt.text.corpus.opening import open_bytes
+from xpt.text.corpus.sources import find_sources
 
 SITE = (
     "<siteinfo><dbname>kowiki</dbname><namespaces>"

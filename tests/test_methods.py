@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from tiny_runs import assert_equal_runs, run, weights
 
 from train_xpt import main
-from xpt.adapters import LoraSettings, attach_adapters
-from xpt.cli import METHODS, read_recipe
-from xpt.post_training import load_initial
-from xpt.progress import PhaseProgress
-from xpt.run import Run
+from xpt.recipe.command_line import METHODS, read_recipe
+from xpt.run.folder import Run
+from xpt.run.post_training import load_initial
+from xpt.run.progress import PhaseProgress
+from xpt.training.adapters import LoraSettings, attach_adapters
 
 REPO = Path(__file__).resolve().parents[1]
 NEW = {"words", "itl", "bias"}

@@ -16,16 +16,16 @@ from tiny_models import HEADS, PAD, SHAPE, batch_for, ids, make
 from transformers import AddedToken, RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM
 
 import modeling_xpt
-from xpt.adapters import LoraSettings, attach_adapters
-from xpt.klue.arguments import ModelArguments
-from xpt.klue.backbone import open_backbone
-from xpt.klue.lora import attach_adapters as attach_klue_adapters
-from xpt.klue.saving import save_model as save_fine_tuned
-from xpt.klue.tasks import make_task
-from xpt.native import export_native, import_native, main
-from xpt.native_model import from_native, to_native
-from xpt.tokenizer import save_tokenizer
-from xpt.trainer import save_model
+from xpt.finetune.arguments import ModelArguments
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.lora import attach_adapters as attach_klue_adapters
+from xpt.finetune.saving import save_model as save_fine_tuned
+from xpt.release.native import export_native, import_native, main
+from xpt.text.tokenizer import save_tokenizer
+from xpt.training.adapters import LoraSettings, attach_adapters
+from xpt.training.trainer import save_model
+from xpt.transplant.native_model import from_native, to_native
 
 SIZES = {"id2label": {number: f"label {number}" for number in range(7)}}
 

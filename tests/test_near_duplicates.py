@@ -14,9 +14,9 @@ from corpus_files import SENTENCES, as_jsonl, build_from, contents, everything, 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import SPLIT_NAMES
-from xpt.corpus.near_duplicates import NearDuplicates, band_shape, shingles, similarity
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus import SPLIT_NAMES
+from xpt.text.corpus.near_duplicates import NearDuplicates, band_shape, shingles, similarity
 
 WORDS = [first + second for first in "가나다라마바사아자차카타파하" for second in "강군길논담돌몸밤별산"]
 
@@ -128,7 +128,7 @@ def test_the_report_shows_examples(tmp_path):
 def test_the_result_does_not_depend_on_the_process(tmp_path):
     path = text_of(tmp_path / "a.txt", SENTENCES)
     code = (
-        "import sys; from pathlib import Path; from xpt.corpus import *; "
+        "import sys; from pathlib import Path; from xpt.text.corpus import *; "
         "settings = CorpusSettings(corpus=(sys.argv[1],), near_duplicates=True); "
         "print(build_corpus(settings, Path(sys.argv[2]), False).fingerprint)"
     )

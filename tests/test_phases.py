@@ -9,10 +9,11 @@ from torch import nn
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.adapters import LoraSettings, attach_adapters
-from xpt.cli import read_recipe
-from xpt.errors import XPTError
-from xpt.phases import (
+from xpt.program.errors import XPTError
+from xpt.recipe.command_line import read_recipe
+from xpt.run.post_training import PostTraining
+from xpt.training.adapters import LoraSettings, attach_adapters
+from xpt.training.phases import (
     GROUPS,
     NEW_GROUPS,
     Parts,
@@ -22,7 +23,6 @@ from xpt.phases import (
     set_trainable,
     training_dropout,
 )
-from xpt.post_training import PostTraining
 
 
 def make_model(**changes) -> XPTRobertaForMaskedLM:

@@ -8,10 +8,10 @@ import pytest
 from conftest import korean_sentences
 from corpus_files import text_of
 
-from xpt.cli import read_recipe
-from xpt.preparation import cache_folder, prepare_text
-from xpt.recipe import CorpusArguments, TokenizerArguments
-from xpt.tokenizer import save_tokenizer, train_tokenizer
+from xpt.recipe.command_line import read_recipe
+from xpt.recipe.recipe import CorpusArguments, TokenizerArguments
+from xpt.run.preparation import cache_folder, prepare_text
+from xpt.text.tokenizer import save_tokenizer, train_tokenizer
 
 SENTENCES = korean_sentences(400)
 NOTHING = {"corpus": 0, "tokenizers": 0, "ids": 0}

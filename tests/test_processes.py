@@ -15,9 +15,9 @@ from launches import REPO, assert_each_sentence_once_an_epoch, fed_rows, noted, 
 from rank_probe import probing
 from tiny_runs import assert_equal_runs, losses, run, weights
 
-from xpt.phases import parameter_group
-from xpt.precision import has_fast_bf16
-from xpt.run import Run
+from xpt.program.precision import has_fast_bf16
+from xpt.run.folder import Run
+from xpt.training.phases import parameter_group
 
 PROCESSES = 2
 UNPACKED = {"packing": "false", "gradient_accumulation_steps": 3, "logging_steps": 4}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from test_batching import make_examples
 from tiny_runs import run as run_all
 
-from xpt.batching import RowStream
-from xpt.progress import Moment, PhaseProgress
-from xpt.run import Run
+from xpt.run.folder import Run
+from xpt.run.progress import Moment, PhaseProgress
+from xpt.text.batching import RowStream
 
 NUMBERS = st.one_of(st.none(), st.floats())
 POSITIVE = st.one_of(st.none(), st.floats(min_value=0), st.just(math.nan))
@@ -94,7 +94,7 @@ class Arguments:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("xpt.progress.time", clock)
+    monkeypatch.setattr("xpt.run.progress.time", clock)
     return clock
 
 

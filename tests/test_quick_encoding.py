@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizer_texts import KINDS, synthetic_sentences
 
-from xpt.encoding import encode_sentences
-from xpt.quick_encoding import batch_encoder, is_converted
-from xpt.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.text.encoding import encode_sentences
+from xpt.text.quick_encoding import batch_encoder, is_converted
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 SENTENCES = synthetic_sentences(600)
 PARTS = [
@@ -63,7 +63,7 @@ def test_a_changed_tokenizer_encodes_by_its_own_rules(kinds, tmp_path):
 
 
 def test_ids_on_disk_are_those_of_each_sentence(kinds, tmp_path, monkeypatch):
-    monkeypatch.setattr("xpt.encoding.BATCH_SENTENCES", 7)
+    monkeypatch.setattr("xpt.text.encoding.BATCH_SENTENCES", 7)
     sentences = [*SENTENCES[:40], "", *SENTENCES[40:60], ""]
     encoded = encode_sentences(sentences, kinds["unigram"], tmp_path / "ids", "")
     assert encoded.ids.dtype == np.uint16

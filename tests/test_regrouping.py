@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from xpt.errors import XPTError
-from xpt.regrouping import regrouped, rows_per_step
-from xpt.run import Run
-from xpt.training_state import has_rng_state, save_rng_state, seed_newcomer
+from xpt.program.errors import XPTError
+from xpt.run.folder import Run
+from xpt.training.regrouping import regrouped, rows_per_step
+from xpt.training.training_state import has_rng_state, save_rng_state, seed_newcomer
 
 TWO = {
     "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "world_size": 2, "n_gpu": 0, "seed": 1

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from xpt.environment import describe_command
-from xpt.errors import XPTError
-from xpt.files import write_json_atomically
-from xpt.manifest import verify
-from xpt.phases import Phase
-from xpt.run import Run
+from xpt.program.environment import describe_command
+from xpt.program.errors import XPTError
+from xpt.program.files import write_json_atomically
+from xpt.program.manifest import verify
+from xpt.run.folder import Run
+from xpt.training.phases import Phase
 
 SETTINGS = {"seed": 1, "learning_rate": 1e-4, "logging_steps": 50, "save_steps": 500, "corpus": ["a.txt"]}
 SETTINGS |= {"model_license": None}
@@ -48,9 +48,9 @@ def test_changed_settings_are_refused_by_name_and_nothing_is_written(run):
 def test_a_run_in_bf16_is_refused_where_the_hardware_has_none(tmp_path, monkeypatch):
     made = Run(tmp_path / "run")
     made.start({**SETTINGS, "bf16": True}, PRINTS)
-    monkeypatch.setattr("xpt.run.has_fast_bf16", lambda use_cpu: True)
+    monkeypatch.setattr("xpt.run.folder.has_fast_bf16", lambda use_cpu: True)
     made.check_settings({**SETTINGS, "bf16": True})
-    monkeypatch.setattr("xpt.run.has_fast_bf16", lambda use_cpu: False)
+    monkeypatch.setattr("xpt.run.folder.has_fast_bf16", lambda use_cpu: False)
     for now in (True, False):
         with pytest.raises(XPTError, match="a run in bf16, and this hardware has no bfloat16"):
             made.check_settings({**SETTINGS, "bf16": now})

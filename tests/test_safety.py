@@ -12,10 +12,10 @@ from tiny_models import HEADS, make
 from tiny_sources import random_source
 
 import modeling_xpt
-from xpt.errors import XPTError
-from xpt.native import export_native, main
-from xpt.source import open_source
-from xpt.tokenizer import load_tokenizer, save_tokenizer
+from xpt.program.errors import XPTError
+from xpt.release.native import export_native, main
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.transplant.source import open_source
 
 REPO = Path(__file__).resolve().parents[1]
 HUB_CODE = ("configuration_xpt.py", "modeling_xpt.py")
@@ -148,7 +148,7 @@ def test_a_pickle_in_a_source_is_not_opened(tmp_path):
 
 
 def test_tokens_are_in_no_error_and_no_command(monkeypatch, tmp_path, capsys):
-    from xpt.environment import describe_command
+    from xpt.program.environment import describe_command
 
     secret = "hf_" + "SecretSecretSecretSecretSecretSe"
     for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

@@ -12,9 +12,9 @@ from launches import REPO, fed_rows, noted, recipe_maker, torchrun
 from rank_probe import probing
 from tiny_runs import assert_equal_runs, losses, run, weights
 
-from xpt.phases import parameter_group
-from xpt.precision import has_fast_bf16
-from xpt.run import Run
+from xpt.program.precision import has_fast_bf16
+from xpt.run.folder import Run
+from xpt.training.phases import parameter_group
 
 pytestmark = pytest.mark.slow
 FSDP2 = {

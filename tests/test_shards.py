@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from shard_folders import SPECIAL, numbered, open_folder, write_folder
 from torch.utils.data import BatchSampler, SequentialSampler
 
-from xpt.batching import Examples, MLMCollator, PhaseRows, pack
-from xpt.errors import XPTError
-from xpt.shards import rows as rows_module
-from xpt.shards.best_fit import count_rows, pack_rows
-from xpt.shards.store import ShardStore
+from xpt.program.errors import XPTError
+from xpt.text.batching import Examples, MLMCollator, PhaseRows, pack
+from xpt.text.shards import rows as rows_module
+from xpt.text.shards.best_fit import count_rows, pack_rows
+from xpt.text.shards.store import ShardStore
 
 SIZES = [30, 1, 50, 17, 44, 25, 38, 9, 21, 33, 12]
 

@@ -1,4 +1,4 @@
-"""Preparation in stages: what `xpt.corpus` makes on one machine, for any number of tasks and partitions."""
+"""Preparation in stages: what `xpt.text.corpus` makes on one machine, for any number of tasks and partitions."""
 
 import hashlib
 import subprocess
@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from shard_folders import open_folder, prepare
 from test_shards import a_folder
 
-from xpt.corpus import Corpus
-from xpt.errors import XPTError
-from xpt.shards import encode
-from xpt.shards.engine import Engine
-from xpt.shards.job import Stage
-from xpt.shards.prepare import main
-from xpt.tokenizer import load_tokenizer, save_tokenizer
+from xpt.program.errors import XPTError
+from xpt.text.corpus import Corpus
+from xpt.text.shards import encode
+from xpt.text.shards.engine import Engine
+from xpt.text.shards.job import Stage
+from xpt.text.shards.prepare import main
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 
 REPO = Path(__file__).resolve().parents[1]
 LINES = korean_sentences(420)
@@ -166,7 +166,7 @@ def test_what_cannot_be_prepared_is_one_line_and_nothing_is_written(
 
 
 def test_without_datatrove_the_way_out_is_named(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "xpt.shards.datatrove_step", None)
+    monkeypatch.setitem(sys.modules, "xpt.text.shards.datatrove_step", None)
     with pytest.raises(XPTError, match=r"pip install 'xpt\[scale\]', or give --executor here"):
         Engine("local", 1, tmp_path, {}).run([Stage("none", lambda task, tasks: None, 1)])
 
@@ -184,7 +184,15 @@ def test_datatrove_runs_the_stages_in_processes_and_goes_on_after_a_failure(tmp_
     cleaned = sorted((logs / "1-clean" / "completions").iterdir())
     before = [path.stat().st_mtime_ns for path in cleaned]
     assert len(cleaned) == 3 and not (folder / "shards.json").exists()
-    command = [sys.executable, "-m", "xpt.shards.prepare", "--corpus", str(text), "--output_dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "xpt.text.shards.prepare",
+        "--corpus",
+        str(text),
+        "--output_dir",
+        str(folder),
+    ]
     command += ["--partitions", "3", "--shard_sentences", "200", "--vocab_size", "300", "--workers", "2"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -11,9 +11,9 @@ from shard_folders import prepare
 from tiny_runs import assert_equal_runs, run, weights
 
 from train_xpt import main
-from xpt.progress import PhaseProgress
-from xpt.shards import rows as rows_module
-from xpt.shards.index import ShardIndex
+from xpt.run.progress import PhaseProgress
+from xpt.text.shards import rows as rows_module
+from xpt.text.shards.index import ShardIndex
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from tiny_sources import random_source
 from transformers import AutoModel
 
-from xpt.errors import XPTError
-from xpt.phases import GROUPS
-from xpt.source import TransplantSettings, format_report, open_source, transplant
+from xpt.program.errors import XPTError
+from xpt.training.phases import GROUPS
+from xpt.transplant.source import TransplantSettings, format_report, open_source, transplant
 
 
 @dataclass(frozen=True)

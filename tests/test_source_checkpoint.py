@@ -16,8 +16,8 @@ from transformers import (
     MPNetModel,
 )
 
-from xpt.errors import XPTError
-from xpt.source import open_source
+from xpt.program.errors import XPTError
+from xpt.transplant.source import open_source
 
 
 def test_the_hash_covers_the_weights_and_not_their_place(tmp_path):
@@ -166,7 +166,7 @@ def test_a_hub_id_without_the_hub_is_refused_in_one_line(monkeypatch):
         def download(*_, **__):
             raise error
 
-        monkeypatch.setattr("xpt.source_files.hf_hub_download", download)
+        monkeypatch.setattr("xpt.transplant.source_files.hf_hub_download", download)
         with pytest.raises(XPTError) as caught:
             open_source("nobody/nothing")
         assert "'nobody/nothing'" in str(caught.value) and "\n" not in str(caught.value)
@@ -186,7 +186,7 @@ def test_all_files_of_a_hub_source_are_of_one_commit(tmp_path, monkeypatch):
         asked.append(revision)
         return str(folder / filename)
 
-    monkeypatch.setattr("xpt.source_files.hf_hub_download", download)
+    monkeypatch.setattr("xpt.transplant.source_files.hf_hub_download", download)
     described = open_source("some/model", "main").describe()
     assert asked == ["main", commit]
     assert described["revision"] == commit and described["name"] == "some/model"

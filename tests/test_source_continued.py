@@ -10,10 +10,10 @@ from transformers import AutoModelForSequenceClassification
 
 from modeling_xpt import XPTRobertaForMaskedLM
 from train_xpt import main
-from xpt.errors import XPTError
-from xpt.phases import parameter_group
-from xpt.progress import PhaseProgress
-from xpt.source import open_source
+from xpt.program.errors import XPTError
+from xpt.run.progress import PhaseProgress
+from xpt.training.phases import parameter_group
+from xpt.transplant.source import open_source
 
 VOCABULARY = {"word_embeddings", "lm_head_bias"}
 POISON = "from pathlib import Path\nPath({path!r}).touch()\nraise SystemExit('poisoned code was run')\n"

@@ -9,8 +9,8 @@ from tiny_runs import run, weights
 from tiny_sources import random_source
 
 from train_xpt import main
-from xpt.families import SHARED_FIELDS
-from xpt.source import format_report, open_source
+from xpt.transplant.families import SHARED_FIELDS
+from xpt.transplant.source import format_report, open_source
 
 
 @pytest.mark.parametrize("family", ["roberta", "distilbert", "xpt-roberta"])

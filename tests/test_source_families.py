@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 from tiny_sources import COUNTED_FROM_PADDING, RENAMED, SHAPES, random_config, random_source
 from transformers import AutoModel
 
-from xpt.batching import SpecialIds
-from xpt.errors import XPTError
-from xpt.families import FAMILIES, REFUSED
-from xpt.source import TransplantSettings, open_source, transplant
+from xpt.program.errors import XPTError
+from xpt.text.batching import SpecialIds
+from xpt.transplant.families import FAMILIES, REFUSED
+from xpt.transplant.source import TransplantSettings, open_source, transplant
 
 TOLERANCE = 1e-5
 VARIANTS = {

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tiny_sources import SHAPES, random_source
 
-from xpt.batching import SpecialIds
-from xpt.errors import XPTError
-from xpt.families import FAMILIES
-from xpt.source import TransplantSettings, open_source, transplant
-from xpt.source_config import read_config
-from xpt.source_files import CONFIG, INDEX, MAX_JSON_BYTES, WEIGHTS, SourceFiles
+from xpt.program.errors import XPTError
+from xpt.text.batching import SpecialIds
+from xpt.transplant.families import FAMILIES
+from xpt.transplant.source import TransplantSettings, open_source, transplant
+from xpt.transplant.source_config import read_config
+from xpt.transplant.source_files import CONFIG, INDEX, MAX_JSON_BYTES, WEIGHTS, SourceFiles
 
 FUZZ = settings(
     deadline=None,

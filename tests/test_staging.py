@@ -16,11 +16,11 @@ from tiny_runs import run
 from transformers import RobertaConfig, RobertaForMaskedLM
 
 from configuration_xpt import AUTO_MAP
-from xpt.errors import XPTError
-from xpt.public import publishable
-from xpt.staged_card import CardFacts
-from xpt.staging import Base, Kind, find_kind, stage
-from xpt.tokenizer import save_tokenizer
+from xpt.cards.public import publishable
+from xpt.program.errors import XPTError
+from xpt.release.staged_card import CardFacts
+from xpt.release.staging import Base, Kind, find_kind, stage
+from xpt.text.tokenizer import save_tokenizer
 
 FACTS = CardFacts("org/model", revision="v1.0")
 MODEL = {".gitattributes", "README.md", "config.json"}

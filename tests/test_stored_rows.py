@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from xpt.stored_rows import Rows, StoredTensors, save_rows, shard_name
+from xpt.training.stored_rows import Rows, StoredTensors, save_rows, shard_name
 
 COUNTS = st.integers(1, 9)
 SHAPES = st.lists(st.integers(1, 11), min_size=1, max_size=3)

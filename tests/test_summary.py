@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_runs import run as run_all
 
-from xpt.fills import print_fills
-from xpt.run import Run
-from xpt.summary import shown_path, summarize, verdict
+from xpt.run.fills import print_fills
+from xpt.run.folder import Run
+from xpt.run.summary import shown_path, summarize, verdict
 
 NATS = st.floats(0, 20)
 

@@ -8,12 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizer_texts import FAMILY, FLAG, HEART, KINDS, synthetic_sentences
 
-from xpt.tokenizer import (
-    HANGUL_LETTERS,
-    sentencepiece_processor,
-    surface_spans,
-    train_tokenizer,
-)
+from xpt.text.tokenizer import HANGUL_LETTERS, sentencepiece_processor, surface_spans, train_tokenizer
 
 PAIRED = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]

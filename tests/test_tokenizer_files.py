@@ -17,8 +17,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
-from xpt.errors import XPTError
-from xpt.tokenizer import (
+from xpt.program.errors import XPTError
+from xpt.text.tokenizer import (
     SENTENCEPIECE_FILE,
     _explain,
     load_tokenizer,
@@ -33,7 +33,7 @@ REPO = Path(__file__).resolve().parents[1]
 
 def test_a_sample_is_the_same_in_every_process():
     code = (
-        "from tokenizer_texts import synthetic_sentences as texts; from xpt.tokenizer import *; "
+        "from tokenizer_texts import synthetic_sentences as texts; from xpt.text.tokenizer import *; "
         "print(tokenizer_fingerprint(train_tokenizer(texts(), 400, max_sentences=300)))"
     )
     paths = os.pathsep.join([str(REPO), str(REPO / "tests")])

@@ -13,11 +13,11 @@ from conftest import korean_sentences
 from tiny_runs import comparable_results, losses, run, weights
 
 from train_xpt import main
-from xpt import source_checkpoint
-from xpt.card import render_card
-from xpt.phases import parameter_group
-from xpt.progress import PhaseProgress
-from xpt.run import Run
+from xpt.cards.card import render_card
+from xpt.run.folder import Run
+from xpt.run.progress import PhaseProgress
+from xpt.training.phases import parameter_group
+from xpt.transplant import source_checkpoint
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -11,14 +11,14 @@ from test_batching import make_examples
 from test_phases import make_model
 from transformers import TrainerCallback
 
-from xpt import training_state
-from xpt.batching import MLMCollator, RowStream
-from xpt.checkpoints import Checkpoints
-from xpt.errors import XPTError
-from xpt.interrupts import StopRequest
-from xpt.phases import NEW_GROUPS, Phase, set_trainable
-from xpt.recipe import XPTTrainingArguments
-from xpt.trainer import PhaseData, load_weights, phase_arguments, train_phase
+from xpt.program.errors import XPTError
+from xpt.program.interrupts import StopRequest
+from xpt.recipe.recipe import XPTTrainingArguments
+from xpt.text.batching import MLMCollator, RowStream
+from xpt.training import training_state
+from xpt.training.checkpoints import Checkpoints
+from xpt.training.phases import NEW_GROUPS, Phase, set_trainable
+from xpt.training.trainer import PhaseData, load_weights, phase_arguments, train_phase
 
 STEPS = 8
 

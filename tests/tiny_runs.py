@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from train_xpt import main
-from xpt.run import Run
+from xpt.run.folder import Run
 
 TINY = {
     "vocab_size": 300,

@@ -2,7 +2,7 @@
 
     python tokenizer/make.py --wikipedia FILES --reviews FILE --bills ARCHIVE
 
-It is trained on the training splits only, as `xpt.corpus` draws them with its default split seed: no sentence
+It is trained on the training splits only, as `xpt.text.corpus` draws them with its default split seed: no sentence
 of a validation or test split is seen. Bills are split by document, since they share much boilerplate.
 Everything measured goes to `made.json`, and README.md is rendered from that.
 """
@@ -19,9 +19,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from xpt.corpus import Corpus, CorpusSettings, build_corpus
-from xpt.errors import XPTError
-from xpt.tokenizer import (
+from xpt.program.errors import XPTError
+from xpt.text.corpus import Corpus, CorpusSettings, build_corpus
+from xpt.text.tokenizer import (
     DEFAULT_CHARACTER_COVERAGE,
     HANGUL_LETTERS,
     SENTENCEPIECE_FILE,
@@ -164,7 +164,7 @@ by `make.py`; do not edit it.
 |-|-|-|
 {data}
 
-Only the training splits of these corpora (`xpt.corpus`, default settings and split seed; bills split by
+Only the training splits of these corpora (`xpt.text.corpus`, default settings and split seed; bills split by
 document), all sentences of them, cleaned, without duplicates. The vocabulary holds words and parts of words
 with their frequencies, no text. Attribution as in the table.
 
@@ -178,11 +178,11 @@ space; `<mask>` takes the space before it, so `나는<mask>를` (a suffix follow
 (a word follows).
 
 Offsets point into the text as it was given: strip the slice. In decomposed text (NFD, file names of macOS)
-an offset ends behind the first jamo of its last syllable; `xpt.tokenizer.surface_spans` gives whole ones,
+an offset ends behind the first jamo of its last syllable; `xpt.text.tokenizer.surface_spans` gives whole ones,
 and strips.
 
 `sentencepiece.model` gives the same ids for NFC text, literal special tokens apart
-(`experiments/tokenizer_agreement.py`). Its scores are rounded to 1/512; `xpt/tokenizer_convert.py` says why.
+(`experiments/tokenizer_agreement.py`). Its scores are rounded to 1/512; `xpt/text/tokenizer_convert.py` says why.
 
 ## On held-out text (validation splits)
 
@@ -202,7 +202,7 @@ with {versions}. The same text gives the same bytes:
 |-|-|
 {hashes}
 
-Fingerprint (`xpt.tokenizer.tokenizer_fingerprint`): `{fingerprint}`
+Fingerprint (`xpt.text.tokenizer.tokenizer_fingerprint`): `{fingerprint}`
 """
 
 

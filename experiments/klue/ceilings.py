@@ -21,13 +21,13 @@ from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from xpt.environment import describe_versions
-from xpt.klue.data import find_file, read_file
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.spans import LONGEST
-from xpt.klue.task import Feature, Task
-from xpt.klue.tasks import make_task
-from xpt.klue.trainer import score
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.klue.data import find_file, read_file
+from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.spans import LONGEST
+from xpt.finetune.task import Feature, Task
+from xpt.finetune.trainer import score
+from xpt.program.environment import describe_versions
 
 TASKS = ("ner", "re", "dp", "mrc", "wos")
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")

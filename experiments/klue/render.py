@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from xpt.klue.klue_metric.names import OFFICIAL
-from xpt.klue.tasks import make_task
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.klue.tasks import make_task
 
 HERE = Path(__file__).resolve().parent
 README, RESULTS = HERE / "README.md", HERE / "results"

@@ -22,7 +22,7 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from xpt.environment import describe_hardware, describe_versions
+from xpt.program.environment import describe_hardware, describe_versions
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 CHARACTERS = (20, 200)  # of a sentence that is chosen

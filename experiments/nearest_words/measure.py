@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from xpt.environment import describe_command, describe_hardware, describe_versions
+from xpt.program.environment import describe_command, describe_hardware, describe_versions
 
 RESULT = Path(__file__).with_name("result.json")
 # Frequent nouns with one plain translation, written down before anything was ranked.

@@ -17,10 +17,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from xpt.corpus import SPLIT_NAMES, Corpus, CorpusSettings, build_corpus
-from xpt.environment import describe_hardware
-from xpt.shards.index import INDEX_FILE, ShardIndex
-from xpt.shards.writing import read_ids
+from xpt.program.environment import describe_hardware
+from xpt.text.corpus import SPLIT_NAMES, Corpus, CorpusSettings, build_corpus
+from xpt.text.shards.index import INDEX_FILE, ShardIndex
+from xpt.text.shards.writing import read_ids
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
@@ -47,7 +47,15 @@ def peak_mib(who: int) -> float:
 def staged(text: list[str], folder: Path, arguments: argparse.Namespace) -> float:
     """Run the command; CPU seconds of all its processes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "xpt.shards.prepare", "--corpus", *text, "--output_dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "xpt.text.shards.prepare",
+        "--corpus",
+        *text,
+        "--output_dir",
+        str(folder),
+    ]
     command += ["--tokenizer_name_or_path", "tokenizer", "--workers", str(arguments.workers)]
     command += ["--partitions", str(arguments.partitions)]
     subprocess.run(command, cwd=REPO, check=True, stderr=subprocess.DEVNULL)
@@ -66,7 +74,7 @@ def training_text(folder: Path, tokenizer) -> list[bytes]:
 
 
 def main() -> None:
-    from xpt.tokenizer import load_tokenizer
+    from xpt.text.tokenizer import load_tokenizer
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("text", nargs="+")

@@ -23,8 +23,8 @@ from typing import Any
 
 import sentencex
 
-from xpt.corpus.clean import clean_text, repair_korean
-from xpt.corpus.sentences import split_with_sentencex
+from xpt.text.corpus.clean import clean_text, repair_korean
+from xpt.text.corpus.sentences import split_with_sentencex
 
 Splitter = Callable[[str], list[str]]
 

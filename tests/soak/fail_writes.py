@@ -20,9 +20,9 @@ from tiny_runs import assert_equal_runs
 
 from soak.write_faults import failing
 from train_xpt import main
-from xpt.checkpoints import Checkpoints
-from xpt.errors import XPTError
-from xpt.resumable import ResumableTrainer
+from xpt.program.errors import XPTError
+from xpt.training.checkpoints import Checkpoints
+from xpt.training.resumable import ResumableTrainer
 
 
 def fail_every_write_of_a_save(flags: list[str], base: Path) -> dict:

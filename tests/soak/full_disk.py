@@ -36,9 +36,9 @@ from soak.inputs import make_inputs
 from soak.moments import Folders, Moment, moments
 from soak.sandbox import Outcome, Places, run_watched
 from train_xpt import main
-from xpt.environment import describe_hardware, describe_versions
-from xpt.files import STAGING, read_record
-from xpt.manifest import DamagedError, verify
+from xpt.program.environment import describe_hardware, describe_versions
+from xpt.program.files import STAGING, read_record
+from xpt.program.manifest import DamagedError, verify
 
 INSIDE = "XPT_SOAK_NAMESPACE"
 SKIPPED = 77

@@ -175,7 +175,7 @@ def main() -> int:
 
 
 def _store(fuzzer: Fuzzer, arguments: argparse.Namespace) -> None:
-    from xpt.environment import describe_command, describe_hardware, describe_versions
+    from xpt.program.environment import describe_command, describe_hardware, describe_versions
 
     record = {
         "command": describe_command("tests/soak/fuzz.py", sys.argv[1:]),

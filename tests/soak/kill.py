@@ -28,7 +28,7 @@ from tiny_runs import assert_equal_runs, flags, weights
 
 from soak.inputs import make_inputs
 from soak.moments import Folders, Moment, moments
-from xpt.environment import describe_hardware, describe_versions
+from xpt.program.environment import describe_hardware, describe_versions
 
 STEPS, EVAL_STEPS, SAVE_STEPS = 200, 20, 5
 PATIENCE = 240.0  # seconds that a start may take; a hang is a failure

@@ -1,7 +1,7 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
 `model_card.md` is the card of a post-trained model and the frame of all others. `cards/fine_tuned.md` fills
-that frame for a model fine-tuned on KLUE, with or without adapters. A stock RoBERTa that `xpt.native`
+that frame for a model fine-tuned on KLUE, with or without adapters. A stock RoBERTa that `xpt.release.native`
 exported has the card of the model it came from, which then says so and needs no remote code.
 """
 
@@ -12,23 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
 from configuration_xpt import XPTRobertaConfig
-from xpt.card_metadata import (
-    front_matter,
-    klue_entries,
-    klue_scores,
-    masked_scores,
-    pipeline_tag,
-)
-from xpt.errors import XPTError
-from xpt.files import write_text_atomically
-from xpt.klue.klue_metric.names import DESCRIPTIONS
-from xpt.klue.tasks import TASKS
-from xpt.language import find_language
-from xpt.public import publishable, shown_text
-from xpt.widget import widget_examples
+from xpt.cards.metadata import front_matter, klue_entries, klue_scores, masked_scores, pipeline_tag
+from xpt.cards.public import publishable, shown_text
+from xpt.cards.widget import widget_examples
+from xpt.finetune.klue.klue_metric.names import DESCRIPTIONS
+from xpt.finetune.klue.tasks import TASKS
+from xpt.program.errors import XPTError
+from xpt.program.files import write_text_atomically
+from xpt.text.language import find_language
 
 HERE = Path(__file__).parent
 MAIN = "model_card.md"  # a link to the file at the top level
@@ -112,7 +106,7 @@ def write_card(
         revision: the tag that the card's lines load.
         native_id: where the stock RoBERTa with the same weights is.
         xpt_id: where the XPT model is that this was exported from, or fine-tuned from.
-        klue_results: of this checkpoint, see `xpt.matching.matching_results`.
+        klue_results: of this checkpoint, see `xpt.cards.klue_results.matching_results`.
         model_license: the Hub's identifier. Default: the one that the run was given.
 
     Raises:
@@ -256,7 +250,7 @@ def _tags(checkpoint: Checkpoint) -> list[str]:
 
 
 def _environment() -> Environment:
-    loader = ChoiceLoader([FileSystemLoader(HERE), FileSystemLoader(HERE / "cards")])
+    loader = FileSystemLoader(HERE)
     environment = Environment(
         undefined=StrictUndefined,
         loader=loader,

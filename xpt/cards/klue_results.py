@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.klue.klue_metric.names import OFFICIAL
-from xpt.klue.table import find_results
-from xpt.klue.weight_files import find_weights
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.table import find_results
+from xpt.finetune.weight_files import find_weights
+from xpt.program.errors import XPTError
 
 SHOWN = 12  # characters of a hash that a person compares
 

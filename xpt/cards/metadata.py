@@ -12,8 +12,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from xpt.klue.klue_metric.names import OFFICIAL
-from xpt.klue.tasks import TASKS
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.klue.tasks import TASKS
 
 KLUE = "klue/klue"
 # The Hub's names of what a model does, by the head that its class is named after.

@@ -18,7 +18,7 @@ SENTENCES = {
     )
 }
 TOP = 5
-SPACE = "(space)"  # a piece that is nothing else, as in `xpt.fills`
+SPACE = "(space)"  # a piece that is nothing else, as in `xpt.run.fills`
 CLASSES: dict[str, type[PreTrainedModel]] = {
     "XPTRobertaForMaskedLM": XPTRobertaForMaskedLM,
     "RobertaForMaskedLM": RobertaForMaskedLM,

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from transformers import TrainingArguments
 
-from xpt.errors import XPTError
-from xpt.klue.task import Hyperparameters, Options
-from xpt.machine import HubArguments
-from xpt.options import option
+from xpt.finetune.task import Hyperparameters, Options
+from xpt.program.errors import XPTError
+from xpt.program.options import option
+from xpt.training.arguments import HubArguments
 
 EVALUATIONS_PER_EPOCH = 4
 LORA_LEARNING_RATE = 5e-4

@@ -29,9 +29,9 @@ from transformers import (
 from transformers.utils import logging
 
 import modeling_xpt  # noqa: F401 (registers XPT with the Auto classes: no remote code is run)
-from xpt.errors import XPTError
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.model_tokenizer import end_sequences, open_tokenizer
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.model_tokenizer import end_sequences, open_tokenizer
+from xpt.program.errors import XPTError
 
 RELATIVE = ("t5", "mt5", "umt5")  # positions are distances: any length can be read
 # Positions are counted from the padding's row on, as fairseq does.
@@ -266,7 +266,7 @@ def position_limit(config: PretrainedConfig) -> int | None:
 
 
 def check_task(task: Any, backbone: Backbone) -> None:
-    """Raise `XPTError` where a model of this kind makes no sense for a task (`xpt.klue.task.Task`)."""
+    """Raise `XPTError` where a model of this kind makes no sense for a task (`xpt.finetune.task.Task`)."""
     if backbone.kind is Kind.DECODER and not task.left_to_right:
         raise XPTError(
             f"{backbone.name}: {task.name} ({task.title}) needs a model that reads both ways, and a "

@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from xpt.errors import XPTError
-from xpt.klue.batches import IGNORED_LABEL
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.program.errors import XPTError
 
 
 @dataclass(frozen=True)

@@ -14,34 +14,25 @@ from typing import Any
 
 from transformers import PreTrainedModel, set_seed
 
-from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
-from xpt.fast.path import fast_path
-from xpt.files import replace_files
-from xpt.interrupts import StopRequest
-from xpt.klue.arguments import EVALUATIONS_PER_EPOCH, FineTuningArguments, ModelArguments
-from xpt.klue.backbone import Backbone
-from xpt.klue.data import Split
-from xpt.klue.lora import attach_adapters, describe_adapters
-from xpt.klue.output import plot_scores, write_predictions
-from xpt.klue.predict import answer
-from xpt.klue.report import render_report
-from xpt.klue.rows import ShuffledRows
-from xpt.klue.task import Task
-from xpt.klue.trainer import (
-    BEST,
-    STAGE,
-    FineTuner,
-    Validation,
-    best_step,
-    evaluations,
-    is_over,
-    score,
-)
-from xpt.klue.weight_files import WeightFiles
-from xpt.precision import autocast_dtype, precision
-from xpt.progress import PhaseProgress
-from xpt.run import Run
-from xpt.training_state import read_json
+from xpt.finetune.arguments import EVALUATIONS_PER_EPOCH, FineTuningArguments, ModelArguments
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.klue.data import Split
+from xpt.finetune.lora import attach_adapters, describe_adapters
+from xpt.finetune.output import plot_scores, write_predictions
+from xpt.finetune.predict import answer
+from xpt.finetune.report import render_report
+from xpt.finetune.rows import ShuffledRows
+from xpt.finetune.task import Task
+from xpt.finetune.trainer import BEST, STAGE, FineTuner, Validation, best_step, evaluations, is_over, score
+from xpt.finetune.weight_files import WeightFiles
+from xpt.program.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.program.files import replace_files
+from xpt.program.interrupts import StopRequest
+from xpt.program.precision import autocast_dtype, precision
+from xpt.run.folder import Run
+from xpt.run.progress import PhaseProgress
+from xpt.training.fast.path import fast_path
+from xpt.training.training_state import read_json
 
 
 class FineTuning:

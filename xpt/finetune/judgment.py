@@ -1,6 +1,6 @@
 """One answer beside the gold one, as a person looks at it: texts with marked parts, what was right, how sure.
 
-Tasks say what there is to see (`Task.judge`); `xpt.klue.report` lays it out.
+Tasks say what there is to see (`Task.judge`); `xpt.finetune.report` lays it out.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -19,11 +19,11 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from xpt.embeddings import seeded_generator
-from xpt.errors import XPTError
-from xpt.klue.arguments import ModelArguments
-from xpt.klue.backbone import Backbone, body_prefix, head_modules
-from xpt.klue.headed import HeadedModel
+from xpt.finetune.arguments import ModelArguments
+from xpt.finetune.backbone import Backbone, body_prefix, head_modules
+from xpt.finetune.heads.headed import HeadedModel
+from xpt.program.errors import XPTError
+from xpt.transplant.embeddings import seeded_generator
 
 ADAPTER = "default"  # peft's name for the only one
 # Query and value by the names that families give them; of those that peft does not list.

@@ -11,7 +11,7 @@ from tokenizers import processors
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 PROBE = "한국어 문장과 English words, 12."
 TOKENIZER_FILE = "tokenizer.json"

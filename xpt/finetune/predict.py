@@ -11,9 +11,9 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.task import Feature, Task
-from xpt.launcher import is_first
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.task import Feature, Task
+from xpt.program.launcher import is_first
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from xpt.klue.judgment import Judgment
+from xpt.finetune.judgment import Judgment
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MISTAKES = 20

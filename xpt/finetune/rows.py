@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from torch.utils.data import Dataset
 
-from xpt.klue.task import Feature
+from xpt.finetune.task import Feature
 
 BLOCK = 16  # batches that are sorted together: enough that a batch's lengths are close, few enough to mix
 

@@ -16,10 +16,10 @@ from peft.utils import CONFIG_NAME
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 import modeling_xpt
-import xpt.klue.tasks  # noqa: F401 (registers the heads of ours with the Auto classes)
-from xpt.errors import XPTError
-from xpt.klue.backbone import open_backbone
-from xpt.klue.headed import HeadedConfig, HeadedModel
+import xpt.finetune.klue.tasks  # noqa: F401 (registers the heads of ours with the Auto classes)
+from xpt.finetune.backbone import open_backbone
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
+from xpt.program.errors import XPTError
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

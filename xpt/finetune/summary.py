@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from xpt.klue.data import Split
-from xpt.klue.fine_tuning import FineTuning
-from xpt.legible import duration, known, short_count
-from xpt.precision import precision
-from xpt.summary import line, shown_path
+from xpt.finetune.fine_tuning import FineTuning
+from xpt.finetune.klue.data import Split
+from xpt.program.formatting import duration, known, short_count
+from xpt.program.precision import precision
+from xpt.run.summary import line, shown_path
 
 
 def announcement(tuning: FineTuning) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.program.errors import XPTError
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from xpt.errors import XPTError
-from xpt.klue.batches import masked_mean, pad_batch
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.judgment import Judgment
+from xpt.finetune.batches import masked_mean, pad_batch
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.judgment import Judgment
+from xpt.program.errors import XPTError
 
 LARGE = 1024  # hidden size from which a model is trained as the official scripts train RoBERTa-large
 
@@ -194,4 +194,4 @@ class Task(ABC):
 
     @abstractmethod
     def build(self, backbone: Any) -> PreTrainedModel:
-        """A model with a new head for this task around `backbone` (`xpt.klue.backbone.Backbone`)."""
+        """A model with a new head for this task around `backbone` (`xpt.finetune.backbone.Backbone`)."""

@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback
 
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.klue_metric.klue_metric import KlueMetric
-from xpt.klue.predict import answer
-from xpt.klue.task import Feature, Task
-from xpt.precision import autocast_dtype
-from xpt.processes import told_by_first
-from xpt.resumable import ResumableTrainer
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
+from xpt.finetune.predict import answer
+from xpt.finetune.task import Feature, Task
+from xpt.program.precision import autocast_dtype
+from xpt.program.processes import told_by_first
+from xpt.training.resumable import ResumableTrainer
 
 STAGE, BEST = "fine-tuning", "best"
 WEIGHTS = "trained.safetensors"

@@ -13,8 +13,8 @@ from transformers.utils import (
     cached_file,
 )
 
-from xpt.errors import XPTError
-from xpt.manifest import file_sha256
+from xpt.program.errors import XPTError
+from xpt.program.manifest import file_sha256
 
 WHOLE = (SAFE_WEIGHTS_NAME, WEIGHTS_NAME)
 INDEXES = {SAFE_WEIGHTS_NAME: SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME: WEIGHTS_INDEX_NAME}

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 # In the name of everything that is not finished yet, or about to be deleted; a later start removes it.
 STAGING = ".staging-"

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainingArguments
 from transformers.hf_argparser import string_to_bool
 
-from xpt.legible import wrap
+from xpt.program.formatting import wrap
 
 OTHERS_TITLE = "Others, of transformers"
 OTHERS_NOTE = (

@@ -9,7 +9,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 LOCK_FILE = ".lock"
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from xpt.files import remove_folder, write_text_atomically
+from xpt.program.files import remove_folder, write_text_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -14,8 +14,8 @@ import yaml
 from transformers import HfArgumentParser
 from transformers.integrations import get_reporting_integration_callbacks
 
-from xpt.errors import XPTError
-from xpt.help import help_text
+from xpt.program.errors import XPTError
+from xpt.program.help import help_text
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 
 def has_fast_bf16(use_cpu: bool = False) -> bool:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from transformers.utils.logging import disable_progress_bar
 
-from xpt.errors import user_message
-from xpt.interrupts import Interrupted, StopRequest
-from xpt.launcher import is_first, say, tell_launcher
-from xpt.processes import is_left_alone
+from xpt.program.errors import user_message
+from xpt.program.interrupts import Interrupted, StopRequest
+from xpt.program.launcher import is_first, say, tell_launcher
+from xpt.program.processes import is_left_alone
 
 
 def run_program(work: Callable[[StopRequest], str]) -> int:

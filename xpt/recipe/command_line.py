@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.machine import HUB_REFUSED
-from xpt.options import OptionParser, check_trackers
-from xpt.recipe import (
+from xpt.program.errors import XPTError
+from xpt.program.options import OptionParser, check_trackers
+from xpt.recipe.recipe import (
     CorpusArguments,
     PhaseArguments,
     Recipe,
@@ -16,6 +15,7 @@ from xpt.recipe import (
     TokenizerArguments,
     XPTTrainingArguments,
 )
+from xpt.training.arguments import HUB_REFUSED
 
 METHODS = Path(__file__).with_name("methods")  # a link to configs/methods
 INTRODUCTION = """\

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from transformers import IntervalStrategy, SchedulerType
 
-from xpt.corpus import CorpusSettings
-from xpt.embeddings import EMBEDDING_INITS
-from xpt.errors import XPTError
-from xpt.machine import HubArguments
-from xpt.options import option
-from xpt.phases import Parts, Phase, read_phase
-from xpt.shards.place import check_place
+from xpt.program.errors import XPTError
+from xpt.program.options import option
+from xpt.text.corpus import CorpusSettings
+from xpt.text.shards.credentials import check_place
+from xpt.training.arguments import HubArguments
+from xpt.training.phases import Parts, Phase, read_phase
+from xpt.transplant.embeddings import EMBEDDING_INITS
 
 
 @dataclass
@@ -87,7 +87,7 @@ class CorpusArguments:
     corpus_shards: str | None = option(
         None,
         "Instead of --corpus: a folder or URL (hf://datasets/org/name, s3://...) of shards that "
-        "`python -m xpt.shards.prepare` made, for text too big for one disk. It brings its tokenizer, and "
+        "`python -m xpt.text.shards.prepare` made, for text too big for one disk. It brings its tokenizer, and "
         "what decides about sentences was decided when it was made (docs/scale.md).",
     )
     shard_cache_gb: float = option(

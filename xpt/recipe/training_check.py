@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from transformers import Trainer, get_scheduler
 
-from xpt.errors import XPTError
-from xpt.phases import Phase
-from xpt.recipe import XPTTrainingArguments
+from xpt.program.errors import XPTError
+from xpt.recipe.recipe import XPTTrainingArguments
+from xpt.training.phases import Phase
 
 # name, least, most; a number outside, or one that is none (nan), is refused
 RANGES: tuple[tuple[str, float, float], ...] = (

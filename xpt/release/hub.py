@@ -1,8 +1,8 @@
 """Publish a model on the Hub: staged, uploaded in one commit, tagged, downloaded again and compared.
 
-    python -m xpt.hub push output/xpt-ko org/xpt-ko --private true --tag v1.0
-    python -m xpt.hub push output/xpt-ko org/xpt-ko --native_model_id org/xpt-ko-native --results output/nli
-    python -m xpt.hub push output/xpt-ko org/xpt-ko --dry_run true
+    python -m xpt.release.hub push output/xpt-ko org/xpt-ko --private true --tag v1.0
+    python -m xpt.release.hub push output/xpt-ko org/xpt-ko --native_model_id org/xpt-ko-native --results output/nli
+    python -m xpt.release.hub push output/xpt-ko org/xpt-ko --dry_run true
 
 After a push the repository holds what was staged and nothing else. Interrupted, the same command finishes;
 where all is done already it changes nothing.
@@ -21,20 +21,20 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.sha import git_hash
 from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
 
-from xpt.errors import XPTError
-from xpt.hub_access import check_access, check_repo_id, hub_errors
-from xpt.matching import matching_results
-from xpt.options import OptionParser, leading, option
-from xpt.program import run_program
-from xpt.run import Run
-from xpt.staged_card import CardFacts
-from xpt.staging import RESULTS, Base, Kind, Staged, find_kind, is_folder, stage
-from xpt.verification import verify_published
+from xpt.cards.klue_results import matching_results
+from xpt.program.errors import XPTError
+from xpt.program.options import OptionParser, leading, option
+from xpt.program.program import run_program
+from xpt.release.hub_access import check_access, check_repo_id, hub_errors
+from xpt.release.staged_card import CardFacts
+from xpt.release.staging import RESULTS, Base, Kind, Staged, find_kind, is_folder, stage
+from xpt.release.verification import verify_published
+from xpt.run.folder import Run
 
 INTRODUCTION = """\
 Publish a model on the Hugging Face Hub, and check what others get.
 
-  python -m xpt.hub push FOLDER OWNER/NAME --OPTION VALUE ...
+  python -m xpt.release.hub push FOLDER OWNER/NAME --OPTION VALUE ...
 
 FOLDER is that of a finished run of post-training or fine-tuning (adapters too), of a phase's checkpoint,
 or of a native twin. Only what belongs in a model repository is uploaded; --dry_run true lists it. The token
@@ -114,7 +114,7 @@ def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list
 
 def push_command(folder: Path, repo_id: str, tag: str | None = None, private: bool | None = None) -> str:
     """The command that publishes a folder, to be typed later."""
-    words = ["python", "-m", "xpt.hub", "push", str(folder), repo_id]
+    words = ["python", "-m", "xpt.release.hub", "push", str(folder), repo_id]
     words += [] if private is None else ["--private", str(private).lower()]
     return shlex.join([*words, *(["--tag", tag] if tag else [])])
 
@@ -137,7 +137,7 @@ def _stage_model(api: HfApi, folder: Path, into: Path, repo_id: str, options: Pu
 
 
 def _stage_twin(folder: Path, passing: Path, repo_id: str, options: PushOptions) -> Staged:
-    from xpt.native import export_native  # only who asks for a twin pays for its imports
+    from xpt.release.native import export_native
 
     twin = passing / "twin"
     export_native(folder, twin)
@@ -225,7 +225,7 @@ def _is_same(there: RepoFile, staged: Staged, name: str) -> bool:
 
 def _push(arguments: Sequence[str]) -> str:
     places = leading(arguments)
-    parser = OptionParser((PushOptions,), "python -m xpt.hub", INTRODUCTION)
+    parser = OptionParser((PushOptions,), "python -m xpt.release.hub", INTRODUCTION)
     (options,) = parser.read(arguments[len(places) :], Path).parts
     if len(places) != 3 or places[0] != "push":
         raise XPTError("say what goes where: push FOLDER OWNER/NAME (see --help)")

@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 _AGAIN = "start the same command again, it goes on"
 _WRITERS = ("admin", "write", "contributor")

@@ -1,6 +1,6 @@
 """What must not leave this machine with a model: paths, tokens, pickles; every byte of a file is looked at.
 
-`xpt.public` takes them out of what is written anew.
+`xpt.cards.public` takes them out of what is written anew.
 """
 
 import mmap

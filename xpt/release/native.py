@@ -1,7 +1,7 @@
 """An XPT checkpoint as a stock RoBERTa checkpoint, which needs no remote code, and back.
 
-    python -m xpt.native output/xpt-ko output/xpt-ko-native
-    python -m xpt.native output/xpt-ko-native output/xpt-ko-again --reverse true
+    python -m xpt.release.native output/xpt-ko output/xpt-ko-native
+    python -m xpt.release.native output/xpt-ko-native output/xpt-ko-again --reverse true
 
 What passes through: folders. LoRA adapters are added to the weights first; the tokenizer goes along. A native
 config.json keeps nothing of ours, so on the way back the number of ITLs is told.
@@ -22,23 +22,23 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from xpt.adapters import ADAPTER_CONFIG, ADAPTER_FOLDER
-from xpt.card import write_card
-from xpt.errors import XPTError
-from xpt.families import OLD_NAMES
-from xpt.files import check_writable, write_folder_atomically
-from xpt.klue.saving import load_fine_tuned
-from xpt.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
-from xpt.options import OptionParser, leading, option
-from xpt.program import run_program
-from xpt.source_files import CONFIG, SourceFiles, one_line
-from xpt.tokenizer import load_tokenizer, save_tokenizer
+from xpt.cards.card import write_card
+from xpt.finetune.saving import load_fine_tuned
+from xpt.program.errors import XPTError
+from xpt.program.files import check_writable, write_folder_atomically
+from xpt.program.options import OptionParser, leading, option
+from xpt.program.program import run_program
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.training.adapters import ADAPTER_CONFIG, ADAPTER_FOLDER
+from xpt.transplant.families import OLD_NAMES
+from xpt.transplant.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
+from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 
 INTRODUCTION = """\
 Turn an XPT checkpoint into a stock RoBERTa checkpoint, which loads without remote code, or back.
 
-  python -m xpt.native FOLDER OUTPUT
-  python -m xpt.native FOLDER OUTPUT --reverse true
+  python -m xpt.release.native FOLDER OUTPUT
+  python -m xpt.release.native FOLDER OUTPUT --reverse true
 
 FOLDER is what train_xpt.py or finetune_klue.py leaves; LoRA adapters are added to the weights."""
 
@@ -187,7 +187,7 @@ def _written(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, output:
 
 def _convert(arguments: Sequence[str]) -> str:
     folders = leading(arguments)
-    parser = OptionParser((NativeArguments,), "python -m xpt.native", INTRODUCTION)
+    parser = OptionParser((NativeArguments,), "python -m xpt.release.native", INTRODUCTION)
     (given,) = parser.read(arguments[len(folders) :], Path).parts
     if len(folders) != 2:
         raise XPTError(f"give two folders, FOLDER and OUTPUT, not {len(folders)} (see --help)")

@@ -11,11 +11,11 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from xpt.errors import XPTError, user_message
-from xpt.hub import PushOptions, push, push_command, tags
-from xpt.hub_access import check_access, hub_errors
-from xpt.launcher import say
-from xpt.machine import HubArguments
+from xpt.program.errors import XPTError, user_message
+from xpt.program.launcher import say
+from xpt.release.hub import PushOptions, push, push_command, tags
+from xpt.release.hub_access import check_access, hub_errors
+from xpt.training.arguments import HubArguments
 
 
 @dataclass(frozen=True)

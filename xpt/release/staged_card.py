@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpt.card import write_card
+from xpt.cards.card import write_card
 
 
 @dataclass(frozen=True)

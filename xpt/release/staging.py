@@ -30,13 +30,13 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 import configuration_xpt
 import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
-from xpt.adapters import ADAPTER_FOLDER
-from xpt.errors import XPTError
-from xpt.leaks import find_leak, own_places
-from xpt.legible import short_size
-from xpt.manifest import file_sha256
-from xpt.public import publishable
-from xpt.staged_card import CardFacts, write_phase_card, write_result_card
+from xpt.cards.public import publishable
+from xpt.program.errors import XPTError
+from xpt.program.formatting import short_size
+from xpt.program.manifest import file_sha256
+from xpt.release.leaks import find_leak, own_places
+from xpt.release.staged_card import CardFacts, write_phase_card, write_result_card
+from xpt.training.adapters import ADAPTER_FOLDER
 
 CODE = tuple(Path(str(module.__file__)) for module in (configuration_xpt, modeling_xpt))
 TOKENIZER = (

@@ -8,13 +8,13 @@ import torch
 from huggingface_hub import HfApi
 from torch import nn
 
-from xpt.adapters import ADAPTER_FOLDER
-from xpt.errors import XPTError
-from xpt.hub_access import hub_errors
-from xpt.klue.headed import HeadedModel
-from xpt.klue.saving import load_fine_tuned
-from xpt.manifest import file_sha256
-from xpt.staging import Staged
+from xpt.finetune.heads.headed import HeadedModel
+from xpt.finetune.saving import load_fine_tuned
+from xpt.program.errors import XPTError
+from xpt.program.manifest import file_sha256
+from xpt.release.hub_access import hub_errors
+from xpt.release.staging import Staged
+from xpt.training.adapters import ADAPTER_FOLDER
 
 ROWS, LENGTH = 3, 12  # of the ids that models are compared on
 

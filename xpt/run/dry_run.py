@@ -11,22 +11,22 @@ from textwrap import indent
 from torch import nn
 from transformers import IntervalStrategy
 
-from xpt.adapters import remove_adapters
-from xpt.checkpoints import KEPT
-from xpt.environment import peak_memory_mib
-from xpt.errors import XPTError
-from xpt.files import check_writable, free_bytes
-from xpt.legible import duration, short_count, short_number, short_size, wrap
-from xpt.phases import Phase, parameter_group
-from xpt.post_training import PostTraining
-from xpt.precision import precision
-from xpt.preparation import cache_folder
-from xpt.probe import StepCost, probe_evaluation, probe_phase
-from xpt.recipe import Recipe
-from xpt.run import Run
-from xpt.source import format_report
-from xpt.summary import describe_splits, line, shown_path, summarize
-from xpt.training_state import SMALL_FILES_BYTES, estimated_bytes
+from xpt.program.environment import peak_memory_mib
+from xpt.program.errors import XPTError
+from xpt.program.files import check_writable, free_bytes
+from xpt.program.formatting import duration, short_count, short_number, short_size, wrap
+from xpt.program.precision import precision
+from xpt.recipe.recipe import Recipe
+from xpt.run.folder import Run
+from xpt.run.post_training import PostTraining
+from xpt.run.preparation import cache_folder
+from xpt.run.probe import StepCost, probe_evaluation, probe_phase
+from xpt.run.summary import describe_splits, line, shown_path, summarize
+from xpt.training.adapters import remove_adapters
+from xpt.training.checkpoints import KEPT
+from xpt.training.phases import Phase, parameter_group
+from xpt.training.training_state import SMALL_FILES_BYTES, estimated_bytes
+from xpt.transplant.source import format_report
 
 
 def check_dry_run(recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from xpt.legible import wrap
+from xpt.program.formatting import wrap
 
 WORD_MARK = "▁"
 

@@ -19,10 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xpt.checkpoints import Checkpoints
-from xpt.environment import describe_versions
-from xpt.errors import XPTError
-from xpt.files import (
+from xpt.program.environment import describe_versions
+from xpt.program.errors import XPTError
+from xpt.program.files import (
     STAGING,
     check_writable,
     read_record,
@@ -32,10 +31,11 @@ from xpt.files import (
     write_record,
     write_text_atomically,
 )
-from xpt.legible import wrap
-from xpt.lock import LOCK_FILE, FolderLock
-from xpt.precision import has_fast_bf16
-from xpt.regrouping import GROUPING, regrouped
+from xpt.program.formatting import wrap
+from xpt.program.lock import LOCK_FILE, FolderLock
+from xpt.program.precision import has_fast_bf16
+from xpt.training.checkpoints import Checkpoints
+from xpt.training.regrouping import GROUPING, regrouped
 
 # Settings that cannot change the weights or the results; all others must stay the same in one run folder.
 FREE_SETTINGS = (

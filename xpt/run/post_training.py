@@ -13,34 +13,34 @@ from transformers import PreTrainedModel
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_adapters, remove_adapters
-from xpt.batching import MLMCollator
-from xpt.card import render_card
-from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
-from xpt.evaluation import MLMEvaluation, evaluate_mlm
-from xpt.fast.path import fast_path
-from xpt.files import replace_files, write_folder_atomically
-from xpt.fills import choose_prompts, fill, fills_record
-from xpt.interrupts import StopRequest
-from xpt.manifest import DamagedError, set_aside_damaged, verify, write_manifest
-from xpt.phases import Phase, group_sizes, set_trainable, training_dropout
-from xpt.plots import Curve, plot_loss
-from xpt.precision import autocast_dtype, precision
-from xpt.preparation import PreparedText, describe_text
-from xpt.processes import told_by_first
-from xpt.progress import PhaseProgress
-from xpt.recipe import Recipe
-from xpt.resumable import require_converging
-from xpt.run import Run
-from xpt.summary import announcement, stage_line
-from xpt.trainer import (
-    PhaseData,
-    load_weights,
-    phase_arguments,
-    save_model,
-    train_phase,
+from xpt.cards.card import render_card
+from xpt.program.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.program.files import replace_files, write_folder_atomically
+from xpt.program.interrupts import StopRequest
+from xpt.program.manifest import DamagedError, set_aside_damaged, verify, write_manifest
+from xpt.program.precision import autocast_dtype, precision
+from xpt.program.processes import told_by_first
+from xpt.recipe.recipe import Recipe
+from xpt.run.fills import choose_prompts, fill, fills_record
+from xpt.run.folder import Run
+from xpt.run.plots import Curve, plot_loss
+from xpt.run.preparation import PreparedText, describe_text
+from xpt.run.progress import PhaseProgress
+from xpt.run.summary import announcement, stage_line
+from xpt.text.batching import MLMCollator
+from xpt.training.adapters import (
+    ADAPTER_FOLDER,
+    attach_adapters,
+    has_adapters,
+    merge_adapters,
+    remove_adapters,
 )
-from xpt.training_state import estimated_bytes
+from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
+from xpt.training.fast.path import fast_path
+from xpt.training.phases import Phase, group_sizes, set_trainable, training_dropout
+from xpt.training.resumable import require_converging
+from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
+from xpt.training.training_state import estimated_bytes
 
 
 def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:

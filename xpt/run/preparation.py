@@ -17,27 +17,27 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.batching import Examples, ExampleSet, SpecialIds
-from xpt.corpus import Corpus, build_corpus
-from xpt.embeddings import EMBEDDING_INITS, MAX_TOKENS, EmbeddingContext
-from xpt.encoding import encode_sentences
-from xpt.errors import XPTError
-from xpt.evaluation import unigram_log_probs
-from xpt.files import check_writable, write_folder_atomically
-from xpt.language import find_language
-from xpt.manifest import is_whole, write_manifest
-from xpt.recipe import Recipe
-from xpt.shards.examples import ShardedExamples
-from xpt.shards.opening import open_shards
-from xpt.shards.store import ShardStore
-from xpt.source import Source, TransplantSettings, check_transplant, transplant
-from xpt.tokenizer import (
+from xpt.program.errors import XPTError
+from xpt.program.files import check_writable, write_folder_atomically
+from xpt.program.manifest import is_whole, write_manifest
+from xpt.recipe.recipe import Recipe
+from xpt.text.batching import Examples, ExampleSet, SpecialIds
+from xpt.text.corpus import Corpus, build_corpus
+from xpt.text.encoding import encode_sentences
+from xpt.text.language import find_language
+from xpt.text.shards.examples import ShardedExamples
+from xpt.text.shards.opening import open_shards
+from xpt.text.shards.store import ShardStore
+from xpt.text.tokenizer import (
     HANGUL_LETTERS,
     load_tokenizer,
     save_tokenizer,
     tokenizer_fingerprint,
     train_tokenizer,
 )
+from xpt.training.evaluation import unigram_log_probs
+from xpt.transplant.embeddings import EMBEDDING_INITS, MAX_TOKENS, EmbeddingContext
+from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
 
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}

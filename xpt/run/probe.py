@@ -22,12 +22,12 @@ from transformers import IntervalStrategy, TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import SaveStrategy
 
-from xpt.batching import Examples, PhaseRows
-from xpt.environment import PeakMemory
-from xpt.evaluation import evaluate_mlm
-from xpt.post_training import PostTraining
-from xpt.precision import autocast_dtype
-from xpt.trainer import XPTTrainer, phase_arguments
+from xpt.program.environment import PeakMemory
+from xpt.program.precision import autocast_dtype
+from xpt.run.post_training import PostTraining
+from xpt.text.batching import Examples, PhaseRows
+from xpt.training.evaluation import evaluate_mlm
+from xpt.training.trainer import XPTTrainer, phase_arguments
 
 WARM_UP_STEPS = 2
 MEASURED_STEPS = 10

@@ -13,8 +13,8 @@ import wcwidth
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from xpt.legible import LINE_WIDTH, clip, duration, known, short_count, short_number
-from xpt.run import Run
+from xpt.program.formatting import LINE_WIDTH, clip, duration, known, short_count, short_number
+from xpt.run.folder import Run
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from xpt.corpus import format_corpus_report
-from xpt.evaluation import MLMEvaluation
-from xpt.fills import print_fills
-from xpt.language import find_language
-from xpt.legible import duration, known, pad, short_count, short_number, short_size, wrap
-from xpt.phases import Phase
-from xpt.precision import precision
-from xpt.preparation import SPLITS, PreparedText
-from xpt.recipe import Recipe
-from xpt.run import Run
-from xpt.source import format_report
+from xpt.program.formatting import duration, known, pad, short_count, short_number, short_size, wrap
+from xpt.program.precision import precision
+from xpt.recipe.recipe import Recipe
+from xpt.run.fills import print_fills
+from xpt.run.folder import Run
+from xpt.run.preparation import SPLITS, PreparedText
+from xpt.text.corpus import format_corpus_report
+from xpt.text.language import find_language
+from xpt.training.evaluation import MLMEvaluation
+from xpt.training.phases import Phase
+from xpt.transplant.source import format_report
 
 # Nats per masked token; of a smaller difference nothing is said, as chance makes a few hundredths.
 NOTICEABLE = 0.1

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from xpt.encoding import EncodedSentences
+from xpt.text.encoding import EncodedSentences
 
 IGNORE_INDEX = -100
 PACKING_WINDOW = (

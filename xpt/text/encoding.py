@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from xpt.arrays import ArrayWriter
-from xpt.files import write_folder_atomically
-from xpt.manifest import is_whole, write_manifest
-from xpt.quick_encoding import batch_encoder
+from xpt.program.files import write_folder_atomically
+from xpt.program.manifest import is_whole, write_manifest
+from xpt.text.arrays import ArrayWriter
+from xpt.text.quick_encoding import batch_encoder
 
 BATCH_SENTENCES = 4096
 COUNTED_AT_ONCE = 1 << 20  # ids; NumPy makes each 8 bytes wide to count it

@@ -12,7 +12,7 @@ import langcodes
 from fontTools import unicodedata as scripts
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 # ISO 15924 has codes for ways of writing; Unicode knows only the scripts of single characters. Korean is held
 # to Hangul: a sentence of Han alone is Chinese or classical.

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerFast
 
-from xpt.environment import available_cores
-from xpt.errors import XPTError
-from xpt.tokenizer import sentencepiece_processor, tokenizer_fingerprint
-from xpt.tokenizer_convert import wrap_sentencepiece
+from xpt.program.environment import available_cores
+from xpt.program.errors import XPTError
+from xpt.text.tokenizer import sentencepiece_processor, tokenizer_fingerprint
+from xpt.text.tokenizer_convert import wrap_sentencepiece
 
 Encode = Callable[[list[str]], Sequence[Sequence[int]]]
 _LONGEST = 2_000  # characters, no more tokens than that; scores add exactly up to 3,000

@@ -21,8 +21,8 @@ import sentencepiece
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
-from xpt.errors import XPTError
-from xpt.tokenizer_convert import FIRST_PIECES, canonical_model, normalization_rules, wrap_sentencepiece
+from xpt.program.errors import XPTError
+from xpt.text.tokenizer_convert import FIRST_PIECES, canonical_model, normalization_rules, wrap_sentencepiece
 
 # Not one of the names by which transformers looks for a SentencePiece model to convert by its own rules.
 SENTENCEPIECE_FILE = "sentencepiece.model"

@@ -30,8 +30,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.hf_argparser import string_to_bool
 
-from xpt.embeddings import seeded_generator
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.transplant.embeddings import seeded_generator
 
 ADAPTER_FOLDER = "adapter"
 ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/{CONFIG_NAME}"

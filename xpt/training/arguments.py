@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from transformers import TrainingArguments
 
-from xpt.errors import XPTError
-from xpt.options import option
-from xpt.precision import resolve_bf16
-from xpt.sharded import take_request
+from xpt.program.errors import XPTError
+from xpt.program.options import option
+from xpt.program.precision import resolve_bf16
+from xpt.training.sharded import take_request
 
 # Options of transformers' own pushing, which is not used.
 HUB_REFUSED = {
@@ -78,7 +78,7 @@ class HubArguments(MachineArguments):
     push_to_hub: bool = option(
         False,
         "Publish on the Hub what is finished: each phase, under its name as a tag, or each fine-tuned model. "
-        "A failure there stops no training. It can be done later: see python -m xpt.hub --help.",
+        "A failure there stops no training. It can be done later: see python -m xpt.release.hub --help.",
     )
     hub_model_id: str | None = option(
         None,

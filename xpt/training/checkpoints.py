@@ -18,11 +18,18 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from xpt.errors import XPTError
-from xpt.files import free_bytes, read_record, remove_folder, write_folder_atomically, write_record
-from xpt.legible import short_size
-from xpt.manifest import MANIFEST, DamagedError, file_sha256, set_aside_damaged, verify, write_manifest
-from xpt.training_state import TRAINING_FILES, remove_training_state
+from xpt.program.errors import XPTError
+from xpt.program.files import free_bytes, read_record, remove_folder, write_folder_atomically, write_record
+from xpt.program.formatting import short_size
+from xpt.program.manifest import (
+    MANIFEST,
+    DamagedError,
+    file_sha256,
+    set_aside_damaged,
+    verify,
+    write_manifest,
+)
+from xpt.training.training_state import TRAINING_FILES, remove_training_state
 
 POINTER = "latest.json"
 KEPT = 2  # at least: one may turn out damaged

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from tqdm import tqdm
 
-from xpt.batching import IGNORE_INDEX, Examples, MLMCollator, Row
-from xpt.launcher import is_first
-from xpt.processes import summed
+from xpt.program.launcher import is_first
+from xpt.program.processes import summed
+from xpt.text.batching import IGNORE_INDEX, Examples, MLMCollator, Row
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15

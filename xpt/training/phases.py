@@ -16,8 +16,8 @@ from typing import Any
 from torch import nn
 from transformers import SchedulerType
 
-from xpt.adapters import LoraSettings, whole_number
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.training.adapters import LoraSettings, whole_number
 
 # The first pattern that matches a parameter's name gives its group; a dotted group belongs to its stem.
 GROUP_PATTERNS: tuple[tuple[str, str], ...] = (

@@ -19,12 +19,12 @@ from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from xpt import training_state
-from xpt.checkpoints import Checkpoints
-from xpt.errors import XPTError
-from xpt.files import STAGING
-from xpt.interrupts import Interrupted, StopRequest
-from xpt.processes import any_process, told_by_first
+from xpt.program.errors import XPTError
+from xpt.program.files import STAGING
+from xpt.program.interrupts import Interrupted, StopRequest
+from xpt.program.processes import any_process, told_by_first
+from xpt.training import training_state
+from xpt.training.checkpoints import Checkpoints
 
 # Between the seeds of two processes: phases count theirs up by one, so that no two streams are the same.
 PROCESS_SEEDS = 100_003

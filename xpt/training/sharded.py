@@ -19,8 +19,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 from transformers.models.roberta.modeling_roberta import RobertaLayer
 
-from xpt.errors import XPTError
-from xpt.stored_rows import Rows
+from xpt.program.errors import XPTError
+from xpt.training.stored_rows import Rows
 
 ASKED = "ACCELERATE_USE_FSDP"  # what `accelerate launch` sets; so do torchrun's users
 COMPILED = "_orig_mod."

@@ -9,16 +9,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
-from xpt.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
-from xpt.batching import Examples, MLMCollator, PhaseRows, RowSource
-from xpt.checkpoints import Checkpoints
-from xpt.evaluation import evaluate_mlm
-from xpt.interrupts import StopRequest
-from xpt.phases import Phase
-from xpt.precision import autocast_dtype
-from xpt.resumable import ResumableTrainer
-from xpt.sharded import gather, scatter, shard
-from xpt.tokenizer import save_tokenizer
+from xpt.program.interrupts import StopRequest
+from xpt.program.precision import autocast_dtype
+from xpt.text.batching import Examples, MLMCollator, PhaseRows, RowSource
+from xpt.text.tokenizer import save_tokenizer
+from xpt.training.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
+from xpt.training.checkpoints import Checkpoints
+from xpt.training.evaluation import evaluate_mlm
+from xpt.training.phases import Phase
+from xpt.training.resumable import ResumableTrainer
+from xpt.training.sharded import gather, scatter, shard
 
 
 @dataclass(frozen=True)

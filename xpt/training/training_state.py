@@ -27,9 +27,9 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import set_seed
 
-from xpt.errors import XPTError
-from xpt.sharded import from_rows, rows_of
-from xpt.stored_rows import StoredTensors, save_rows, shard_name
+from xpt.program.errors import XPTError
+from xpt.training.sharded import from_rows, rows_of
+from xpt.training.stored_rows import StoredTensors, save_rows, shard_name
 
 OPTIMIZER = "optimizer"
 TRAINING_FILES = (

@@ -18,7 +18,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from xpt.environment import available_cores
+from xpt.program.environment import available_cores
 
 TENSOR_NAME = "roberta.embeddings.word_embeddings.weight"
 

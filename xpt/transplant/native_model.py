@@ -19,7 +19,7 @@ from transformers import PretrainedConfig, PreTrainedModel, RobertaConfig, Rober
 
 import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 # Our class of each head -> transformers' own.
 STOCK_CLASSES: dict[type[PreTrainedModel], type[PreTrainedModel]] = {

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.embeddings import SpecialTokens, seeded_generator
-from xpt.errors import XPTError
-from xpt.families import SHARED_FIELDS
-from xpt.phases import GROUPS, parameter_group
-from xpt.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
+from xpt.program.errors import XPTError
+from xpt.training.phases import GROUPS, parameter_group
+from xpt.transplant.embeddings import SpecialTokens, seeded_generator
+from xpt.transplant.families import SHARED_FIELDS
+from xpt.transplant.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
 
 __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.adapters import ADAPTER_CONFIG
-from xpt.errors import XPTError
-from xpt.families import FAMILIES, XPT
-from xpt.source_config import SUPPORTED, SourceConfig, read_config
-from xpt.source_files import CONFIG, SourceFiles, one_line
+from xpt.program.errors import XPTError
+from xpt.training.adapters import ADAPTER_CONFIG
+from xpt.transplant.families import FAMILIES, XPT
+from xpt.transplant.source_config import SUPPORTED, SourceConfig, read_config
+from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 
 WORDS, POSITIONS, TOKEN_TYPES = (
     f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")

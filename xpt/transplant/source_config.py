@@ -13,9 +13,9 @@ from typing import Any
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from configuration_xpt import XPTRobertaConfig
-from xpt.errors import XPTError
-from xpt.families import FAMILIES, REFUSED, XPT
-from xpt.source_files import CONFIG, SourceFiles, one_line
+from xpt.program.errors import XPTError
+from xpt.transplant.families import FAMILIES, REFUSED, XPT
+from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 
 SUPPORTED = f"supported are encoders of the families {', '.join(FAMILIES)}"
 POSITIVE = (

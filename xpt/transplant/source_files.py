@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 EXAMPLE = "FacebookAI/roberta-base"

@@ -20,8 +20,8 @@ from tiny_runs import flags
 from transformers import BertForMaskedLM, RobertaForMaskedLM, set_seed
 
 from train_xpt import main
-from xpt.progress import PhaseProgress
-from xpt.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.run.progress import PhaseProgress
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 SENTENCES = 300
 TINY = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 2}

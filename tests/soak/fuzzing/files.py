@@ -10,8 +10,8 @@ from conftest import korean_sentences
 from soak.fuzzing.base import FORMATS, PACKING, copy_folder
 from soak.fuzzing.case import Case
 from soak.fuzzing.mutations import mutate_bytes, mutate_file, mutate_json
-from xpt.files import read_record, write_record
-from xpt.manifest import MANIFEST, write_manifest
+from xpt.program.files import read_record, write_record
+from xpt.program.manifest import MANIFEST, write_manifest
 
 PICKLE = b"cposix\nsystem\n(S'touch opened-a-pickle'\ntR."
 

@@ -14,8 +14,8 @@ import yaml
 
 from soak.fuzzing.case import Case
 from soak.fuzzing.mutations import mutate_bytes, odd_value
-from xpt.cli import REFUSED, make_parser
-from xpt.phases import Phase
+from xpt.recipe.command_line import REFUSED, make_parser
+from xpt.training.phases import Phase
 
 # Options whose valid values ask for what the fuzzer forbids (compilers, other processes, the network) or, in
 # the tens of thousands, for time or processes without end; small and senseless values of these are drawn.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from soak.fuzzing.case import Case
 from soak.sandbox import Outcome
-from xpt.files import STAGING
+from xpt.program.files import STAGING
 
 ENDS = (0, 2, 130, 143)
 _TRACEBACK = "Traceback (most recent call last)"

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from xpt.klue.backbone import Backbone, Kind
-from xpt.klue.headed import HeadedConfig, HeadedModel
+from xpt.finetune.backbone import Backbone, Kind
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 
 
 class LinearClassifierConfig(HeadedConfig):

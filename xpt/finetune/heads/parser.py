@@ -19,9 +19,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from xpt.klue.batches import IGNORED_LABEL
-from xpt.klue.headed import HeadedConfig, HeadedModel
-from xpt.klue.trees import best_tree
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
+from xpt.finetune.klue.trees import best_tree
 
 NO_WORD = -1  # what word positions are padded with
 

@@ -14,7 +14,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
-from xpt.klue.headed import HeadedConfig, HeadedModel
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 
 
 class SpanReaderConfig(HeadedConfig):

@@ -21,8 +21,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from xpt.klue.batches import IGNORED_LABEL
-from xpt.klue.headed import HeadedConfig, HeadedModel
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 
 GATES = ("none", "dontcare", "ptr", "yes", "no")
 POINTER = GATES.index("ptr")

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, PreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from xpt.klue.backbone import Backbone
-from xpt.klue.batches import IGNORED_LABEL
-from xpt.klue.headed import HeadedConfig, HeadedModel
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 
 
 class TokenTaggerConfig(HeadedConfig):

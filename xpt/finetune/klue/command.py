@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xpt.errors import XPTError
-from xpt.klue.arguments import FineTuningArguments, ModelArguments, TaskArguments
-from xpt.klue.data import Split, chosen_examples, find_file, first_examples, read_file
-from xpt.klue.hub import read_hub
-from xpt.klue.task import Task
-from xpt.klue.tasks import make_task, task_names
-from xpt.machine import HUB_REFUSED
-from xpt.options import OptionParser, check_trackers
+from xpt.finetune.arguments import FineTuningArguments, ModelArguments, TaskArguments
+from xpt.finetune.klue.data import Split, chosen_examples, find_file, first_examples, read_file
+from xpt.finetune.klue.hub import read_hub
+from xpt.finetune.klue.tasks import make_task, task_names
+from xpt.finetune.task import Task
+from xpt.program.errors import XPTError
+from xpt.program.options import OptionParser, check_trackers
+from xpt.training.arguments import HUB_REFUSED
 
 INTRODUCTION = """\
 Fine-tune any Hugging Face model on tasks of KLUE, the Korean benchmark, and score it as the benchmark does.
@@ -22,8 +22,8 @@ Fine-tune any Hugging Face model on tasks of KLUE, the Korean benchmark, and sco
   python finetune_klue.py --model_name_or_path klue/bert-base --task all --seeds 1 2 3
   python finetune_klue.py --model_name_or_path MODEL --task re --data_dir klue-v1.1 --lora true
 
-  python -m xpt.klue.compare output/*        one table and one picture over what was fine-tuned
-  python -m xpt.klue.score --task re --gold FILE --predictions FILE
+  python -m xpt.finetune.klue.compare output/*        one table and one picture over what was fine-tuned
+  python -m xpt.finetune.klue.score --task re --gold FILE --predictions FILE
 
 Options may stand in YAML files before the flags. The same command again goes on where it stopped."""
 
@@ -112,7 +112,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     if training.push_to_hub and model.lora and Path(model.model_name_or_path).is_dir():
         raise XPTError(
             "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or train "
-            "without --push_to_hub and publish later: python -m xpt.hub push ... --base_model_id OWNER/NAME"
+            "without --push_to_hub and publish later: python -m xpt.release.hub push ... --base_model_id OWNER/NAME"
         )
     names = task_names(tasks.task)
     if len(names) > 1 and (tasks.train_file or tasks.validation_file):

@@ -1,6 +1,6 @@
 """One table and one picture over what was fine-tuned, published figures beside them.
 
-    python -m xpt.klue.compare output/*
+    python -m xpt.finetune.klue.compare output/*
 
 Results are found in the folders named and below.
 """
@@ -18,19 +18,19 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from xpt.errors import XPTError
-from xpt.files import check_writable, write_text_atomically
-from xpt.klue.published import published_figures
-from xpt.klue.table import Table, as_csv, check_same_data, columns_of, find_results, markdown, tabulate
-from xpt.legible import clip
-from xpt.options import OptionParser, leading, option
-from xpt.plots import COLORS
-from xpt.program import run_program
+from xpt.finetune.klue.published import published_figures
+from xpt.finetune.table import Table, as_csv, check_same_data, columns_of, find_results, markdown, tabulate
+from xpt.program.errors import XPTError
+from xpt.program.files import check_writable, write_text_atomically
+from xpt.program.formatting import clip
+from xpt.program.options import OptionParser, leading, option
+from xpt.program.program import run_program
+from xpt.run.plots import COLORS
 
 INTRODUCTION = """\
 Compare fine-tuned models: one table (Markdown, CSV) and one picture over all results found.
 
-  python -m xpt.klue.compare FOLDER ... --output_dir output/comparison
+  python -m xpt.finetune.klue.compare FOLDER ... --output_dir output/comparison
 
 Numbers are percent: the mean over seeds, ± the standard deviation where there are several. Results of one
 task must be of the same data, training and validation; published figures follow in a section of their own."""
@@ -82,7 +82,7 @@ def draw(table: Table, path: Path) -> None:
 
 def _compare(arguments: Sequence[str]) -> str:
     folders = leading(arguments)
-    parser = OptionParser((CompareArguments,), "python -m xpt.klue.compare", INTRODUCTION)
+    parser = OptionParser((CompareArguments,), "python -m xpt.finetune.klue.compare", INTRODUCTION)
     (given,) = parser.read(arguments[len(folders) :], Path).parts
     if not folders:
         raise XPTError("name folders of results (see --help)")

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.klue.task import Task
+from xpt.finetune.task import Task
+from xpt.program.errors import XPTError
 
 SPLITS = ("train", "validation")
 FILE_SPLITS = {"train": "train", "validation": "dev"}  # as the official files call them

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.official import take
-from xpt.klue.task import Example, Record
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.klue.official import take
+from xpt.finetune.task import Example, Record
 
 _NAMES = {
     "관광": "경치 좋은, 교육적, 도보 가능, 문화 예술, 역사적, 이름, 종류, 주차 가능, 지역",

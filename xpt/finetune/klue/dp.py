@@ -12,15 +12,15 @@ import numpy as np
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from xpt.errors import XPTError
-from xpt.klue.backbone import Backbone
-from xpt.klue.batches import masked_mean, pad_batch
-from xpt.klue.encoding import Pieces, TextEncoder
-from xpt.klue.judgment import Judgment, Mark, Passage
-from xpt.klue.official import Block, take_label, tsv_records
-from xpt.klue.parser import NO_WORD, DependencyParser, DependencyParserConfig
-from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
-from xpt.klue.trees import cycle
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.batches import masked_mean, pad_batch
+from xpt.finetune.encoding import Pieces, TextEncoder
+from xpt.finetune.heads.parser import NO_WORD, DependencyParser, DependencyParserConfig
+from xpt.finetune.judgment import Judgment, Mark, Passage
+from xpt.finetune.klue.official import Block, take_label, tsv_records
+from xpt.finetune.klue.trees import cycle
+from xpt.finetune.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.program.errors import XPTError
 
 POS_TAGS = (
     *"NNG NNP NNB NP NR VV VA VX VCP VCN MMA MMD MMN MAG MAJ JC IC JKS JKC JKG JKO JKB JKV JKQ JX".split(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from xpt.klue.encoding import Pieces
+from xpt.finetune.encoding import Pieces
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import datasets
 
-from xpt.corpus.hub import find_dataset
-from xpt.errors import XPTError
-from xpt.klue.data import Split, make_split
-from xpt.klue.task import Record, Task
+from xpt.finetune.klue.data import Split, make_split
+from xpt.finetune.task import Record, Task
+from xpt.program.errors import XPTError
+from xpt.text.corpus.hub import find_dataset
 
 
 def read_hub(task: Task, name: str, revision: str | None, split: str) -> Split:

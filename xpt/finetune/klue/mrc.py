@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel
 
-from xpt.errors import XPTError
-from xpt.klue.backbone import Backbone
-from xpt.klue.encoding import Pieces, TextEncoder
-from xpt.klue.judgment import Judgment, Mark, Passage, around
-from xpt.klue.official import load_json, take
-from xpt.klue.span_reader import SpanReader, SpanReaderConfig, stock_head
-from xpt.klue.spans import Window, best_span, central_tokens, covering_tokens, step_for, windows
-from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.encoding import Pieces, TextEncoder
+from xpt.finetune.heads.span_reader import SpanReader, SpanReaderConfig, stock_head
+from xpt.finetune.judgment import Judgment, Mark, Passage, around
+from xpt.finetune.klue.official import load_json, take
+from xpt.finetune.spans import Window, best_span, central_tokens, covering_tokens, step_for, windows
+from xpt.finetune.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.program.errors import XPTError
 
 NO_ANSWER = "(no answer)"
 QUESTION_TOKENS = 64  # what is read of a question

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from xpt.klue.backbone import Backbone
-from xpt.klue.batches import IGNORED_LABEL
-from xpt.klue.encoding import Pieces, TextEncoder
-from xpt.klue.judgment import Judgment, Passage, tagged
-from xpt.klue.official import Block, take_label, tsv_records
-from xpt.klue.task import Example, Feature, Hyperparameters, Record, Task
-from xpt.klue.token_tagger import token_tagger
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.finetune.encoding import Pieces, TextEncoder
+from xpt.finetune.heads.token_tagger import token_tagger
+from xpt.finetune.judgment import Judgment, Passage, tagged
+from xpt.finetune.klue.official import Block, take_label, tsv_records
+from xpt.finetune.task import Example, Feature, Hyperparameters, Record, Task
 
 
 @dataclass(frozen=True)

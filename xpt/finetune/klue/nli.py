@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from xpt.klue.judgment import Passage
-from xpt.klue.official import json_records, take, take_label
-from xpt.klue.sequence import LabelledText, SequenceTask
-from xpt.klue.task import Hyperparameters, Record
+from xpt.finetune.judgment import Passage
+from xpt.finetune.klue.official import json_records, take, take_label
+from xpt.finetune.klue.sequence import LabelledText, SequenceTask
+from xpt.finetune.task import Hyperparameters, Record
 
 
 class NLI(SequenceTask):

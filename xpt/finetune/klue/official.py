@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.klue.task import Record
+from xpt.finetune.task import Record
+from xpt.program.errors import XPTError
 
 HALF = re.compile("[\ud800-\udfff]")  # of a character beyond the first plane; no tokenizer takes it
 

@@ -8,14 +8,14 @@ import numpy as np
 from scipy.special import softmax
 from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerFast
 
-from xpt.errors import XPTError
-from xpt.klue.backbone import Backbone
-from xpt.klue.encoding import Pieces, TextEncoder
-from xpt.klue.entity_markers import Span, cut_around, marked_ids
-from xpt.klue.judgment import Mark, Passage
-from xpt.klue.official import json_records, take, take_label
-from xpt.klue.sequence import SequenceTask
-from xpt.klue.task import Example, Feature, Hyperparameters, Options, Record
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.encoding import Pieces, TextEncoder
+from xpt.finetune.judgment import Mark, Passage
+from xpt.finetune.klue.entity_markers import Span, cut_around, marked_ids
+from xpt.finetune.klue.official import json_records, take, take_label
+from xpt.finetune.klue.sequence import SequenceTask
+from xpt.finetune.task import Example, Feature, Hyperparameters, Options, Record
+from xpt.program.errors import XPTError
 
 ENTITY_TYPES = ("PER", "ORG", "LOC", "DAT", "POH", "NOH")  # person ... other proper noun, other number
 
@@ -142,7 +142,7 @@ class RE(SequenceTask):
         )
 
     def features(self, examples: Sequence[Any], encoder: TextEncoder, training: bool) -> list[Feature]:
-        """One sequence an example, markers between its tokens (`xpt.klue.entity_markers`).
+        """One sequence an example, markers between its tokens (`xpt.finetune.klue.entity_markers`).
 
         A sentence that is too long loses its end, as in the baseline; one that would lose a marker with it
         loses its beginning too, so that both entities are read.

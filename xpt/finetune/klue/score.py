@@ -1,6 +1,6 @@
 """Score anybody's predictions as the benchmark does.
 
-    python -m xpt.klue.score --task re --gold klue-re-v1.1_dev.json --predictions predictions.jsonl
+    python -m xpt.finetune.klue.score --task re --gold klue-re-v1.1_dev.json --predictions predictions.jsonl
 
 Prints one JSON object: metrics in percent, unrounded, null where the official code gives NaN. The gold file
 is an official one, plain or .xz. Predictions are one JSON object a line; `--help` shows their fields.
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.klue.data import read_file, read_text
-from xpt.klue.task import Task
-from xpt.klue.tasks import make_task
-from xpt.klue.trainer import score
-from xpt.options import OptionParser, option
-from xpt.program import run_program
+from xpt.finetune.klue.data import read_file, read_text
+from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.task import Task
+from xpt.finetune.trainer import score
+from xpt.program.errors import XPTError
+from xpt.program.options import OptionParser, option
+from xpt.program.program import run_program
 
 INTRODUCTION = """\
 Score predictions on a task of KLUE as the benchmark's own code does, its defects included.
 
-  python -m xpt.klue.score --task TASK --gold OFFICIAL_FILE --predictions PRED.jsonl
+  python -m xpt.finetune.klue.score --task TASK --gold OFFICIAL_FILE --predictions PRED.jsonl
 
 Prints one JSON object: metrics in percent, unrounded, null for what is undefined. One prediction a line:
 
@@ -115,7 +115,7 @@ def _field(line: dict[str, Any], field: str, place: str) -> Any:
 
 
 def _score(arguments: Sequence[str]) -> str:
-    parser = OptionParser((ScoreArguments,), "python -m xpt.klue.score", INTRODUCTION)
+    parser = OptionParser((ScoreArguments,), "python -m xpt.finetune.klue.score", INTRODUCTION)
     (given,) = parser.read(arguments, Path).parts
     for name in ("task", "gold", "predictions"):
         if not getattr(given, name):

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from xpt.klue.backbone import Backbone
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.judgment import Judgment, Passage
-from xpt.klue.linear_classifier import linear_classifier
-from xpt.klue.task import Example, Feature, Task
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.heads.linear_classifier import linear_classifier
+from xpt.finetune.judgment import Judgment, Passage
+from xpt.finetune.task import Example, Feature, Task
 
 
 @dataclass(frozen=True)

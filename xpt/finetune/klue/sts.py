@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from xpt.klue.judgment import Judgment
-from xpt.klue.official import json_records, take
-from xpt.klue.sequence import SequenceTask
-from xpt.klue.task import Example, Hyperparameters, Record
+from xpt.finetune.judgment import Judgment
+from xpt.finetune.klue.official import json_records, take
+from xpt.finetune.klue.sequence import SequenceTask
+from xpt.finetune.task import Example, Hyperparameters, Record
 
 ALIKE = 3  # from here on the benchmark calls two sentences similar
 

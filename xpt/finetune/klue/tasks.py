@@ -1,15 +1,15 @@
 """The eight tasks by name, in the benchmark's order."""
 
-from xpt.errors import XPTError
-from xpt.klue.dp import DP
-from xpt.klue.mrc import MRC
-from xpt.klue.ner import NER
-from xpt.klue.nli import NLI
-from xpt.klue.re import RE
-from xpt.klue.sts import STS
-from xpt.klue.task import Options, Task
-from xpt.klue.wos import WoS
-from xpt.klue.ynat import YNAT
+from xpt.finetune.klue.dp import DP
+from xpt.finetune.klue.mrc import MRC
+from xpt.finetune.klue.ner import NER
+from xpt.finetune.klue.nli import NLI
+from xpt.finetune.klue.re import RE
+from xpt.finetune.klue.sts import STS
+from xpt.finetune.klue.wos import WoS
+from xpt.finetune.klue.ynat import YNAT
+from xpt.finetune.task import Options, Task
+from xpt.program.errors import XPTError
 
 TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (YNAT, STS, NLI, NER, RE, DP, MRC, WoS)}
 ALL = "all"

@@ -8,14 +8,14 @@ import numpy as np
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
-from xpt.klue.backbone import Backbone
-from xpt.klue.batches import IGNORED_LABEL
-from xpt.klue.dialogue import NO_VALUE, SLOTS, DialogueText, DialogueTurn, turns
-from xpt.klue.encoding import TextEncoder
-from xpt.klue.judgment import Judgment, Passage, differing
-from xpt.klue.official import json_records
-from xpt.klue.state_generator import GATES, POINTER, DialogueStateConfig, DialogueStateGenerator
-from xpt.klue.task import Feature, Hyperparameters, Record, Task
+from xpt.finetune.backbone import Backbone
+from xpt.finetune.batches import IGNORED_LABEL
+from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.heads.state_generator import GATES, POINTER, DialogueStateConfig, DialogueStateGenerator
+from xpt.finetune.judgment import Judgment, Passage, differing
+from xpt.finetune.klue.dialogue import NO_VALUE, SLOTS, DialogueText, DialogueTurn, turns
+from xpt.finetune.klue.official import json_records
+from xpt.finetune.task import Feature, Hyperparameters, Record, Task
 
 
 class WoS(Task):

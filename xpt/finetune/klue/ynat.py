@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from xpt.klue.official import json_records, take, take_label
-from xpt.klue.sequence import LabelledText, SequenceTask
-from xpt.klue.task import Hyperparameters, Record
+from xpt.finetune.klue.official import json_records, take, take_label
+from xpt.finetune.klue.sequence import LabelledText, SequenceTask
+from xpt.finetune.task import Hyperparameters, Record
 
 
 class YNAT(SequenceTask):

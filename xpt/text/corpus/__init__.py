@@ -6,9 +6,9 @@ is in and which sentences stay, `mixture` how many each entry gives, `stream` wr
 holding it, `scripts` and `report` say what was found, `build` joins these and caches, `store` reads back.
 """
 
-from xpt.corpus.build import build_corpus
-from xpt.corpus.report import format_corpus_report
-from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings
-from xpt.corpus.store import Corpus, Sentences
+from xpt.text.corpus.build import build_corpus
+from xpt.text.corpus.report import format_corpus_report
+from xpt.text.corpus.settings import SPLIT_NAMES, CorpusSettings
+from xpt.text.corpus.store import Corpus, Sentences
 
 __all__ = ["SPLIT_NAMES", "Corpus", "CorpusSettings", "Sentences", "build_corpus", "format_corpus_report"]

@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from xpt.corpus.near_duplicates import NearDuplicates
-from xpt.corpus.readers import Document, read_documents
-from xpt.corpus.report import describe_corpus, foreign_script
-from xpt.corpus.scripts import count_characters, count_scripts
-from xpt.corpus.select import Selection, select
-from xpt.corpus.sentences import DocumentCleaner, Tally
-from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
-from xpt.corpus.sources import TEXTS, FileSource, Source, find_sources
-from xpt.corpus.store import REPORT_FILE, Corpus, write_report
-from xpt.corpus.stream import HASH, RawFiles, write_raw, write_splits
-from xpt.corpus.workers import available_workers, clean_documents
-from xpt.errors import XPTError
-from xpt.files import write_folder_atomically
-from xpt.language import find_language
+from xpt.program.errors import XPTError
+from xpt.program.files import write_folder_atomically
+from xpt.text.corpus.near_duplicates import NearDuplicates
+from xpt.text.corpus.readers import Document, read_documents
+from xpt.text.corpus.report import describe_corpus, foreign_script
+from xpt.text.corpus.scripts import count_characters, count_scripts
+from xpt.text.corpus.select import Selection, select
+from xpt.text.corpus.sentences import DocumentCleaner, Tally
+from xpt.text.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
+from xpt.text.corpus.sources import TEXTS, FileSource, Source, find_sources
+from xpt.text.corpus.store import REPORT_FILE, Corpus, write_report
+from xpt.text.corpus.stream import HASH, RawFiles, write_raw, write_splits
+from xpt.text.corpus.workers import available_workers, clean_documents
+from xpt.text.language import find_language
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
 BUILD_VERSION = 4

@@ -6,7 +6,7 @@ import unicodedata
 
 import regex
 
-from xpt.language import find_language
+from xpt.text.language import find_language
 
 # Entities with their semicolon; without it html.unescape also eats the "&para" of "?a=1&para=2".
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 
 def walk_folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:

@@ -7,8 +7,8 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from xpt.corpus.sources import FileSource
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus.sources import FileSource
 
 LONGEST_PIECE = 1 << 15  # characters; some 500 sentences
 LONGEST_ROW = 1 << 26  # characters of a table's row, which can only be read whole

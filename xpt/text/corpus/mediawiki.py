@@ -13,8 +13,8 @@ import mwparserfromhell
 from mwparserfromhell.nodes import ExternalLink, HTMLEntity, Tag, Text, Wikilink
 from mwparserfromhell.wikicode import Wikicode
 
-from xpt.corpus.sources import FileSource
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus.sources import FileSource
 
 _READ_AT_ONCE = 1 << 18  # bytes
 _LONGEST_TOKEN = 1 << 24  # bytes; a tag or comment of a real dump has some hundred

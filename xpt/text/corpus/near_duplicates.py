@@ -19,7 +19,7 @@ import numpy as np
 from datasketch import MinHash
 from tqdm import tqdm
 
-from xpt.corpus.settings import SPLIT_NAMES
+from xpt.text.corpus.settings import SPLIT_NAMES
 
 _SHINGLE = 3  # characters: one changed character in a sentence of 50 leaves a similarity of 0.88
 _PERMUTATIONS = 128

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from xpt.corpus.folders import printable
-from xpt.corpus.sources import FileSource, inspect_file
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus.folders import printable
+from xpt.text.corpus.sources import FileSource, inspect_file
 
 _DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
 

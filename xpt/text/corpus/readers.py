@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from xpt.corpus.folders import printable
-from xpt.corpus.lines import LONGEST_ROW, cut_long, row_lines, text_lines
-from xpt.corpus.mediawiki import read_articles
-from xpt.corpus.opening import open_bytes, reading
-from xpt.corpus.sources import FileSource, HubSource, Source
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus.folders import printable
+from xpt.text.corpus.lines import LONGEST_ROW, cut_long, row_lines, text_lines
+from xpt.text.corpus.mediawiki import read_articles
+from xpt.text.corpus.opening import open_bytes, reading
+from xpt.text.corpus.sources import FileSource, HubSource, Source
 
 DEFAULT_COLUMN = "text"
 # A .txt document is handed on in parts of so many lines or characters: a file without blank lines is not held
@@ -54,7 +54,7 @@ def read_documents(source: Source, column: str | None, bar: tqdm) -> Iterator[Do
     UTF-8, malformed rows, a missing column.
     """
     if isinstance(source, HubSource):
-        from xpt.corpus.hub import read_dataset
+        from xpt.text.corpus.hub import read_dataset
 
         yield from read_dataset(source, column, bar)
         return

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from xpt.corpus.folders import printable
-from xpt.corpus.scripts import count_scripts
-from xpt.corpus.select import Selection
-from xpt.corpus.sentences import Tally
-from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings
-from xpt.corpus.sources import FileSource, Source
-from xpt.corpus.stream import WrittenSplit
-from xpt.language import find_language
+from xpt.text.corpus.folders import printable
+from xpt.text.corpus.scripts import count_scripts
+from xpt.text.corpus.select import Selection
+from xpt.text.corpus.sentences import Tally
+from xpt.text.corpus.settings import SPLIT_NAMES, CorpusSettings
+from xpt.text.corpus.sources import FileSource, Source
+from xpt.text.corpus.stream import WrittenSplit
+from xpt.text.language import find_language
 
 # Rarer scripts are single names and quotations.
 _LEAST_SHARE = 0.0005

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from xpt.corpus.settings import SPLIT_NAMES
-from xpt.corpus.store import text_file
-from xpt.language import script_of
+from xpt.text.corpus.settings import SPLIT_NAMES
+from xpt.text.corpus.store import text_file
+from xpt.text.language import script_of
 
 _LINES_AT_ONCE = 1 << 12
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from xpt.corpus.mixture import wanted_of_entries
-from xpt.corpus.settings import SPLIT_NAMES, TEST_SHARE, VALIDATION_SHARE
+from xpt.text.corpus.mixture import wanted_of_entries
+from xpt.text.corpus.settings import SPLIT_NAMES, TEST_SHARE, VALIDATION_SHARE
 
 TRAIN, VALIDATION, TEST = range(3)
 DROPPED = 3

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import sentencex
 
-from xpt.corpus.clean import (
+from xpt.program.errors import XPTError
+from xpt.text.corpus.clean import (
     SentenceFilter,
     clean_text,
     clean_wiki_markup,
@@ -15,10 +16,9 @@ from xpt.corpus.clean import (
     is_wiki_junk,
     repair_korean,
 )
-from xpt.corpus.readers import Document
-from xpt.corpus.settings import CorpusSettings
-from xpt.errors import XPTError
-from xpt.language import find_language
+from xpt.text.corpus.readers import Document
+from xpt.text.corpus.settings import CorpusSettings
+from xpt.text.language import find_language
 
 _PAIRS = ("()", "[]", "“”", "‘’", "「」", "『』", "《》", "〈〉")
 _QUOTES = "\"'”’」』》〉"

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from xpt.errors import XPTError
-from xpt.language import Language, find_language
+from xpt.program.errors import XPTError
+from xpt.text.language import Language, find_language
 
 SPLIT_NAMES = ("train", "validation", "test")
 

@@ -8,8 +8,8 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xpt.corpus.folders import expand_glob, printable, walk_folders
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus.folders import expand_glob, printable, walk_folders
 
 FORMATS = (".txt", ".jsonl", ".parquet", ".csv", ".tsv", ".xml")
 TEXTS = (".txt", ".xml")  # those without columns
@@ -92,7 +92,7 @@ def _find_one(name: str) -> list[Source]:
         return _supported(name, [file for file in expand_glob(str(path)) if not file.is_dir()])
     match = _HUB_NAME.fullmatch(name)
     if match and file_format(Path(name)) is None and not name.startswith("."):
-        from xpt.corpus.hub import find_dataset
+        from xpt.text.corpus.hub import find_dataset
 
         return [find_dataset(match["id"], match["config"], match["revision"])]
     raise XPTError(

@@ -8,8 +8,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from xpt.corpus.settings import SPLIT_NAMES
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
+from xpt.text.corpus.settings import SPLIT_NAMES
 
 REPORT_FILE = "corpus.json"
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from xpt.arrays import ArrayWriter
-from xpt.corpus.select import split_hash
-from xpt.corpus.sentences import Tally
-from xpt.corpus.settings import SPLIT_NAMES
-from xpt.corpus.store import offsets_file, text_file
-from xpt.corpus.workers import CleanChunk
+from xpt.text.arrays import ArrayWriter
+from xpt.text.corpus.select import split_hash
+from xpt.text.corpus.sentences import Tally
+from xpt.text.corpus.settings import SPLIT_NAMES
+from xpt.text.corpus.store import offsets_file, text_file
+from xpt.text.corpus.workers import CleanChunk
 
 HASH = np.dtype("<u8")
 _BUFFERED = 1 << 12

@@ -20,13 +20,13 @@ from itertools import chain, islice
 
 import numpy as np
 
-from xpt.corpus.readers import Document
-from xpt.corpus.select import line_digest
-from xpt.corpus.sentences import DocumentCleaner, Tally
-from xpt.corpus.settings import CorpusSettings
-from xpt.environment import available_cores
-from xpt.errors import XPTError
-from xpt.interrupts import SIGNALS
+from xpt.program.environment import available_cores
+from xpt.program.errors import XPTError
+from xpt.program.interrupts import SIGNALS
+from xpt.text.corpus.readers import Document
+from xpt.text.corpus.select import line_digest
+from xpt.text.corpus.sentences import DocumentCleaner, Tally
+from xpt.text.corpus.settings import CorpusSettings
 
 _CHUNK_CHARACTERS = 1 << 18  # a few thousand sentences: a fifth of a second of work
 _DOCUMENT_COST = 100  # characters whose cleaning takes as long as handling one document more

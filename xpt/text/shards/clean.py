@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from xpt.corpus.readers import Document, read_documents
-from xpt.corpus.select import line_digest, split_hash
-from xpt.corpus.sentences import DocumentCleaner
-from xpt.shards.job import FILE_SHIFT, Job, read_json, tally_json, write_json
+from xpt.text.corpus.readers import Document, read_documents
+from xpt.text.corpus.select import line_digest, split_hash
+from xpt.text.corpus.sentences import DocumentCleaner
+from xpt.text.shards.job import FILE_SHIFT, Job, read_json, tally_json, write_json
 
 SCHEMA = pa.schema({"order": pa.uint64(), "hash": pa.uint64(), "key": pa.uint64(), "text": pa.binary()})
 _AT_ONCE = 1 << 18  # sentences held before they are written

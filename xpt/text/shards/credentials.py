@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from xpt.errors import XPTError
+from xpt.program.errors import XPTError
 
 
 def check_place(place: str) -> None:

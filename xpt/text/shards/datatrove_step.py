@@ -3,7 +3,7 @@
 from datatrove.data import DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 
-from xpt.shards.job import Stage
+from xpt.text.shards.job import Stage
 
 
 class StageStep(PipelineStep):

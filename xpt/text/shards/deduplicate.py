@@ -1,4 +1,4 @@
-"""The second stage: of equal sentences one stays, in the split where `xpt.corpus` keeps it.
+"""The second stage: of equal sentences one stays, in the split where `xpt.text.corpus` keeps it.
 
 A task holds one partition: some hundred bytes a sentence.
 """
@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xpt.corpus.select import drop_duplicates, keep_lowest, split_codes
-from xpt.corpus.settings import SPLIT_NAMES
-from xpt.shards.clean import read_partition
-from xpt.shards.job import Job, write_json
+from xpt.text.corpus.select import drop_duplicates, keep_lowest, split_codes
+from xpt.text.corpus.settings import SPLIT_NAMES
+from xpt.text.shards.clean import read_partition
+from xpt.text.shards.job import Job, write_json
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from xpt.encoding import encode_sentences
-from xpt.shards.held_out import read_within
-from xpt.shards.job import Job, count_letters, write_json
-from xpt.shards.opening import TOKENIZER
-from xpt.shards.writing import write_shard
-from xpt.tokenizer import load_tokenizer
+from xpt.text.encoding import encode_sentences
+from xpt.text.shards.held_out import read_within
+from xpt.text.shards.job import Job, count_letters, write_json
+from xpt.text.shards.opening import TOKENIZER
+from xpt.text.shards.writing import write_shard
+from xpt.text.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)

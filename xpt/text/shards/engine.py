@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpt.errors import XPTError
-from xpt.shards.job import Stage
+from xpt.program.errors import XPTError
+from xpt.text.shards.job import Stage
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _ray(engine: Engine, stages: list[Stage]) -> None:
 def _step() -> type:
     """The class of datatrove's steps that hold a stage."""
     try:
-        from xpt.shards.datatrove_step import StageStep
+        from xpt.text.shards.datatrove_step import StageStep
     except ImportError as error:
         raise XPTError(
             "datatrove is not installed: pip install 'xpt[scale]', or give --executor here for one process"

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from xpt.batching import Examples, SpecialIds
-from xpt.encoding import EncodedSentences
-from xpt.shards.rows import ShardedRows
-from xpt.shards.store import ShardStore
-from xpt.shards.writing import joined
+from xpt.text.batching import Examples, SpecialIds
+from xpt.text.encoding import EncodedSentences
+from xpt.text.shards.rows import ShardedRows
+from xpt.text.shards.store import ShardStore
+from xpt.text.shards.writing import joined
 
 _OPEN_SHARDS = 32  # mapped at once; their lengths take 12 bytes an example
 

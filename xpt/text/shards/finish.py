@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from xpt.corpus.build import refuse_empty
-from xpt.corpus.report import describe_corpus
-from xpt.corpus.select import Selection
-from xpt.corpus.sentences import Tally
-from xpt.corpus.settings import SPLIT_NAMES, digest_json
-from xpt.corpus.store import text_file, write_report
-from xpt.corpus.stream import WrittenSplit
-from xpt.manifest import file_sha256
-from xpt.shards.held_out import HELD_OUT
-from xpt.shards.index import ShardIndex, read_shard
-from xpt.shards.job import Job, add_tally, read_json
-from xpt.shards.opening import CORPUS, COUNTS, TOKENIZER
-from xpt.shards.writing import stored_file
-from xpt.tokenizer import load_tokenizer, tokenizer_fingerprint
+from xpt.program.manifest import file_sha256
+from xpt.text.corpus.build import refuse_empty
+from xpt.text.corpus.report import describe_corpus
+from xpt.text.corpus.select import Selection
+from xpt.text.corpus.sentences import Tally
+from xpt.text.corpus.settings import SPLIT_NAMES, digest_json
+from xpt.text.corpus.store import text_file, write_report
+from xpt.text.corpus.stream import WrittenSplit
+from xpt.text.shards.held_out import HELD_OUT
+from xpt.text.shards.index import ShardIndex, read_shard
+from xpt.text.shards.job import Job, add_tally, read_json
+from xpt.text.shards.opening import CORPUS, COUNTS, TOKENIZER
+from xpt.text.shards.writing import stored_file
+from xpt.text.tokenizer import load_tokenizer, tokenizer_fingerprint
 
 
 class _Counted(Selection):

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from xpt.arrays import ArrayWriter
-from xpt.corpus.settings import SPLIT_NAMES
-from xpt.corpus.store import offsets_file, text_file
-from xpt.files import write_folder_atomically
-from xpt.shards.deduplicate import read_kept
-from xpt.shards.job import Job, count_letters, read_json, write_json
-from xpt.shards.opening import CORPUS, TOKENIZER
-from xpt.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.program.files import write_folder_atomically
+from xpt.text.arrays import ArrayWriter
+from xpt.text.corpus.settings import SPLIT_NAMES
+from xpt.text.corpus.store import offsets_file, text_file
+from xpt.text.shards.deduplicate import read_kept
+from xpt.text.shards.job import Job, count_letters, read_json, write_json
+from xpt.text.shards.opening import CORPUS, TOKENIZER
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 HELD_OUT = ("validation", "test")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xpt.files import parse_record, write_record
+from xpt.program.files import parse_record, write_record
 
 INDEX_FILE = "shards.json"
 FORMAT = 1
@@ -46,7 +46,7 @@ class Shard:
     def example_lengths(self, max_seq_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Different lengths of its examples, ascending, `<s>` and `</s>` included, and how many have each.
 
-        Sentences are cut as `xpt.batching.Examples` cuts them.
+        Sentences are cut as `xpt.text.batching.Examples` cuts them.
         """
         room = max_seq_length - 2
         total = np.zeros(max_seq_length + 1, np.int64)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from xpt.corpus.sentences import Tally
-from xpt.corpus.settings import CorpusSettings
-from xpt.corpus.sources import Source
+from xpt.text.corpus.sentences import Tally
+from xpt.text.corpus.settings import CorpusSettings
+from xpt.text.corpus.sources import Source
 
 # A sentence's place in the corpus is (number of its file << 40) + its number in the file.
 FILE_SHIFT = 40

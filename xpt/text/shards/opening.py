@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from xpt.corpus import Corpus
-from xpt.errors import XPTError
-from xpt.language import find_language
-from xpt.shards.store import ShardStore
-from xpt.tokenizer import load_tokenizer, tokenizer_fingerprint
+from xpt.program.errors import XPTError
+from xpt.text.corpus import Corpus
+from xpt.text.language import find_language
+from xpt.text.shards.store import ShardStore
+from xpt.text.tokenizer import load_tokenizer, tokenizer_fingerprint
 
 TOKENIZER, CORPUS, COUNTS = "tokenizer", "corpus", "counts.npy"  # in the prepared folder
 

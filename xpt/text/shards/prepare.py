@@ -1,6 +1,6 @@
 """Make shards for `--corpus_shards` of any amount of text, on one machine or a cluster.
 
-    python -m xpt.shards.prepare --corpus wiki/ --output_dir shards/wiki --workers 8
+    python -m xpt.text.shards.prepare --corpus wiki/ --output_dir shards/wiki --workers 8
 
 Sentences and splits are those that `train_xpt.py --corpus` makes. The same command again goes on.
 """
@@ -12,28 +12,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from xpt.corpus import CorpusSettings, format_corpus_report
-from xpt.corpus.build import find_inputs
-from xpt.corpus.settings import digest_json
-from xpt.corpus.store import Corpus
-from xpt.errors import XPTError
-from xpt.files import check_writable
-from xpt.options import OptionParser, option
-from xpt.preparation import character_settings
-from xpt.program import run_program
-from xpt.recipe import CorpusArguments, TokenizerArguments
-from xpt.shards.engine import Engine
-from xpt.shards.index import INDEX_FILE, ShardIndex
-from xpt.shards.job import Job, TokenizerChoice, read_json, write_json
-from xpt.shards.opening import CORPUS
-from xpt.shards.stages import stages_of
-from xpt.tokenizer import load_tokenizer
+from xpt.program.errors import XPTError
+from xpt.program.files import check_writable
+from xpt.program.options import OptionParser, option
+from xpt.program.program import run_program
+from xpt.recipe.recipe import CorpusArguments, TokenizerArguments
+from xpt.run.preparation import character_settings
+from xpt.text.corpus import CorpusSettings, format_corpus_report
+from xpt.text.corpus.build import find_inputs
+from xpt.text.corpus.settings import digest_json
+from xpt.text.corpus.store import Corpus
+from xpt.text.shards.engine import Engine
+from xpt.text.shards.index import INDEX_FILE, ShardIndex
+from xpt.text.shards.job import Job, TokenizerChoice, read_json, write_json
+from xpt.text.shards.opening import CORPUS
+from xpt.text.shards.stages import stages_of
+from xpt.text.tokenizer import load_tokenizer
 
 INTRODUCTION = """\
 Make shards for --corpus_shards of train_xpt.py of any amount of text: cleaned, split, without repetitions,
 as token ids in Parquet files.
 
-  python -m xpt.shards.prepare --corpus TEXT ... --output_dir FOLDER
+  python -m xpt.text.shards.prepare --corpus TEXT ... --output_dir FOLDER
 
 Sentences and splits are those that `train_xpt.py --corpus` makes of the same text. The same command again
 goes on where it was stopped. docs/scale.md has the lines for Slurm and Ray."""
@@ -148,7 +148,7 @@ def _claim(job: Job) -> None:
 
 def _prepare(arguments: Sequence[str]) -> str:
     types = (CorpusArguments, TokenizerArguments, PrepareArguments)
-    parser = OptionParser(types, "python -m xpt.shards.prepare", INTRODUCTION, REFUSED)
+    parser = OptionParser(types, "python -m xpt.text.shards.prepare", INTRODUCTION, REFUSED)
     corpus, tokenizer, given = parser.read(arguments, Path).parts
     for name in ("corpus", "output_dir"):
         if not getattr(corpus if name == "corpus" else given, name):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xpt.batching import EpochPlan, Row
-from xpt.shards.best_fit import count_rows, pack_rows
+from xpt.text.batching import EpochPlan, Row
+from xpt.text.shards.best_fit import count_rows, pack_rows
 
 if TYPE_CHECKING:
-    from xpt.shards.examples import ShardedExamples
+    from xpt.text.shards.examples import ShardedExamples
 
 SHARDS_AT_ONCE = 8  # shuffled together
 # Of the cache: a batch may span two groups, the next one is fetched meanwhile, and processes are not in step.

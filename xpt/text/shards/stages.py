@@ -1,11 +1,11 @@
 """The stages of a preparation, in their order."""
 
-from xpt.shards.clean import Clean
-from xpt.shards.deduplicate import Deduplicate
-from xpt.shards.encode import Encode
-from xpt.shards.finish import Finish
-from xpt.shards.held_out import HoldOut
-from xpt.shards.job import Job, Stage
+from xpt.text.shards.clean import Clean
+from xpt.text.shards.deduplicate import Deduplicate
+from xpt.text.shards.encode import Encode
+from xpt.text.shards.finish import Finish
+from xpt.text.shards.held_out import HoldOut
+from xpt.text.shards.job import Job, Stage
 
 
 def stages_of(job: Job, tasks: int) -> list[Stage]:

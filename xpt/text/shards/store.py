@@ -19,15 +19,15 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 
-from xpt.arrays import ArrayWriter
-from xpt.corpus.folders import printable
-from xpt.encoding import EncodedSentences
-from xpt.errors import XPTError
-from xpt.files import write_folder_atomically
-from xpt.manifest import is_whole, write_manifest
-from xpt.shards.index import INDEX_FILE, Shard, ShardIndex, StoredFile
-from xpt.shards.place import check_place
-from xpt.shards.writing import read_ids
+from xpt.program.errors import XPTError
+from xpt.program.files import write_folder_atomically
+from xpt.program.manifest import is_whole, write_manifest
+from xpt.text.arrays import ArrayWriter
+from xpt.text.corpus.folders import printable
+from xpt.text.encoding import EncodedSentences
+from xpt.text.shards.credentials import check_place
+from xpt.text.shards.index import INDEX_FILE, Shard, ShardIndex, StoredFile
+from xpt.text.shards.writing import read_ids
 
 _TRIES = 3  # another process may remove a shard between its arrival and its opening
 
@@ -163,7 +163,7 @@ class ShardStore:
             return system.cat_file(str(PurePosixPath(root) / name))
         except FileNotFoundError as error:
             raise XPTError(
-                f"{self.name} holds no {name}; name a folder or URL that `python -m xpt.shards.prepare` made"
+                f"{self.name} holds no {name}; name a folder or URL that `python -m xpt.text.shards.prepare` made"
             ) from error
         except (OSError, ValueError, ImportError) as error:  # ValueError: a protocol that nobody knows
             reason = " ".join(str(error).split())[:200]

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xpt.encoding import EncodedSentences
-from xpt.manifest import file_sha256
-from xpt.shards.index import Shard, StoredFile
+from xpt.program.manifest import file_sha256
+from xpt.text.encoding import EncodedSentences
+from xpt.text.shards.index import Shard, StoredFile
 
 COLUMN = "ids"
 ROW_GROUP = 1 << 16  # sentences

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from xpt.fast.dropout import blanked, kept
+from xpt.training.fast.dropout import blanked, kept
 
 LONGEST = 512  # tokens; scores of longer rows leave the cache
 UNKNOWN_HERE = ("position_bias", "softcap", "cache")  # what transformers may ask of `sdpa` beside

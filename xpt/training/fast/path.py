@@ -11,9 +11,9 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from xpt.fast.attention import in_place_of_sdpa
-from xpt.fast.dropout import FastDropout
-from xpt.fast.memory import keep_freed_memory
+from xpt.training.fast.attention import in_place_of_sdpa
+from xpt.training.fast.dropout import FastDropout
+from xpt.training.fast.memory import keep_freed_memory
 
 PARTS = ("memory", "attention", "dropout")
 

@@ -1,0 +1,1 @@
+"""Heads that transformers lacks, each around any encoder."""
