@@ -23,7 +23,7 @@ from xpt.finetune.arguments import ModelArguments
 from xpt.finetune.backbone import Backbone, body_prefix, head_modules
 from xpt.finetune.heads.headed import HeadedModel
 from xpt.program.errors import XPTError
-from xpt.transplant.embeddings import seeded_generator
+from xpt.program.seeding import seeded_generator
 
 ADAPTER = "default"  # peft's name for the only one
 # Query and value by the names that families give them; of those that peft does not list.

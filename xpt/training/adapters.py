@@ -31,7 +31,7 @@ from torch import nn
 from transformers.hf_argparser import string_to_bool
 
 from xpt.program.errors import XPTError
-from xpt.transplant.embeddings import seeded_generator
+from xpt.program.seeding import seeded_generator
 
 ADAPTER_FOLDER = "adapter"
 ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/{CONFIG_NAME}"

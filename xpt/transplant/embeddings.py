@@ -6,7 +6,6 @@ input and, tied, output of the model. To add a method, write a function of an `E
 it in `EMBEDDING_INITS`.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from scipy import sparse
 from torch import Tensor
 
 from xpt.program.environment import available_cores
+from xpt.program.seeding import seeded_generator
 
 TENSOR_NAME = "roberta.embeddings.word_embeddings.weight"
 
@@ -71,12 +71,6 @@ class EmbeddingContext:
     def hidden_size(self) -> int:
         """Width of an embedding."""
         return self.source_embeddings.shape[1]
-
-
-def seeded_generator(seed: int, name: str) -> torch.Generator:
-    """A generator that depends on the run's seed and a tensor's name alone, not on what was drawn before."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def random_embeddings(context: EmbeddingContext) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
+from xpt.program.seeding import seeded_generator
 from xpt.training.phases import GROUPS, parameter_group
-from xpt.transplant.embeddings import SpecialTokens, seeded_generator
+from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
 from xpt.transplant.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
 
