@@ -13,7 +13,6 @@ from tiny_models import some_labels
 from xpt.program.errors import XPTError
 from xpt.program.manifest import DamagedError, verify, write_manifest
 from xpt.training.adapters import (
-    ADAPTER_FOLDER,
     MATRICES,
     LoraSettings,
     adapters_aside,
@@ -25,6 +24,7 @@ from xpt.training.adapters import (
     save_adapters,
 )
 from xpt.training.phases import group_sizes, set_trainable
+from xpt.transplant.groups import ADAPTER_FOLDER
 
 IDS = torch.arange(4, 24).reshape(2, 10)
 

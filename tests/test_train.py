@@ -16,8 +16,8 @@ from train_xpt import main
 from xpt.cards.card import render_card
 from xpt.run.folder import Run
 from xpt.run.progress import PhaseProgress
-from xpt.training.phases import parameter_group
 from xpt.transplant import source_checkpoint
+from xpt.transplant.groups import parameter_group
 
 REPO = Path(__file__).resolve().parents[1]
 

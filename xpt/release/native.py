@@ -29,8 +29,8 @@ from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.options import OptionParser, leading, option
 from xpt.program.program import run_program
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
-from xpt.training.adapters import ADAPTER_CONFIG, ADAPTER_FOLDER
 from xpt.transplant.families import OLD_NAMES
+from xpt.transplant.groups import ADAPTER_CONFIG, ADAPTER_FOLDER
 from xpt.transplant.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 

@@ -24,8 +24,9 @@ from xpt.run.probe import StepCost, probe_evaluation, probe_phase
 from xpt.run.summary import describe_splits, line, shown_path, summarize
 from xpt.training.adapters import remove_adapters
 from xpt.training.checkpoints import KEPT
-from xpt.training.phases import Phase, parameter_group
+from xpt.training.phases import Phase
 from xpt.training.training_state import SMALL_FILES_BYTES, estimated_bytes
+from xpt.transplant.groups import parameter_group
 from xpt.transplant.source import format_report
 
 

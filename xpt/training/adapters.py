@@ -25,16 +25,15 @@ from typing import Any
 import torch
 from peft import LoraConfig, LoraModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from peft.utils import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.hf_argparser import string_to_bool
 
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
+from xpt.transplant.groups import ADAPTER_FOLDER
 
-ADAPTER_FOLDER = "adapter"
-ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/{CONFIG_NAME}"
 ADAPTER_NAME = "default"  # peft's; a checkpoint does not hold it
 STORED_PREFIX = "base_model.model."  # of tensor names in a file of peft
 ALL_LINEAR = "all-linear"

@@ -18,19 +18,8 @@ from transformers import SchedulerType
 
 from xpt.program.errors import XPTError
 from xpt.training.adapters import LoraSettings, whole_number
+from xpt.transplant.groups import GROUPS, parameter_group
 
-# The first pattern that matches a parameter's name gives its group; a dotted group belongs to its stem.
-GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
-    (r"\.lora_[AB]\.", "lora"),
-    (r"\.word_embeddings\.", "word_embeddings"),
-    (r"\.embeddings\.(position|token_type)_embeddings\.", "source_embeddings.{}"),
-    (r"\.embeddings\.LayerNorm\.", "source_embeddings.norm"),
-    (r"\.itl_(in|out)\.", "itl.{}"),
-    (r"\.encoder\.layer\.(\d+)\.", "encoder.{}"),
-    (r"^lm_head\.(?:dense|layer_norm)\.", "lm_head_transform"),
-    (r"^lm_head\.(?:decoder\.)?bias$", "lm_head_bias"),
-)
-GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
 ADAPTERS = "lora"  # a group where a phase has adapters
 RESERVED_NAMES = ("initial", "before", "seconds", "transplant")
@@ -198,15 +187,6 @@ def _unfrozen(phase: Phase, direction: str, parts: Parts) -> list[Phase]:
         steps = share + (number > count - rest)  # what does not divide goes to the last ones
         stages.append(replace(phase, name=f"{phase.name}-{number}", train=train, steps=steps))
     return stages
-
-
-def parameter_group(name: str) -> str:
-    """The group of a parameter of `XPTRobertaForMaskedLM`, by its name: `itl.in`, `encoder.3`, ..."""
-    for pattern, group in GROUP_PATTERNS:
-        match = re.search(pattern, name)
-        if match:
-            return group.format(*match.groups())
-    raise ValueError(f"parameter {name!r} belongs to no group")
 
 
 def group_sizes(model: nn.Module) -> dict[str, int]:

@@ -16,9 +16,9 @@ from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
-from xpt.training.phases import GROUPS, parameter_group
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
+from xpt.transplant.groups import GROUPS, parameter_group
 from xpt.transplant.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
 
 __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
