@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from accelerate.utils import wait_for_everyone
 
+from xpt.cards.card import render_card
 from xpt.program.environment import describe_command
 from xpt.program.interrupts import StopRequest
 from xpt.program.processes import first_on_machine_first
@@ -77,7 +79,7 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
             training.run_phase(index)
             if publisher and phase is not phases[-1] and phase.name not in published:
                 publisher.publish(run.checkpoints.path(phase.name, phase.steps), phase.name)
-        training.finish(origin, command)
+        training.finish(origin, command, partial(render_card, attribution=recipe.corpus.attribution))
         if publisher:
             publisher.publish(run.folder, phases[-1].name)
         wait_for_everyone()  # a process that ends early takes the others down

@@ -8,7 +8,7 @@ from conftest import encoded
 from xpt.text.batching import SpecialIds
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.index import ShardIndex
-from xpt.text.shards.prepare import main
+from xpt.recipe.shards import main
 from xpt.text.shards.store import ShardStore
 from xpt.text.shards.writing import write_shard
 

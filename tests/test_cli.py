@@ -11,13 +11,11 @@ from transformers import TrainingArguments
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser
 from xpt.recipe.command_line import REFUSED, make_parser, read_recipe
-from xpt.recipe.recipe import (
-    CorpusArguments,
-    PhaseArguments,
-    SourceArguments,
-    TokenizerArguments,
-    XPTTrainingArguments,
-)
+from xpt.recipe.corpus import CorpusArguments
+from xpt.recipe.phases import PhaseArguments
+from xpt.recipe.source import SourceArguments
+from xpt.recipe.tokenizer import TokenizerArguments
+from xpt.recipe.training import XPTTrainingArguments
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ from conftest import korean_sentences
 from corpus_files import text_of
 
 from xpt.recipe.command_line import read_recipe
-from xpt.recipe.recipe import CorpusArguments, TokenizerArguments
+from xpt.recipe.corpus import CorpusArguments
+from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.run.preparation import cache_folder, prepare_text
 from xpt.text.tokenizer import save_tokenizer, train_tokenizer
 

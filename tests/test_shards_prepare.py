@@ -19,7 +19,7 @@ from xpt.text.corpus import Corpus
 from xpt.text.shards import encode
 from xpt.text.shards.engine import Engine
 from xpt.text.shards.job import Stage
-from xpt.text.shards.prepare import main
+from xpt.recipe.shards import main
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 
 REPO = Path(__file__).resolve().parents[1]
@@ -187,7 +187,7 @@ def test_datatrove_runs_the_stages_in_processes_and_goes_on_after_a_failure(tmp_
     command = [
         sys.executable,
         "-m",
-        "xpt.text.shards.prepare",
+        "xpt.recipe.shards",
         "--corpus",
         str(text),
         "--output_dir",

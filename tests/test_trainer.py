@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from xpt.program.errors import XPTError
 from xpt.program.interrupts import StopRequest
-from xpt.recipe.recipe import XPTTrainingArguments
+from xpt.recipe.training import XPTTrainingArguments
 from xpt.text.batching import MLMCollator, RowStream
 from xpt.training import training_state
 from xpt.training.checkpoints import Checkpoints

@@ -50,7 +50,7 @@ def staged(text: list[str], folder: Path, arguments: argparse.Namespace) -> floa
     command = [
         sys.executable,
         "-m",
-        "xpt.text.shards.prepare",
+        "xpt.recipe.shards",
         "--corpus",
         *text,
         "--output_dir",

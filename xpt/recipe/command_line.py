@@ -7,14 +7,12 @@ from typing import Any
 
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser, check_trackers
-from xpt.recipe.recipe import (
-    CorpusArguments,
-    PhaseArguments,
-    Recipe,
-    SourceArguments,
-    TokenizerArguments,
-    XPTTrainingArguments,
-)
+from xpt.recipe.corpus import CorpusArguments
+from xpt.recipe.phases import PhaseArguments
+from xpt.recipe.recipe import Recipe
+from xpt.recipe.source import SourceArguments
+from xpt.recipe.tokenizer import TokenizerArguments
+from xpt.recipe.training import XPTTrainingArguments
 from xpt.training.arguments import HUB_REFUSED
 
 METHODS = Path(__file__).with_name("methods")  # a link to configs/methods

@@ -6,7 +6,7 @@ import torch
 from transformers import Trainer, get_scheduler
 
 from xpt.program.errors import XPTError
-from xpt.recipe.recipe import XPTTrainingArguments
+from xpt.recipe.training import XPTTrainingArguments
 from xpt.training.phases import Phase
 
 # name, least, most; a number outside, or one that is none (nan), is refused

@@ -5,7 +5,7 @@ Started again, a run finds the recorded stages and goes on from the newest check
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.cards.card import render_card
 from xpt.program.environment import describe_hardware, describe_versions, peak_memory_mib
 from xpt.program.files import replace_files, write_folder_atomically
 from xpt.program.interrupts import StopRequest
@@ -195,15 +194,22 @@ class PostTraining:
         )
         return bool(told_by_first(int(passed), self.recipe.training.device))
 
-    def finish(self, source: dict[str, Any], command: str) -> None:
-        """Measure the test split and write the run folder: model, card, picture and, last, the results."""
+    def finish(
+        self, source: dict[str, Any], command: str, write_card: Callable[[dict[str, Any], str], str]
+    ) -> None:
+        """Measure the test split and write the run folder: model, card, picture and, last, the results.
+
+        Args:
+            source: what `results.json` says of it; command: what was typed.
+            write_card: gives the card's text from results and the folder's name.
+        """
         scored = self._evaluate("test", "Evaluating the test split")
         after = fill(self.model, self.text.tokenizer, self.prompts)
         if not self.run.writes:
             return
         results = self._results(source, command, scored, after)
         curve = Curve("XPT", self.run.read_log(), results)
-        card = render_card(results, self.run.folder.name, self.recipe.corpus.attribution)
+        card = write_card(results, self.run.folder.name)
         with replace_files(self.run.folder) as staging:
             save_model(self.model, self.text.tokenizer, staging)
             plot_loss([curve], staging / "loss.png", f"Post-training of {source['name']}")

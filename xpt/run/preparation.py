@@ -24,12 +24,10 @@ from xpt.recipe.recipe import Recipe
 from xpt.text.batching import Examples, ExampleSet, SpecialIds
 from xpt.text.corpus import Corpus, build_corpus
 from xpt.text.encoding import encode_sentences
-from xpt.text.language import find_language
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.opening import open_shards
 from xpt.text.shards.store import ShardStore
 from xpt.text.tokenizer import (
-    HANGUL_LETTERS,
     load_tokenizer,
     save_tokenizer,
     tokenizer_fingerprint,
@@ -39,8 +37,6 @@ from xpt.training.evaluation import unigram_log_probs
 from xpt.transplant.embeddings import EMBEDDING_INITS, MAX_TOKENS, EmbeddingContext
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
 
-# Scripts of thousands of characters, most of them rare.
-LARGE_SCRIPTS = {"Hangul", "Han"}
 TOKENIZER_BUILD = "2"  # raised when the same text and choices train another tokenizer
 IDS_BUILD = "2"  # raised when the folder of the same ids holds something else
 HELD_OUT = ("validation", "test")
@@ -139,38 +135,26 @@ def _own_tokenizer(recipe: Recipe, source: Source) -> PreTrainedTokenizerFast | 
 
 
 def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
-    arguments = recipe.tokenizer
-    if arguments.tokenizer_name_or_path:
-        return load_tokenizer(arguments.tokenizer_name_or_path)
-    vocab_size, model_type, sample = (
-        arguments.vocab_size,
-        arguments.tokenizer_model_type,
-        arguments.tokenizer_sentences,
-    )
-    sentences, characters = corpus.split("train"), character_settings(recipe.corpus.language)
+    chosen = recipe.tokenizer.settings(recipe.corpus.language)
+    if chosen.name:
+        return load_tokenizer(chosen.name)
+    sentences, sample = corpus.split("train"), chosen.sentences
     few = sample if sample is not None and sample < len(sentences) else None
-    choices = map(str, (vocab_size, model_type, few, sorted(characters.items())))
+    choices = map(str, (chosen.vocab_size, chosen.model_type, few, sorted(chosen.characters.items())))
     tools = (TOKENIZER_BUILD, version("sentencepiece"))
     folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices)
     if not is_whole(folder):
         print(
-            f"Training a tokenizer of {vocab_size:,} pieces on {few or len(sentences):,} sentences ...",
+            f"Training a tokenizer of {chosen.vocab_size:,} pieces on {few or len(sentences):,} sentences ...",
             flush=True,
         )
-        trained = train_tokenizer(sentences, vocab_size, model_type, max_sentences=few, **characters)
+        trained = train_tokenizer(
+            sentences, chosen.vocab_size, chosen.model_type, max_sentences=few, **chosen.characters
+        )
         with write_folder_atomically(folder) as staging:
             save_tokenizer(trained, staging)
             write_manifest(staging, {})
     return load_tokenizer(str(folder))
-
-
-def character_settings(language: str) -> dict[str, Any]:
-    """Which characters a vocabulary must spell: alphabets whole, large scripts their frequent part."""
-    scripts = find_language(language).scripts
-    if "Hangul" in scripts:
-        return {"required_characters": HANGUL_LETTERS}
-    # Where the script is not known it may be a large one.
-    return {} if LARGE_SCRIPTS & set(scripts) or not scripts else {"character_coverage": 1.0}
 
 
 def _key(*parts: str) -> str:

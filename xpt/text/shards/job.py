@@ -12,20 +12,10 @@ import numpy as np
 from xpt.text.corpus.sentences import Tally
 from xpt.text.corpus.settings import CorpusSettings
 from xpt.text.corpus.sources import Source
+from xpt.text.tokenizer_settings import TokenizerSettings
 
 # A sentence's place in the corpus is (number of its file << 40) + its number in the file.
 FILE_SHIFT = 40
-
-
-@dataclass(frozen=True)
-class TokenizerChoice:
-    """A ready tokenizer, or how one is trained."""
-
-    name: str | None
-    vocab_size: int
-    model_type: str
-    sentences: int | None  # training sentences that it is made from; None for all
-    characters: dict[str, Any]  # which ones it must spell, as `train_tokenizer` takes them
 
 
 @dataclass(frozen=True)
@@ -34,7 +24,7 @@ class Job:
 
     settings: CorpusSettings
     inputs: tuple[tuple[Source, ...], ...]  # of each entry of the corpus
-    tokenizer: TokenizerChoice
+    tokenizer: TokenizerSettings
     work: Path  # seen by all machines; removed in the end
     output: Path
     partitions: int

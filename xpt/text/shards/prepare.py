@@ -1,82 +1,45 @@
-"""Make shards for `--corpus_shards` of any amount of text, on one machine or a cluster.
+"""From text to shards, on one machine or a cluster, in stages that any number of tasks share.
 
-    python -m xpt.text.shards.prepare --corpus wiki/ --output_dir shards/wiki --workers 8
-
-Sentences and splits are those that `train_xpt.py --corpus` makes. The same command again goes on.
+Sentences and splits are those that a corpus of one machine has. Prepared again, it goes on where it stopped.
 """
 
 import os
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable
-from xpt.program.options import OptionParser, option
-from xpt.program.program import run_program
-from xpt.recipe.recipe import CorpusArguments, TokenizerArguments
-from xpt.run.preparation import character_settings
 from xpt.text.corpus import CorpusSettings, format_corpus_report
 from xpt.text.corpus.build import find_inputs
 from xpt.text.corpus.settings import digest_json
 from xpt.text.corpus.store import Corpus
 from xpt.text.shards.engine import Engine
 from xpt.text.shards.index import INDEX_FILE, ShardIndex
-from xpt.text.shards.job import Job, TokenizerChoice, read_json, write_json
+from xpt.text.shards.job import Job, read_json, write_json
 from xpt.text.shards.opening import CORPUS
 from xpt.text.shards.stages import stages_of
 from xpt.text.tokenizer import load_tokenizer
-
-INTRODUCTION = """\
-Make shards for --corpus_shards of train_xpt.py of any amount of text: cleaned, split, without repetitions,
-as token ids in Parquet files.
-
-  python -m xpt.text.shards.prepare --corpus TEXT ... --output_dir FOLDER
-
-Sentences and splits are those that `train_xpt.py --corpus` makes of the same text. The same command again
-goes on where it was stopped. docs/scale.md has the lines for Slurm and Ray."""
-WHY_NOT = "is not for shards: it compares all sentences at once, which no machine holds"
-REFUSED = {
-    "corpus_shards": "names what this command makes; use --output_dir",
-    "shard_cache_gb": "is for training",
-    "attribution": "is for training",
-    "corpus_weights": "is not for shards: prepare each entry with --train_sentences of its own",
-    "near_duplicates": WHY_NOT,
-    "near_duplicate_threshold": WHY_NOT,
-}
+from xpt.text.tokenizer_settings import TokenizerSettings
 
 
-@dataclass
-class PrepareArguments:
-    """Shards: where they go, and who does the work."""
+@dataclass(frozen=True)
+class ShardSettings:
+    """Where shards go, and who does the work; see the options of `xpt shards`."""
 
-    output_dir: str | None = option(None, "The prepared folder. Default: none, it must be given.")
-    work_dir: str | None = option(
-        None,
-        "Where clean text lies until it is encoded, on a disk that all machines see; about the size of the "
-        "text. Default: beside the output, with .work behind its name.",
-    )
-    partitions: int = option(
-        16,
-        "Parts that are handled at once, each held in memory (300 bytes a sentence, not measured) and a "
-        "shard or several; 16 suit 10 million sentences.",
-    )
-    shard_sentences: int = option(
-        1 << 18, "Most sentences of a shard; training shuffles within eight shards at a time."
-    )
-    tasks: int = option(64, "Tasks that share the input files; more than there are files are idle.")
-    workers: int = option(-1, "Tasks that run at once. Default: as many as CPUs, or on clusters all.")
-    executor: Literal["local", "slurm", "ray", "here"] = option(
-        "local", "datatrove's on this machine, Slurm or Ray; here: one process, without datatrove."
-    )
-    slurm_partition: str | None = option(None, "Slurm's partition of nodes.")
-    slurm_time: str = option("24:00:00", "Slurm's limit for a task.")
-    slurm_mem_gb: int = option(8, "Memory of a task on Slurm.")
+    output: Path
+    work: Path | None = None  # default: beside the output
+    partitions: int = 16
+    shard_sentences: int = 1 << 18
+    tasks: int = 64
+    workers: int = -1  # as many as there are CPUs, or all
+    executor: Literal["local", "slurm", "ray", "here"] = "local"
+    slurm_partition: str | None = None
+    slurm_time: str = "24:00:00"
+    slurm_mem_gb: int = 8
 
 
-def prepare(corpus: CorpusSettings, tokenizer: TokenizerArguments, given: PrepareArguments) -> str:
+def prepare(corpus: CorpusSettings, tokenizer: TokenizerSettings, given: ShardSettings) -> str:
     """Make the folder, or hand the work to Slurm; what is printed.
 
     Raises `XPTError` for inputs that are missing or damaged, and for a folder that holds something else.
@@ -108,20 +71,13 @@ def describe(folder: Path) -> str:
     return f"{head}\n{format_corpus_report(Corpus(folder / CORPUS).report)}"
 
 
-def _job(corpus: CorpusSettings, tokenizer: TokenizerArguments, given: PrepareArguments) -> Job:
-    output = Path(str(given.output_dir)).absolute()
-    if tokenizer.tokenizer_name_or_path:
-        load_tokenizer(tokenizer.tokenizer_name_or_path)  # a mistake is found before the text is read
-    choice = TokenizerChoice(
-        tokenizer.tokenizer_name_or_path,
-        tokenizer.vocab_size,
-        tokenizer.tokenizer_model_type,
-        tokenizer.tokenizer_sentences,
-        character_settings(corpus.language),
-    )
-    work = Path(given.work_dir).absolute() if given.work_dir else output.with_name(f"{output.name}.work")
+def _job(corpus: CorpusSettings, tokenizer: TokenizerSettings, given: ShardSettings) -> Job:
+    if tokenizer.name:
+        load_tokenizer(tokenizer.name)  # a mistake is found before the text is read
+    output = given.output.absolute()
+    work = given.work.absolute() if given.work else output.with_name(f"{output.name}.work")
     inputs = tuple(map(tuple, find_inputs(corpus)))
-    return Job(corpus, inputs, choice, work, output, given.partitions, given.shard_sentences)
+    return Job(corpus, inputs, tokenizer, work, output, given.partitions, given.shard_sentences)
 
 
 def _claim(job: Job) -> None:
@@ -144,28 +100,3 @@ def _claim(job: Job) -> None:
     for folder in (job.output, job.work):
         folder.mkdir(parents=True, exist_ok=True)
     write_json(claim, key)
-
-
-def _prepare(arguments: Sequence[str]) -> str:
-    types = (CorpusArguments, TokenizerArguments, PrepareArguments)
-    parser = OptionParser(types, "python -m xpt.text.shards.prepare", INTRODUCTION, REFUSED)
-    corpus, tokenizer, given = parser.read(arguments, Path).parts
-    for name in ("corpus", "output_dir"):
-        if not getattr(corpus if name == "corpus" else given, name):
-            raise XPTError(f"no --{name} given (see --help)")
-    for name in ("partitions", "shard_sentences", "tasks"):
-        if getattr(given, name) < 1:
-            raise XPTError(f"--{name} is {getattr(given, name)}: give a positive number")
-    if given.executor == "slurm" and not given.slurm_partition:
-        raise XPTError("--executor slurm needs --slurm_partition")
-    return prepare(corpus.settings(), tokenizer, given)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda stop: _prepare(given))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

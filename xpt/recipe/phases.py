@@ -1,0 +1,45 @@
+"""What a user says of the phases of post-training, and of the rows that they read."""
+
+from dataclasses import dataclass
+
+from xpt.program.options import option
+
+
+@dataclass
+class PhaseArguments:
+    """Phases of post-training, and the rows they read."""
+
+    phase1_steps: int = option(
+        30_000, "Steps with the English layers frozen. RE22: 60K in all; split not published."
+    )
+    phase2_steps: int = option(30_000, "Steps with everything trained: the other half.")
+    phase1_learning_rate: float | None = option(None, "Peak rate of phase 1. Default: --learning_rate.")
+    phase2_learning_rate: float | None = option(None, "Peak rate of phase 2. Default: --learning_rate.")
+    phase1_mlm_probability: float = option(
+        0.15, "Share of tokens masked in phase 1 (BERT and RoBERTa: 0.15)."
+    )
+    phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2 (the same).")
+    phases: str | None = option(
+        None,
+        "Another list of phases, in a recipe as YAML; see configs/methods. A phase has name, train, steps, "
+        "learning_rate, warmup_steps, lr_scheduler_type, mlm_probability, lora (r, lora_alpha, lora_dropout, "
+        "target_modules, merge) and unfreeze (top_down, bottom_up: one encoder layer more at a time). It "
+        "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
+        "encoder (.0, ..., .top2, .bottom2), lm_head_transform, lm_head_bias; new, all, lora. What phases "
+        "named phase1 and phase2 leave open is given by the flags above. Default: phase1 trains new, phase2 "
+        "all.",
+    )
+    dropout: float | None = option(
+        None,
+        "Share of activations dropped in training. Default: the source's own (RoBERTa: 0.1). 0 learns more "
+        "and sooner where the text is read about once; the checkpoint keeps the source's for fine-tuning.",
+    )
+    frozen_dropout: bool = option(
+        False,
+        "Dropout in frozen layers too, as a stock model in training mode has it (not published; "
+        "configs/methods keep it). Without, phase 1 is faster and takes less memory.",
+    )
+    max_seq_length: int = option(128, "Tokens of a row, `<s>` and `</s>` included; longer sentences are cut.")
+    packing: bool = option(
+        True, "Several sentences share a row without seeing each other: no padding to compute."
+    )
