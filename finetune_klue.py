@@ -15,10 +15,10 @@ from contextlib import closing
 from xpt.finetune.backbone import check_task, open_backbone
 from xpt.finetune.fine_tuning import FineTuning
 from xpt.finetune.klue.command import Job, Plan, read_plan
-from xpt.finetune.klue.data import Split
+from xpt.finetune.klue.table import markdown, tabulate
 from xpt.finetune.saving import save_model
+from xpt.finetune.split import Split
 from xpt.finetune.summary import announcement, result_lines
-from xpt.finetune.table import markdown, tabulate
 from xpt.finetune.weight_files import find_weights
 from xpt.program.environment import describe_command
 from xpt.program.interrupts import StopRequest

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from conftest import encoded
 
+from xpt.recipe.shards import main
 from xpt.text.batching import SpecialIds
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.index import ShardIndex
-from xpt.recipe.shards import main
 from xpt.text.shards.store import ShardStore
 from xpt.text.shards.writing import write_shard
 

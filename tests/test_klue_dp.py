@@ -32,8 +32,8 @@ from xpt.finetune.heads.parser import (
     ParserOutput,
     predicted_heads,
 )
+from xpt.finetune.heads.trees import best_tree, cycle
 from xpt.finetune.klue.dp import DP, LABELS, POS_TAGS, ParsedSentence
-from xpt.finetune.klue.trees import best_tree, cycle
 from xpt.finetune.task import Options, Record
 from xpt.program.errors import XPTError
 

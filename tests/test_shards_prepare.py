@@ -15,11 +15,11 @@ from shard_folders import open_folder, prepare
 from test_shards import a_folder
 
 from xpt.program.errors import XPTError
+from xpt.recipe.shards import main
 from xpt.text.corpus import Corpus
 from xpt.text.shards import encode
 from xpt.text.shards.engine import Engine
 from xpt.text.shards.job import Stage
-from xpt.recipe.shards import main
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 
 REPO = Path(__file__).resolve().parents[1]

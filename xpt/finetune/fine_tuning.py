@@ -16,12 +16,12 @@ from transformers import PreTrainedModel, set_seed
 
 from xpt.finetune.arguments import EVALUATIONS_PER_EPOCH, FineTuningArguments, ModelArguments
 from xpt.finetune.backbone import Backbone
-from xpt.finetune.klue.data import Split
 from xpt.finetune.lora import attach_adapters, describe_adapters
 from xpt.finetune.output import plot_scores, write_predictions
 from xpt.finetune.predict import answer
 from xpt.finetune.report import render_report
 from xpt.finetune.rows import ShuffledRows
+from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.finetune.trainer import BEST, STAGE, FineTuner, Validation, best_step, evaluations, is_over, score
 from xpt.finetune.weight_files import WeightFiles

@@ -16,8 +16,8 @@ from peft.utils import CONFIG_NAME
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 import modeling_xpt
-import xpt.finetune.klue.tasks  # noqa: F401 (registers the heads of ours with the Auto classes)
 from xpt.finetune.backbone import open_backbone
+from xpt.finetune.heads import linear_classifier, parser, span_reader, state_generator, token_tagger  # noqa: F401 (registered with the Auto classes)
 from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 from xpt.program.errors import XPTError
 

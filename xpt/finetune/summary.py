@@ -3,7 +3,7 @@
 from typing import Any
 
 from xpt.finetune.fine_tuning import FineTuning
-from xpt.finetune.klue.data import Split
+from xpt.finetune.split import Split
 from xpt.program.formatting import duration, known, short_count
 from xpt.program.precision import precision
 from xpt.run.summary import line, shown_path

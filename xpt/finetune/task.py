@@ -4,7 +4,7 @@
 
 A record is one object of the official release; an example is what is learned and scored, and has a `guid`; a
 feature is one sequence for the model (a long example may have several). Predictions and references are the
-lines of `predictions.jsonl` and what `klue_metric` takes. Tasks know neither files nor the Hub nor training.
+lines of `predictions.jsonl` and what `metric` takes. Tasks know neither files nor the Hub nor training.
 """
 
 from abc import ABC, abstractmethod
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from evaluate import Metric
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -183,8 +184,12 @@ class Task(ABC):
     # ---- measuring ---------------------------------------------------------------------------------------
 
     @abstractmethod
+    def metric(self) -> Metric:
+        """What scores: its `compute` takes predictions and references, and gives percents by name."""
+
+    @abstractmethod
     def reference(self, example: Any) -> dict[str, Any]:
-        """The gold answer, in the form that `klue_metric` takes."""
+        """The gold answer, in the form that `metric` takes."""
 
     @abstractmethod
     def check_prediction(self, example: Any, line: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ from torch import nn
 from transformers import TrainerCallback
 
 from xpt.finetune.encoding import TextEncoder
-from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
 from xpt.finetune.predict import answer
 from xpt.finetune.task import Feature, Task
 from xpt.program.precision import autocast_dtype
@@ -124,7 +123,7 @@ def score(
 ) -> dict[str, float]:
     """Official metrics in percent; `variants` adds those of other definitions under their own names."""
     fields = task.prediction_fields
-    return KlueMetric(task.name).compute(
+    return task.metric().compute(
         predictions=[{field: line[field] for field in fields} for line in predictions],
         references=[task.reference(example) for example in examples],
         variants=variants,

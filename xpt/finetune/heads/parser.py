@@ -21,7 +21,7 @@ from transformers.utils import ModelOutput
 
 from xpt.finetune.batches import IGNORED_LABEL
 from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
-from xpt.finetune.klue.trees import best_tree
+from xpt.finetune.heads.trees import best_tree
 
 NO_WORD = -1  # what word positions are padded with
 

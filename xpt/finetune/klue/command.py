@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xpt.finetune.arguments import FineTuningArguments, ModelArguments, TaskArguments
-from xpt.finetune.klue.data import Split, chosen_examples, find_file, first_examples, read_file
+from xpt.finetune.klue.data import chosen_examples, find_file, first_examples, read_file
 from xpt.finetune.klue.hub import read_hub
 from xpt.finetune.klue.tasks import make_task, task_names
+from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser, check_trackers

@@ -19,7 +19,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from xpt.finetune.klue.published import published_figures
-from xpt.finetune.table import Table, as_csv, check_same_data, columns_of, find_results, markdown, tabulate
+from xpt.finetune.klue.table import (
+    Table,
+    as_csv,
+    check_same_data,
+    columns_of,
+    find_results,
+    markdown,
+    tabulate,
+)
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_text_atomically
 from xpt.program.formatting import clip

@@ -11,62 +11,17 @@ import random
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.program.errors import XPTError
 
 SPLITS = ("train", "validation")
 FILE_SPLITS = {"train": "train", "validation": "dev"}  # as the official files call them
 VERSION = "v1.1"
-
-
-@dataclass(frozen=True)
-class Split:
-    """The examples of one split, checked.
-
-    Args:
-        name: train or validation.
-        examples: all of one type.
-        origin: file name, or data set and split.
-        revision: commit of the data set on the Hub; None for files.
-        official: how many the official split has.
-        sha256: of the content of `examples`, the same wherever they come from.
-        warnings: what should be known about it.
-    """
-
-    name: str
-    examples: list[Any]
-    origin: str
-    revision: str | None
-    official: int
-    sha256: str
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def used(self) -> int:
-        """Records that are used: sentences, questions, dialogues."""
-        return count_records(self.examples)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it has as many records as the official split."""
-        return self.used == self.official
-
-    def describe(self) -> dict[str, Any]:
-        """For records."""
-        return {
-            "origin": self.origin,
-            "revision": self.revision,
-            "examples": len(self.examples),
-            "records": self.used,
-            "official_records": self.official,
-            "whole": self.is_whole,
-            "sha256": self.sha256,
-            "warnings": list(self.warnings),
-        }
 
 
 def make_split(
@@ -89,11 +44,6 @@ def make_split(
         content_sha256(examples),
     )
     return replace(split, warnings=tuple(version_warnings(task, split)))
-
-
-def count_records(examples: Sequence[Any]) -> int:
-    """Records that examples are of: a dialogue counts once, however many turns are scored."""
-    return len({example.guid for example in examples})
 
 
 def content_sha256(examples: Sequence[Any]) -> str:

@@ -16,10 +16,11 @@ from xpt.finetune.backbone import Backbone
 from xpt.finetune.batches import masked_mean, pad_batch
 from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.heads.parser import NO_WORD, DependencyParser, DependencyParserConfig
+from xpt.finetune.heads.trees import cycle
 from xpt.finetune.judgment import Judgment, Mark, Passage
+from xpt.finetune.klue.klue_task import KlueTask
 from xpt.finetune.klue.official import Block, take_label, tsv_records
-from xpt.finetune.klue.trees import cycle
-from xpt.finetune.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.finetune.task import Example, Feature, Hyperparameters, Record
 from xpt.program.errors import XPTError
 
 POS_TAGS = (
@@ -45,7 +46,7 @@ class ParsedSentence(Example):
     deprels: tuple[str, ...]
 
 
-class DP(Task):
+class DP(KlueTask):
     """Words and their parts of speech -> heads and labels."""
 
     name = "dp"

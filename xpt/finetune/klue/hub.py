@@ -9,7 +9,8 @@ from typing import Any
 
 import datasets
 
-from xpt.finetune.klue.data import Split, make_split
+from xpt.finetune.klue.data import make_split
+from xpt.finetune.split import Split
 from xpt.finetune.task import Record, Task
 from xpt.program.errors import XPTError
 from xpt.text.corpus.hub import find_dataset

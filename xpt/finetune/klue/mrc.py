@@ -19,9 +19,10 @@ from xpt.finetune.backbone import Backbone
 from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.heads.span_reader import SpanReader, SpanReaderConfig, stock_head
 from xpt.finetune.judgment import Judgment, Mark, Passage, around
+from xpt.finetune.klue.klue_task import KlueTask
 from xpt.finetune.klue.official import load_json, take
 from xpt.finetune.spans import Window, best_span, central_tokens, covering_tokens, step_for, windows
-from xpt.finetune.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.finetune.task import Example, Feature, Hyperparameters, Record
 from xpt.program.errors import XPTError
 
 NO_ANSWER = "(no answer)"
@@ -45,7 +46,7 @@ class Question(Example):
     question_type: int
 
 
-class MRC(Task):
+class MRC(KlueTask):
     """Question and context -> a part of the context, or ""."""
 
     name = "mrc"

@@ -17,8 +17,9 @@ from xpt.finetune.batches import IGNORED_LABEL
 from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.heads.token_tagger import token_tagger
 from xpt.finetune.judgment import Judgment, Passage, tagged
+from xpt.finetune.klue.klue_task import KlueTask
 from xpt.finetune.klue.official import Block, take_label, tsv_records
-from xpt.finetune.task import Example, Feature, Hyperparameters, Record, Task
+from xpt.finetune.task import Example, Feature, Hyperparameters, Record
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TaggedCharacters(Example):
     tags: tuple[str, ...]
 
 
-class NER(Task):
+class NER(KlueTask):
     """Characters -> tags by the scheme IOB2, learned and predicted on tokens."""
 
     name = "ner"

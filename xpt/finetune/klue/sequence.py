@@ -11,7 +11,8 @@ from xpt.finetune.backbone import Backbone
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.heads.linear_classifier import linear_classifier
 from xpt.finetune.judgment import Judgment, Passage
-from xpt.finetune.task import Example, Feature, Task
+from xpt.finetune.klue.klue_task import KlueTask
+from xpt.finetune.task import Example, Feature
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class LabelledText(Example):
     label: str
 
 
-class SequenceTask(Task):
+class SequenceTask(KlueTask):
     """One label out of `labels` for each example."""
 
     problem_type: ClassVar[str] = "single_label_classification"

@@ -14,11 +14,12 @@ from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.heads.state_generator import GATES, POINTER, DialogueStateConfig, DialogueStateGenerator
 from xpt.finetune.judgment import Judgment, Passage, differing
 from xpt.finetune.klue.dialogue import NO_VALUE, SLOTS, DialogueText, DialogueTurn, turns
+from xpt.finetune.klue.klue_task import KlueTask
 from xpt.finetune.klue.official import json_records
-from xpt.finetune.task import Feature, Hyperparameters, Record, Task
+from xpt.finetune.task import Feature, Hyperparameters, Record
 
 
-class WoS(Task):
+class WoS(KlueTask):
     """A dialogue up to a user's turn -> the values of 45 slots, copied or written by a generator."""
 
     name = "wos"
