@@ -5,15 +5,14 @@ themselves, drawn anew each epoch, and the rows of a group are shuffled together
 does not depend on the draw (`best_fit`), so every epoch has the same number of rows.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from xpt.text.batching import EpochPlan, Row
+from xpt.text.batching import EpochPlan, Examples, ExampleSet, Row
 from xpt.text.shards.best_fit import count_rows, pack_rows
-
-if TYPE_CHECKING:
-    from xpt.text.shards.examples import ShardedExamples
+from xpt.text.shards.index import Shard
+from xpt.text.shards.store import ShardStore
 
 SHARDS_AT_ONCE = 8  # shuffled together
 # Of the cache: a batch may span two groups, the next one is fetched meanwhile, and processes are not in step.
@@ -38,6 +37,18 @@ class _Group:
         return int(self.shards[position]), int(drawn - self._starts[position])
 
 
+class ExamplesOfShards(ExampleSet, Protocol):
+    """Examples that lie in shards, those of one behind those of the one before."""
+
+    store: ShardStore
+    shards: tuple[Shard, ...]
+    histograms: list[tuple[np.ndarray, np.ndarray]]  # of each shard: lengths of its examples, their counts
+    first_example: np.ndarray  # of each shard, and the end of the last
+
+    def of_shard(self, shard: int) -> Examples:
+        """The examples of one shard, counted from 0."""
+
+
 class ShardedRows:
     """A `RowSource` on shards; every sentence stands once in each epoch.
 
@@ -47,7 +58,7 @@ class ShardedRows:
         seed: of every draw.
     """
 
-    def __init__(self, examples: "ShardedExamples", packing: bool, seed: int):
+    def __init__(self, examples: ExamplesOfShards, packing: bool, seed: int):
         self.examples, self.packing, self.seed = examples, packing, seed
         capacity = examples.max_seq_length
         self._sizes = np.asarray(
