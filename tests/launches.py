@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[1]
+from places import REPO
+
 SENTENCES = 150  # to train on: a phase of 20 steps ends in the middle of an epoch, and not of the first
 SPECIAL = {"<s>": 0, "</s>": 2, "<pad>": 1}
 

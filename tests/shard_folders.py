@@ -1,5 +1,8 @@
 """Prepared folders of shards: of numbers alone, for the rooms that read them, and of text by the command."""
 
+import shutil
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +57,13 @@ def prepare(text: Path, folder: Path, **options: object) -> Path:
     flags = [token for name, value in settings.items() for token in (f"--{name}", str(value))]
     assert main(["--corpus", str(text), "--output_dir", str(folder), *flags]) == 0
     return folder
+
+
+@contextmanager
+def a_folder():
+    """A folder for one example of a property."""
+    folder = tempfile.mkdtemp()
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # shards may still be fetched beside

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from test_phases import make_model
-from tiny_models import some_labels
+from tiny_models import make_model, some_labels
 
 from xpt.program.errors import XPTError
 from xpt.program.manifest import DamagedError, verify, write_manifest

@@ -1,14 +1,12 @@
 """Any head's checkpoint through every Auto class, in a new process that has nothing but the folder."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from alone import WITHOUT_THE_PACKAGE, run_alone
 from tiny_models import HEADS, SHAPE, make
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
@@ -22,14 +20,6 @@ AUTO_CLASSES = [name for name in AUTO_MAP if name != "AutoConfig"]
 LABELS = {number: f"label {number}" for number in range(7)}
 
 # Put before each script: the repository, installed for these tests, is made unfindable.
-WITHOUT_THE_PACKAGE = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name in ("modeling_xpt", "configuration_xpt", "xpt"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-sys.meta_path.insert(0, Absent())
-"""
 
 LOAD_ALL = """
 import json, torch, transformers
@@ -59,21 +49,6 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
         report[f"{folder.name} {name}"] = line
 print(json.dumps(report))
 """
-
-
-def run_alone(script, tmp_path, *arguments, seconds=600):
-    """What a script prints, as JSON: it runs in another folder, offline, with a module cache of its own."""
-    away = tmp_path / "elsewhere"
-    away.mkdir(exist_ok=True)
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HF_HOME")}
-    environment |= {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HOME": str(tmp_path / "home")}
-    environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    finished = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=away, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return json.loads(finished.stdout), finished.stderr
 
 
 def save_all(folder):

@@ -6,6 +6,7 @@ from accelerate.data_loader import prepare_data_loader
 from conftest import encoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_examples import SPECIAL, make_examples
 from torch.utils.data import DataLoader, SequentialSampler
 
 from xpt.text.batching import (
@@ -15,23 +16,10 @@ from xpt.text.batching import (
     PhaseRows,
     Row,
     RowStream,
-    SpecialIds,
     hash_uniform,
     pack,
     plan_epoch,
 )
-from xpt.text.encoding import EncodedSentences
-
-SPECIAL = SpecialIds(bos=0, pad=1, eos=2, mask=499, vocab_size=500, reserved=(0, 1, 2, 3, 499))
-
-
-def random_sentences(count: int, seed: int = 0, mean: int = 20) -> EncodedSentences:
-    random = np.random.default_rng(seed)
-    return encoded([random.integers(4, 499, 1 + random.poisson(mean)).tolist() for _ in range(count)])
-
-
-def make_examples(count: int = 300, max_seq_length: int = 64, mean: int = 20) -> Examples:
-    return Examples(random_sentences(count, mean=mean), SPECIAL, max_seq_length)
 
 
 @given(

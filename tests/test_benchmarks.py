@@ -4,22 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from places import REPO
 from torch.utils.flop_counter import FlopCounterMode
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.training.phases import set_trainable
 
-REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "benchmarks"))
-from crossing import minutes_to  # noqa: E402
-from equal_tokens import compare_losses, seed_noise  # noqa: E402
-from flops import Shape  # noqa: E402
-from turns import compare  # noqa: E402
+from crossing import minutes_to
+from equal_tokens import compare_losses, seed_noise
+from flops import Shape
+from turns import compare
 
 LAYERS, HIDDEN, VOCABULARY, LENGTH, ROWS = 3, 64, 500, 32, 4
 

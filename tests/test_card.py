@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_runs import fine_tune
+from places import FIXTURES
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, set_seed
 
@@ -27,7 +28,7 @@ from xpt.cards.public import publishable, shown_command, shown_text
 from xpt.finetune.saving import load_fine_tuned
 from xpt.program.errors import XPTError
 
-EXPECTED = Path(__file__).with_name("fixtures") / "cards"
+EXPECTED = FIXTURES / "cards"
 TEMPLATES = (Path("model_card.md"), *Path("xpt/cards").glob("*.md"))
 FIVE_FILLS = r"(?:  - label: [^\n]+\n    score: 0\.\d+(?:e-05)?\n){5}"
 LICENSED = {"attribution": "Text: news of 2020, CC BY 4.0.", "model_license": "cc-by-sa-4.0"}

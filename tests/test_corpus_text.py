@@ -3,17 +3,16 @@
 import json
 import sys
 import unicodedata
-from pathlib import Path
 
 import pytest
 import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import REPO as REPOSITORY
 
 from xpt.text.corpus.clean import SentenceFilter, clean_text, clean_wiki_markup, is_wiki_junk, repair_korean
 from xpt.text.corpus.sentences import split_with_sentencex
 
-REPOSITORY = Path(__file__).parent.parent
 HARD = (
     "가각힣ㄱᄀ\u1161\u11a8 \t\n\r\u00a0\u3000\u200b\u200c\u200d\u2028\ufeff\u3164\u2581\u00ad\ue000"
     "\ud800\0\x85<>/s&amp;#1lt;'\"().,!?…？「」《》“”0123abzé\u0301👩🏽🚀\ufe0f❤क्षन-*■·"

@@ -13,6 +13,7 @@ from conftest import korean_sentences
 from corpus_files import build_from, text_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from places import REPO as ROOT
 
 from xpt.program.errors import XPTError
 from xpt.text.corpus import CorpusSettings, workers
@@ -20,7 +21,6 @@ from xpt.text.corpus.build import build_corpus
 from xpt.text.corpus.readers import Document
 from xpt.text.corpus.sentences import DocumentCleaner
 
-ROOT = Path(__file__).resolve().parents[1]
 SENTENCES = korean_sentences(120)
 DROPPED = [
     "짧다.",

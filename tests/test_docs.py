@@ -6,8 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-
-REPO = Path(__file__).resolve().parents[1]
+from places import REPO
 
 
 def loaded(script: str):

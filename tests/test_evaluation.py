@@ -8,7 +8,7 @@ import torch
 from conftest import encoded
 from hypothesis import given
 from hypothesis import strategies as st
-from test_batching import SPECIAL, make_examples
+from tiny_examples import SPECIAL, make_examples
 
 import xpt.training.evaluation
 from configuration_xpt import XPTRobertaConfig

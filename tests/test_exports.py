@@ -1,20 +1,19 @@
 """A native folder in other people's tools: sentence-transformers, ONNX and onnxruntime."""
 
 import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_native import outputs, random_model
-from tiny_models import HEADS, PAD, batch_for
+from places import REPO
+from tiny_models import HEADS, PAD, batch_for, outputs, random_model
 from transformers import AutoModel
 
 from xpt.release.native import export_native
 from xpt.text.tokenizer import save_tokenizer
 from xpt.transplant.native_model import to_native
 
-INT8 = Path(__file__).resolve().parents[1] / "experiments" / "native" / "int8.py"
+INT8 = REPO / "experiments" / "native" / "int8.py"
 SENTENCES = ["한국어 문장이다.", "짧다", "길고 긴 문장 " * 60]
 
 

@@ -2,11 +2,9 @@
 
 import configparser
 import re
-from pathlib import Path
 
 from packaging.version import Version
-
-REPO = Path(__file__).resolve().parents[1]
+from places import REPO
 
 
 def pins(file: str) -> dict[str, str]:

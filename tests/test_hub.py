@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 import torch
+from alone import WITHOUT_THE_PACKAGE
 from hub_server import LoopbackHub, User
 from klue_runs import fine_tune
 from packaging.version import Version
+from places import REPO
 from safetensors.torch import load, load_file, save_file
-from test_autoclasses import WITHOUT_THE_PACKAGE
 from tiny_models import make
 from tiny_runs import run
 from transformers import RobertaConfig, RobertaForMaskedLM, set_seed
@@ -30,7 +31,6 @@ from xpt.release.publishing import Publisher
 from xpt.release.verification import same_outputs
 from xpt.text.tokenizer import save_tokenizer
 
-REPO = Path(__file__).resolve().parents[1]
 OWNER, READER, STRANGER = (f"hf_{letter * 34}" for letter in "ors")
 BASE, TAG = "org/xpt-ko", "v1.0"
 CONSTANTS = huggingface_hub.constants

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from places import REPO
 from tiny_runs import assert_equal_runs, run
 
 import xpt.training.trainer
@@ -16,7 +17,6 @@ from train_xpt import main
 from xpt.program.interrupts import Interrupted, StopRequest
 from xpt.run.progress import PhaseProgress
 
-REPO = Path(__file__).resolve().parents[1]
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 

@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import klue_files
 import pytest
 import torch
+from places import REPO
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -230,7 +230,7 @@ def test_two_processes_train_and_score_as_one(options, xpt_checkpoint, tmp_path)
     assert main(options(**shared, per_device_train_batch_size=8, output_dir=tmp_path / "one")) == 0
     flags = options(**shared, per_device_train_batch_size=4, output_dir=tmp_path / "two")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(__file__).parents[1] / "finetune_klue.py"
+    script = REPO / "finetune_klue.py"
     done = subprocess.run([*launcher, str(script), *flags], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = (Run(tmp_path / name).read_log() for name in ("one", "two"))

@@ -1,13 +1,13 @@
 """One linear layer as head: what it reads, what it learns from, and the recipe that asks for it."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from klue_backbones import make_backbone
 from klue_models import make_checkpoint
 from klue_runs import fine_tune
+from places import REPO
 from transformers import AutoModelForSequenceClassification
 
 from xpt.finetune.heads.linear_classifier import LinearClassifier
@@ -16,7 +16,7 @@ from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.saving import load_fine_tuned
 from xpt.finetune.task import Options
 
-RECIPE = Path(__file__).resolve().parents[1] / "configs" / "klue_re_paper.yaml"
+RECIPE = REPO / "configs" / "klue_re_paper.yaml"
 NLI = [
     {"guid": "a", "premise": "국회는", "hypothesis": "법을 오늘", "gold_label": "neutral"},
     {"guid": "b", "premise": "국회는 오늘 법을", "hypothesis": "읽었다", "gold_label": "entailment"},

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from klue_models import FAMILIES, POSITIONS, checkpoint_maker
 from klue_runs import fine_tune
 from peft import PeftModel
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from places import REPO
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
@@ -39,7 +39,6 @@ from xpt.finetune.rows import ShuffledRows
 from xpt.finetune.saving import load_fine_tuned, save_model
 from xpt.program.errors import XPTError
 
-REPO = Path(__file__).resolve().parents[1]
 MARKERS = ("<a>", "</a>", "<b>", "</b>")
 PLAIN = ModelArguments(lora=True, lora_dropout=0.0)
 LEARNED = (".lora_A.", ".lora_B.", ".modules_to_save.", ".trainable_tokens_delta.")

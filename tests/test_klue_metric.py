@@ -10,16 +10,15 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from klue_rows import labels, relation, same, scores, sentence, states, tree
+from places import REPO
 
 from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
 from xpt.finetune.klue.klue_metric.labels import DEPRELS, NER_TAGS, RELATIONS, YNAT_LABELS
 from xpt.finetune.klue.klue_metric.names import DESCRIPTIONS, OFFICIAL, VARIANTS
 
-REPO = Path(__file__).resolve().parents[1]
 ROOM = REPO / "xpt/finetune/klue/klue_metric"
 GOLDEN = json.loads((REPO / "tests/fixtures/klue_golden.json").read_text(encoding="utf-8"))
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_backbones import make_backbone
 from klue_tokenizers import make_tokenizer
-from test_klue_entity_markers import TOKENIZERS, copied
+from marked_tokenizers import TOKENIZERS, copied
 
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.klue.re import RE, Entity, RelatedEntities

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
+from places import REPO
 
 from finetune_klue import main as finetune
 from xpt.program.errors import XPTError
 from xpt.recipe.command_line import read_recipe
 from xpt.training.sharded import ASKED, take_request
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "accelerate"
+CONFIGS = REPO / "configs" / "accelerate"
 # Processes, machines, FSDP2
 EXPECTED = {
     "cpu_2": (2, 1, False),

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import REPO
 from tiny_runs import assert_equal_runs, run
 
 from train_xpt import main
 from xpt.program.errors import XPTError
 from xpt.program.lock import FolderLock
 
-REPO = Path(__file__).resolve().parents[1]
 HOLDER = """
 import sys, time
 from pathlib import Path

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from places import REPO
 from safetensors.torch import load_file
 from tiny_runs import assert_equal_runs, run, weights
 
@@ -21,7 +22,6 @@ from xpt.run.post_training import load_initial
 from xpt.run.progress import PhaseProgress
 from xpt.training.adapters import LoraSettings, attach_adapters
 
-REPO = Path(__file__).resolve().parents[1]
 NEW = {"words", "itl", "bias"}
 ALL = {*NEW, "embeddings", "head", "layer 0", "layer 1", "layer 2"}
 NO_ITL = ALL - {"itl"}

@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 import transformers
+from alone import WITHOUT_THE_PACKAGE, run_alone
 from card_results import POST_TRAINING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_models import make_checkpoint
 from peft import PeftModel
 from safetensors.torch import load, load_file, save_file
-from test_autoclasses import WITHOUT_THE_PACKAGE, run_alone
-from tiny_models import HEADS, PAD, SHAPE, batch_for, ids, make
+from tiny_models import HEADS, PAD, SHAPE, batch_for, ids, outputs, random_model
 from transformers import AddedToken, RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM
 
 import modeling_xpt
@@ -26,28 +26,6 @@ from xpt.text.tokenizer import save_tokenizer
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.trainer import save_model
 from xpt.transplant.native_model import from_native, to_native
-
-SIZES = {"id2label": {number: f"label {number}" for number in range(7)}}
-
-
-def random_model(name="XPTRobertaForMaskedLM", **fields):
-    """Every tensor away from its start, so that one that is lost or swapped shows."""
-    model = make(getattr(modeling_xpt, name), **{**SIZES, **fields})
-    torch.manual_seed(9)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
-
-
-def outputs(model, batch):
-    """All tensors that a model gives for a batch, the loss among them."""
-    with torch.no_grad():
-        given = model.eval()(**batch, output_hidden_states=True, return_dict=True)
-    flat = []
-    for value in given.values():
-        flat += list(value) if isinstance(value, tuple) else [value]
-    return flat
 
 
 def assert_equal_outputs(one, other, batch, **implementation):

@@ -5,24 +5,15 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import make_model
 from torch import nn
 
-from configuration_xpt import XPTRobertaConfig
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.recipe.command_line import read_recipe
 from xpt.run.post_training import PostTraining
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.phases import NEW_GROUPS, Parts, group_sizes, read_phase, set_trainable, training_dropout
 from xpt.transplant.groups import GROUPS, parameter_group
-
-
-def make_model(**changes) -> XPTRobertaForMaskedLM:
-    small = {"vocab_size": 50, "max_position_embeddings": 20, "type_vocab_size": 1, "pad_token_id": 1}
-    shape = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
-    config = XPTRobertaConfig(**{**small, **shape, **changes})
-    return XPTRobertaForMaskedLM(config)
-
 
 MODEL = make_model()
 NAMES = [name for name, _ in MODEL.named_parameters()]

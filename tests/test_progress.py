@@ -11,7 +11,7 @@ import pytest
 import wcwidth
 from hypothesis import given
 from hypothesis import strategies as st
-from test_batching import make_examples
+from tiny_examples import make_examples
 from tiny_runs import run as run_all
 
 from xpt.run.folder import Run

@@ -3,11 +3,11 @@
 import ast
 import json
 import pickletools
-from pathlib import Path
 
 import pytest
 from klue_models import make_checkpoint
 from klue_runs import fine_tune
+from places import REPO
 from tiny_models import HEADS, make
 from tiny_sources import random_source
 
@@ -17,7 +17,6 @@ from xpt.release.native import export_native, main
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 from xpt.transplant.source import open_source
 
-REPO = Path(__file__).resolve().parents[1]
 HUB_CODE = ("configuration_xpt.py", "modeling_xpt.py")
 ALLOWED = {"typing", "torch", "transformers", "configuration_xpt"}
 DANGEROUS_CALLS = {"eval", "exec", "compile", "open", "__import__", "input", "breakpoint"}

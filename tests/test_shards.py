@@ -2,10 +2,8 @@
 
 import pickle
 import shutil
-import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -15,7 +13,7 @@ from accelerate.data_loader import BatchSamplerShard
 from conftest import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_folders import SPECIAL, numbered, open_folder, write_folder
+from shard_folders import SPECIAL, a_folder, numbered, open_folder, write_folder
 from torch.utils.data import BatchSampler, SequentialSampler
 
 from xpt.program.errors import XPTError
@@ -25,16 +23,6 @@ from xpt.text.shards.best_fit import count_rows, pack_rows
 from xpt.text.shards.store import ShardStore
 
 SIZES = [30, 1, 50, 17, 44, 25, 38, 9, 21, 33, 12]
-
-
-@contextmanager
-def a_folder():
-    """A folder for one example of a property."""
-    folder = tempfile.mkdtemp()
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # shards may still be fetched beside
 
 
 @pytest.fixture(scope="module")

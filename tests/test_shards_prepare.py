@@ -11,8 +11,8 @@ from conftest import korean_sentences
 from corpus_files import build_from, contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_folders import open_folder, prepare
-from test_shards import a_folder
+from places import REPO
+from shard_folders import a_folder, open_folder, prepare
 
 from xpt.program.errors import XPTError
 from xpt.recipe.shards import main
@@ -22,7 +22,6 @@ from xpt.text.shards.engine import Engine
 from xpt.text.shards.job import Stage
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 
-REPO = Path(__file__).resolve().parents[1]
 LINES = korean_sentences(420)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import REPO
 from soak import sandbox
 from soak.full_disk import SKIPPED
 from soak.fuzzing.base import Base
@@ -21,8 +22,6 @@ from soak.fuzzing.case import Case
 from soak.fuzzing.mutations import mutate_bytes, mutate_json, mutate_safetensors
 from soak.fuzzing.verdict import ending, judge, listing, signature
 from soak.sandbox import Outcome, Places, run_watched
-
-REPO = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import REPO
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
-REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "space"), str(REPO / "benchmarks")]
 from charts import bars, heat_map, problem  # noqa: E402
 from checkpoint import Checkpoint, InputError, OperatorError  # noqa: E402

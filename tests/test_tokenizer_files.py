@@ -8,10 +8,10 @@ import re
 import subprocess
 import sys
 import unicodedata
-from pathlib import Path
 
 import pytest
 import sentencepiece
+from places import REPO
 from tokenizer_texts import SHIPPED, synthetic_sentences
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -27,8 +27,6 @@ from xpt.text.tokenizer import (
     tokenizer_fingerprint,
     train_tokenizer,
 )
-
-REPO = Path(__file__).resolve().parents[1]
 
 
 def test_a_sample_is_the_same_in_every_process():

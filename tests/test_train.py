@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import korean_sentences
+from places import REPO
 from tiny_runs import comparable_results, losses, run, weights
 
 from train_xpt import main
@@ -18,8 +19,6 @@ from xpt.run.folder import Run
 from xpt.run.progress import PhaseProgress
 from xpt.transplant import source_checkpoint
 from xpt.transplant.groups import parameter_group
-
-REPO = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_batching import make_examples
-from test_phases import make_model
+from tiny_examples import make_examples
+from tiny_models import make_model
 from transformers import TrainerCallback
 
 from xpt.program.errors import XPTError

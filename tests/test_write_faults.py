@@ -4,12 +4,11 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import REPO
 from soak.write_faults import COMPILER, preload
 
-REPO = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 
@@ -90,3 +91,33 @@ PACKED = packed(
 
 def in_packed_order(logits):
     return [logits[0, :5], logits[0, 5:14], logits[1, :3], logits[1, 3:10]]
+
+
+def make_model(**changes) -> XPTRobertaForMaskedLM:
+    small = {"vocab_size": 50, "max_position_embeddings": 20, "type_vocab_size": 1, "pad_token_id": 1}
+    shape = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+    config = XPTRobertaConfig(**{**small, **shape, **changes})
+    return XPTRobertaForMaskedLM(config)
+
+
+SIZES = {"id2label": {number: f"label {number}" for number in range(7)}}
+
+
+def random_model(name="XPTRobertaForMaskedLM", **fields):
+    """Every tensor away from its start, so that one that is lost or swapped shows."""
+    model = make(getattr(modeling_xpt, name), **{**SIZES, **fields})
+    torch.manual_seed(9)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def outputs(model, batch):
+    """All tensors that a model gives for a batch, the loss among them."""
+    with torch.no_grad():
+        given = model.eval()(**batch, output_hidden_states=True, return_dict=True)
+    flat = []
+    for value in given.values():
+        flat += list(value) if isinstance(value, tuple) else [value]
+    return flat

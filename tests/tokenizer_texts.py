@@ -1,9 +1,10 @@
 """Made-up Korean text and the kinds of tokenizers that the tests of the tokenizer room train on it."""
 
 import random
-from pathlib import Path
 
-SHIPPED = Path(__file__).parent.parent / "tokenizer"
+from places import REPO
+
+SHIPPED = REPO / "tokenizer"
 KINDS = {
     "unigram": {"vocab_size": 500},
     "bpe": {"vocab_size": 500, "model_type": "bpe"},
