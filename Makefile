@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FLOOR := .venv-floor
-FLOOR_ROOMS := $(wildcard $(addprefix tests/test_,$(addsuffix .py,modeling* autoclasses native safety hub* \
-	tokenizer tokenizer_files adapters methods trainer train klue_models klue_families klue_lora \
-	klue_refused klue_overfit klue_finetune klue_encoding)))
+FLOOR_TESTS := $(wildcard tests/test_modeling*.py tests/test_autoclasses.py tests/test_safety.py tests/test_train.py \
+	$(addprefix tests/,$(addsuffix .py,release/test_native release/test_hub text/test_tokenizer* training/test_adapters \
+	training/test_trainer recipe/test_methods finetune/klue/test_klue_hub $(addprefix finetune/test_klue_,models \
+	families lora refused overfit finetune encoding))))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: setup demo demo-control bench test test-slow test-floor lint format clean
@@ -61,7 +62,7 @@ $(FLOOR)/.ready: setup.cfg pyproject.toml constraints.txt constraints-floor.txt
 	touch $@
 
 test-floor: $(FLOOR)/.ready
-	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FLOOR_ROOMS)
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FLOOR_TESTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
