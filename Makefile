@@ -67,6 +67,7 @@ test-floor: $(FLOOR)/.ready
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py train_xpt.py finetune_klue.py
 
 format: $(READY)

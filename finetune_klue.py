@@ -23,7 +23,7 @@ from xpt.finetune.weight_files import find_weights
 from xpt.program.environment import describe_command
 from xpt.program.interrupts import StopRequest
 from xpt.program.launcher import is_first
-from xpt.program.program import run_program
+from xpt.program.script import run_program
 from xpt.release.publishing import Publisher
 from xpt.run.folder import Run
 
@@ -72,10 +72,10 @@ def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: 
         return tuning.finish(command, lambda model, folder: save_model(model, backbone.tokenizer, folder))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
+def main(arguments: Sequence[str] | None = None, called: str = "finetune_klue.py") -> int:
+    """Run the command line, noted in results under the name `called`; gives back the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = describe_command("finetune_klue.py", given)
+    command = describe_command(called, given)
     return run_program(lambda stop: fine_tune(read_plan(given), command, stop))
 
 

@@ -23,7 +23,7 @@ from xpt.cards.card import render_card
 from xpt.program.environment import describe_command
 from xpt.program.interrupts import StopRequest
 from xpt.program.processes import first_on_machine_first
-from xpt.program.program import run_program
+from xpt.program.script import run_program
 from xpt.recipe.command_line import read_recipe
 from xpt.recipe.recipe import Recipe
 from xpt.recipe.training_check import check_training
@@ -86,10 +86,10 @@ def post_train(recipe: Recipe, command: str, stop: StopRequest) -> str:
         return summarize(run) if writes else ""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
+def main(arguments: Sequence[str] | None = None, called: str = "train_xpt.py") -> int:
+    """Run the command line, noted in results under the name `called`; gives back the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = describe_command("train_xpt.py", given)
+    command = describe_command(called, given)
     return run_program(lambda stop: post_train(read_recipe(given), command, stop))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xpt.program.options import OptionParser
-from xpt.program.program import run_program
+from xpt.program.script import run_program
 
 
 def run_with_flags(bench: Callable[[Any, Sequence[str]], str], arguments: type, script: str, doc: str) -> int:

@@ -2,8 +2,8 @@
 
     python tokenizer/make.py --wikipedia FILES --reviews FILE --bills ARCHIVE
 
-It is trained on the training splits only, as `xpt.text.corpus` draws them with its default split seed: no sentence
-of a validation or test split is seen. Bills are split by document, since they share much boilerplate.
+It is trained on the training splits only, as `xpt.text.corpus` draws them with its default split seed: no
+sentence of a validation or test split is seen. Bills are split by document, since they share much boilerplate.
 Everything measured goes to `made.json`, and README.md is rendered from that.
 """
 
@@ -178,11 +178,12 @@ space; `<mask>` takes the space before it, so `나는<mask>를` (a suffix follow
 (a word follows).
 
 Offsets point into the text as it was given: strip the slice. In decomposed text (NFD, file names of macOS)
-an offset ends behind the first jamo of its last syllable; `xpt.text.tokenizer.surface_spans` gives whole ones,
-and strips.
+an offset ends behind the first jamo of its last syllable; `xpt.text.tokenizer.surface_spans` gives
+whole ones, and strips.
 
 `sentencepiece.model` gives the same ids for NFC text, literal special tokens apart
-(`experiments/tokenizer_agreement.py`). Its scores are rounded to 1/512; `xpt/text/tokenizer_convert.py` says why.
+(`experiments/tokenizer_agreement.py`). Its scores are rounded to 1/512;
+`xpt/text/tokenizer_convert.py` says why.
 
 ## On held-out text (validation splits)
 

@@ -50,7 +50,8 @@ def staged(text: list[str], folder: Path, arguments: argparse.Namespace) -> floa
     command = [
         sys.executable,
         "-m",
-        "xpt.recipe.shards",
+        "xpt.command",
+        "shards",
         "--corpus",
         *text,
         "--output_dir",

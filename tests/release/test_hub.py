@@ -341,7 +341,7 @@ def test_who_may_not_is_told_so_in_one_line_before_anything_is_done(
     hub, native, monkeypatch, capsys, token, name, message
 ):
     monkeypatch.setenv("HF_TOKEN", token)
-    assert main(["push", str(native), name]) == 2
+    assert main([str(native), name]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line and line.startswith("error: ") and "hf_x" not in line
     assert name not in hub.repositories
@@ -349,7 +349,7 @@ def test_who_may_not_is_told_so_in_one_line_before_anything_is_done(
 
 def test_offline_is_said(native, monkeypatch, capsys):
     monkeypatch.setattr(CONSTANTS, "HF_HUB_OFFLINE", True)
-    assert main(["push", str(native), "org/x"]) == 2
+    assert main([str(native), "org/x"]) == 2
     assert "HF_HUB_OFFLINE forbids to reach the Hub; unset it" in capsys.readouterr().err
 
 
@@ -434,7 +434,7 @@ def test_the_command_by_itself(hub, trained, tmp_path):
     """In a process of its own, led to the Hub by HF_ENDPOINT alone; first dry."""
     environment = {"PYTHONPATH": str(REPO), "HF_ENDPOINT": hub.url, "HF_TOKEN": OWNER, "HF_HUB_OFFLINE": "0"}
     environment |= {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "xpt.release.hub", "push", str(trained), "org/alone", "--tag", TAG]
+    command = [sys.executable, "-m", "xpt.command", "push", str(trained), "org/alone", "--tag", TAG]
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
@@ -446,7 +446,7 @@ def test_the_command_by_itself(hub, trained, tmp_path):
 
 def test_dry_it_lists_and_uploads_nothing(hub, trained, capsys, monkeypatch):
     monkeypatch.setattr(CONSTANTS, "HF_HUB_OFFLINE", True)
-    assert main(["push", str(trained), "org/dry", "--dry_run", "true"]) == 0
+    assert main([str(trained), "org/dry", "--dry_run", "true"]) == 0
     told = capsys.readouterr().out
     for name in (
         {"README.md", "results.json", "loss.png", "model.safetensors", "config.json"} | CODE | TOKENIZER
@@ -482,7 +482,7 @@ def test_a_hub_that_goes_down_stops_no_training(hub, native, capsys, impatient):
     assert not Publisher("org/down", private=True).publish(native, "v1")
     told = capsys.readouterr().err
     assert told.startswith(f"warning: {native} is not published (org/down: the Hub has a fault")
-    assert f"python -m xpt.release.hub push {native} org/down --private true --tag v1" in told
+    assert f"xpt push {native} org/down --private true --tag v1" in told
     hub.restore()
     assert Publisher("org/down", private=True).publish(native, "v1")
 

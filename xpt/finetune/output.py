@@ -14,7 +14,7 @@ from xpt.run.plots import COLORS
 
 
 def write_predictions(predictions: Sequence[dict[str, Any]], path: Path) -> None:
-    """One JSON object a line, as `python -m xpt.finetune.klue.score` reads them."""
+    """One JSON object a line, as `xpt score` reads them."""
     with open(path, "w", encoding="utf-8") as file:
         for line in predictions:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""What every program needs, whatever it computes: options, errors, files that appear whole, signals, processes.
+"""What every program needs, whatever it computes: options, errors, signals, files that appear whole.
 
 It knows neither text nor models, and imports nothing of the other packages.
 """

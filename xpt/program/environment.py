@@ -19,10 +19,15 @@ import torch
 PACKAGES = ("xpt", "torch", "transformers", "tokenizers", "sentencepiece", "accelerate", "numpy", "scipy")
 
 
-def describe_command(script: str, arguments: Sequence[str]) -> str:
-    """The command line, as a person would type it again; the interpreter's path and secrets are left out."""
+def describe_command(called: str, arguments: Sequence[str]) -> str:
+    """The command line, as a person would type it again; paths of programs and secrets are left out.
+
+    Args:
+        called: the script's file, or a command such as `xpt train`.
+    """
     shown = re.sub(r"(--\w*token)([= ])\S+", r"\1\2***", shlex.join(arguments))
-    return f"python {Path(script).name} {shown}".rstrip()
+    program = f"python {Path(called).name}" if called.endswith(".py") else called
+    return f"{program} {shown}".rstrip()
 
 
 def describe_versions() -> dict[str, str]:

@@ -25,7 +25,7 @@ class CorpusArguments:
     corpus_shards: str | None = option(
         None,
         "Instead of --corpus: a folder or URL (hf://datasets/org/name, s3://...) of shards that "
-        "`python -m xpt.text.shards.prepare` made, for text too big for one disk. It brings its tokenizer, and "
+        "`xpt shards` made, for text too big for one disk. It brings its tokenizer, and "
         "what decides about sentences was decided when it was made (docs/scale.md).",
     )
     shard_cache_gb: float = option(

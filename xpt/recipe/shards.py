@@ -1,11 +1,10 @@
-"""The command line that makes shards for `--corpus_shards` of any amount of text, on one machine or a cluster.
+"""The command line that makes shards for `--corpus_shards` of any amount of text, here or on a cluster.
 
-    python -m xpt.text.shards.prepare --corpus wiki/ --output_dir shards/wiki --workers 8
+    xpt shards --corpus wiki/ --output_dir shards/wiki --workers 8
 
 Sentences and splits are those that `train_xpt.py --corpus` makes. The same command again goes on.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Literal
 
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser, option
-from xpt.program.program import run_program
+from xpt.program.script import main_of
 from xpt.recipe.corpus import CorpusArguments
 from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.text.shards.prepare import ShardSettings, prepare
@@ -22,7 +21,7 @@ INTRODUCTION = """\
 Make shards for --corpus_shards of train_xpt.py of any amount of text: cleaned, split, without repetitions,
 as token ids in Parquet files.
 
-  python -m xpt.text.shards.prepare --corpus TEXT ... --output_dir FOLDER
+  xpt shards --corpus TEXT ... --output_dir FOLDER
 
 Sentences and splits are those that `train_xpt.py --corpus` makes of the same text. The same command again
 goes on where it was stopped. docs/scale.md has the lines for Slurm and Ray."""
@@ -71,10 +70,14 @@ class PrepareArguments:
         return ShardSettings(output, Path(work) if work else None, **values)
 
 
-def _prepare(arguments: Sequence[str]) -> str:
+def make_parser() -> OptionParser:
+    """The parser behind `xpt shards --help`."""
     types = (CorpusArguments, TokenizerArguments, PrepareArguments)
-    parser = OptionParser(types, "python -m xpt.text.shards.prepare", INTRODUCTION, REFUSED)
-    corpus, tokenizer, given = parser.read(arguments, Path).parts
+    return OptionParser(types, "xpt shards", INTRODUCTION, REFUSED)
+
+
+def _prepare(arguments: Sequence[str]) -> str:
+    corpus, tokenizer, given = make_parser().read(arguments, Path).parts
     for name in ("corpus", "output_dir"):
         if not getattr(corpus if name == "corpus" else given, name):
             raise XPTError(f"no --{name} given (see --help)")
@@ -86,11 +89,4 @@ def _prepare(arguments: Sequence[str]) -> str:
     return prepare(corpus.settings(), tokenizer.settings(corpus.language), given.settings())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda stop: _prepare(given))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = main_of(_prepare)

@@ -1,8 +1,8 @@
 """Publish a model on the Hub: staged, uploaded in one commit, tagged, downloaded again and compared.
 
-    python -m xpt.release.hub push output/xpt-ko org/xpt-ko --private true --tag v1.0
-    python -m xpt.release.hub push output/xpt-ko org/xpt-ko --native_model_id org/xpt-ko-native --results output/nli
-    python -m xpt.release.hub push output/xpt-ko org/xpt-ko --dry_run true
+    xpt push output/xpt-ko org/xpt-ko --private true --tag v1.0
+    xpt push output/xpt-ko org/xpt-ko --native_model_id org/xpt-ko-native --results output/nli
+    xpt push output/xpt-ko org/xpt-ko --dry_run true
 
 After a push the repository holds what was staged and nothing else. Interrupted, the same command finishes;
 where all is done already it changes nothing.
@@ -10,7 +10,6 @@ where all is done already it changes nothing.
 
 import json
 import shlex
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
 from xpt.cards.klue_results import matching_results
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser, leading, option
-from xpt.program.program import run_program
+from xpt.program.script import main_of
 from xpt.release.hub_access import check_access, check_repo_id, hub_errors
 from xpt.release.staged_card import CardFacts
 from xpt.release.staging import RESULTS, Base, Kind, Staged, find_kind, is_folder, stage
@@ -34,7 +33,7 @@ from xpt.run.folder import Run
 INTRODUCTION = """\
 Publish a model on the Hugging Face Hub, and check what others get.
 
-  python -m xpt.release.hub push FOLDER OWNER/NAME --OPTION VALUE ...
+  xpt push FOLDER OWNER/NAME --OPTION VALUE ...
 
 FOLDER is that of a finished run of post-training or fine-tuning (adapters too), of a phase's checkpoint,
 or of a native twin. Only what belongs in a model repository is uploaded; --dry_run true lists it. The token
@@ -114,7 +113,7 @@ def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list
 
 def push_command(folder: Path, repo_id: str, tag: str | None = None, private: bool | None = None) -> str:
     """The command that publishes a folder, to be typed later."""
-    words = ["python", "-m", "xpt.release.hub", "push", str(folder), repo_id]
+    words = ["xpt", "push", str(folder), repo_id]
     words += [] if private is None else ["--private", str(private).lower()]
     return shlex.join([*words, *(["--tag", tag] if tag else [])])
 
@@ -223,21 +222,18 @@ def _is_same(there: RepoFile, staged: Staged, name: str) -> bool:
 # ---- command line ----------------------------------------------------------------------------------------
 
 
+def make_parser() -> OptionParser:
+    """The parser behind `xpt push --help`."""
+    return OptionParser((PushOptions,), "xpt push", INTRODUCTION)
+
+
 def _push(arguments: Sequence[str]) -> str:
     places = leading(arguments)
-    parser = OptionParser((PushOptions,), "python -m xpt.release.hub", INTRODUCTION)
-    (options,) = parser.read(arguments[len(places) :], Path).parts
-    if len(places) != 3 or places[0] != "push":
-        raise XPTError("say what goes where: push FOLDER OWNER/NAME (see --help)")
-    done = push(Path(places[1]), places[2], options)
+    (options,) = make_parser().read(arguments[len(places) :], Path).parts
+    if len(places) != 2:
+        raise XPTError("say what goes where: xpt push FOLDER OWNER/NAME (see --help)")
+    done = push(Path(places[0]), places[1], options)
     return "\n".join(publication.summary(HfApi().endpoint) for publication in done)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda stop: _push(given))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = main_of(_push)

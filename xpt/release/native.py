@@ -1,7 +1,7 @@
 """An XPT checkpoint as a stock RoBERTa checkpoint, which needs no remote code, and back.
 
-    python -m xpt.release.native output/xpt-ko output/xpt-ko-native
-    python -m xpt.release.native output/xpt-ko-native output/xpt-ko-again --reverse true
+    xpt native output/xpt-ko output/xpt-ko-native
+    xpt native output/xpt-ko-native output/xpt-ko-again --reverse true
 
 What passes through: folders. LoRA adapters are added to the weights first; the tokenizer goes along. A native
 config.json keeps nothing of ours, so on the way back the number of ITLs is told.
@@ -9,7 +9,6 @@ config.json keeps nothing of ours, so on the way back the number of ITLs is told
 
 import re
 import shutil
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from xpt.finetune.saving import load_fine_tuned
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.options import OptionParser, leading, option
-from xpt.program.program import run_program
+from xpt.program.script import main_of
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 from xpt.transplant.families import OLD_NAMES
 from xpt.transplant.groups import ADAPTER_CONFIG, ADAPTER_FOLDER
@@ -37,8 +36,8 @@ from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 INTRODUCTION = """\
 Turn an XPT checkpoint into a stock RoBERTa checkpoint, which loads without remote code, or back.
 
-  python -m xpt.release.native FOLDER OUTPUT
-  python -m xpt.release.native FOLDER OUTPUT --reverse true
+  xpt native FOLDER OUTPUT
+  xpt native FOLDER OUTPUT --reverse true
 
 FOLDER is what train_xpt.py or finetune_klue.py leaves; LoRA adapters are added to the weights."""
 
@@ -185,10 +184,14 @@ def _written(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, output:
 # ---- the command -----------------------------------------------------------------------------------------
 
 
+def make_parser() -> OptionParser:
+    """The parser behind `xpt native --help`."""
+    return OptionParser((NativeArguments,), "xpt native", INTRODUCTION)
+
+
 def _convert(arguments: Sequence[str]) -> str:
     folders = leading(arguments)
-    parser = OptionParser((NativeArguments,), "python -m xpt.release.native", INTRODUCTION)
-    (given,) = parser.read(arguments[len(folders) :], Path).parts
+    (given,) = make_parser().read(arguments[len(folders) :], Path).parts
     if len(folders) != 2:
         raise XPTError(f"give two folders, FOLDER and OUTPUT, not {len(folders)} (see --help)")
     folder, output = map(Path, folders)
@@ -199,11 +202,4 @@ def _convert(arguments: Sequence[str]) -> str:
     return f"{output}: a stock RoBERTa, which loads without remote code"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda stop: _convert(given))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = main_of(_convert)

@@ -145,7 +145,8 @@ def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokeniz
     folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices)
     if not is_whole(folder):
         print(
-            f"Training a tokenizer of {chosen.vocab_size:,} pieces on {few or len(sentences):,} sentences ...",
+            f"Training a tokenizer of {chosen.vocab_size:,} pieces on "
+            f"{few or len(sentences):,} sentences ...",
             flush=True,
         )
         trained = train_tokenizer(

@@ -1,4 +1,4 @@
-"""A model and rows become a trained model: phases, exact resume, evaluation, several processes, the fast path.
+"""A model and rows become a trained model: phases, exact resume, evaluation, processes, the fast path.
 
 Tensors go in and weights come out. Nothing here opens a text file.
 """

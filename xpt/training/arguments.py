@@ -78,7 +78,7 @@ class HubArguments(MachineArguments):
     push_to_hub: bool = option(
         False,
         "Publish on the Hub what is finished: each phase, under its name as a tag, or each fine-tuned model. "
-        "A failure there stops no training. It can be done later: see python -m xpt.release.hub --help.",
+        "A failure there stops no training. It can be done later: see xpt push --help.",
     )
     hub_model_id: str | None = option(
         None,

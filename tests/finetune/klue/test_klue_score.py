@@ -1,4 +1,4 @@
-"""`python -m xpt.finetune.klue.score`: anybody's predictions and an official file, joined by guid."""
+"""`xpt score`: anybody's predictions and an official file, joined by guid."""
 
 import json
 import lzma

@@ -1,4 +1,4 @@
-"""Preparation in stages: what `xpt.text.corpus` makes on one machine, for any number of tasks and partitions."""
+"""Preparation in stages: what one machine makes of a corpus, for any number of tasks and partitions."""
 
 import hashlib
 import subprocess
@@ -186,7 +186,8 @@ def test_datatrove_runs_the_stages_in_processes_and_goes_on_after_a_failure(tmp_
     command = [
         sys.executable,
         "-m",
-        "xpt.recipe.shards",
+        "xpt.command",
+        "shards",
         "--corpus",
         str(text),
         "--output_dir",

@@ -23,8 +23,8 @@ Fine-tune any Hugging Face model on tasks of KLUE, the Korean benchmark, and sco
   python finetune_klue.py --model_name_or_path klue/bert-base --task all --seeds 1 2 3
   python finetune_klue.py --model_name_or_path MODEL --task re --data_dir klue-v1.1 --lora true
 
-  python -m xpt.finetune.klue.compare output/*        one table and one picture over what was fine-tuned
-  python -m xpt.finetune.klue.score --task re --gold FILE --predictions FILE
+  xpt compare output/*        one table and one picture over what was fine-tuned
+  xpt score --task re --gold FILE --predictions FILE
 
 Options may stand in YAML files before the flags. The same command again goes on where it stopped."""
 
@@ -113,7 +113,7 @@ def read_plan(arguments: Sequence[str]) -> Plan:
     if training.push_to_hub and model.lora and Path(model.model_name_or_path).is_dir():
         raise XPTError(
             "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or train "
-            "without --push_to_hub and publish later: python -m xpt.release.hub push ... --base_model_id OWNER/NAME"
+            "without --push_to_hub and publish later: xpt push ... --base_model_id OWNER/NAME"
         )
     names = task_names(tasks.task)
     if len(names) > 1 and (tasks.train_file or tasks.validation_file):

@@ -1,12 +1,11 @@
 """One table and one picture over what was fine-tuned, published figures beside them.
 
-    python -m xpt.finetune.klue.compare output/*
+    xpt compare output/*
 
 Results are found in the folders named and below.
 """
 
 import math
-import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,13 +31,13 @@ from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_text_atomically
 from xpt.program.formatting import clip
 from xpt.program.options import OptionParser, leading, option
-from xpt.program.program import run_program
+from xpt.program.script import main_of
 from xpt.run.plots import COLORS
 
 INTRODUCTION = """\
 Compare fine-tuned models: one table (Markdown, CSV) and one picture over all results found.
 
-  python -m xpt.finetune.klue.compare FOLDER ... --output_dir output/comparison
+  xpt compare FOLDER ... --output_dir output/comparison
 
 Numbers are percent: the mean over seeds, ± the standard deviation where there are several. Results of one
 task must be of the same data, training and validation; published figures follow in a section of their own."""
@@ -88,10 +87,14 @@ def draw(table: Table, path: Path) -> None:
     plt.close(figure)
 
 
+def make_parser() -> OptionParser:
+    """The parser behind `xpt compare --help`."""
+    return OptionParser((CompareArguments,), "xpt compare", INTRODUCTION)
+
+
 def _compare(arguments: Sequence[str]) -> str:
     folders = leading(arguments)
-    parser = OptionParser((CompareArguments,), "python -m xpt.finetune.klue.compare", INTRODUCTION)
-    (given,) = parser.read(arguments[len(folders) :], Path).parts
+    (given,) = make_parser().read(arguments[len(folders) :], Path).parts
     if not folders:
         raise XPTError("name folders of results (see --help)")
     table = tabulate(find_results(map(Path, folders)))
@@ -110,11 +113,4 @@ def _compare(arguments: Sequence[str]) -> str:
     return text
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda stop: _compare(given))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = main_of(_compare)

@@ -1,6 +1,6 @@
 """Score anybody's predictions as the benchmark does.
 
-    python -m xpt.finetune.klue.score --task re --gold klue-re-v1.1_dev.json --predictions predictions.jsonl
+    xpt score --task re --gold klue-re-v1.1_dev.json --predictions predictions.jsonl
 
 Prints one JSON object: metrics in percent, unrounded, null where the official code gives NaN. The gold file
 is an official one, plain or .xz. Predictions are one JSON object a line; `--help` shows their fields.
@@ -8,7 +8,6 @@ is an official one, plain or .xz. Predictions are one JSON object a line; `--hel
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,12 @@ from xpt.finetune.task import Task
 from xpt.finetune.trainer import score
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser, option
-from xpt.program.program import run_program
+from xpt.program.script import main_of
 
 INTRODUCTION = """\
 Score predictions on a task of KLUE as the benchmark's own code does, its defects included.
 
-  python -m xpt.finetune.klue.score --task TASK --gold OFFICIAL_FILE --predictions PRED.jsonl
+  xpt score --task TASK --gold OFFICIAL_FILE --predictions PRED.jsonl
 
 Prints one JSON object: metrics in percent, unrounded, null for what is undefined. One prediction a line:
 
@@ -114,9 +113,13 @@ def _field(line: dict[str, Any], field: str, place: str) -> Any:
     return line[field]
 
 
+def make_parser() -> OptionParser:
+    """The parser behind `xpt score --help`."""
+    return OptionParser((ScoreArguments,), "xpt score", INTRODUCTION)
+
+
 def _score(arguments: Sequence[str]) -> str:
-    parser = OptionParser((ScoreArguments,), "python -m xpt.finetune.klue.score", INTRODUCTION)
-    (given,) = parser.read(arguments, Path).parts
+    (given,) = make_parser().read(arguments, Path).parts
     for name in ("task", "gold", "predictions"):
         if not getattr(given, name):
             raise XPTError(f"no --{name} given (see --help)")
@@ -124,11 +127,4 @@ def _score(arguments: Sequence[str]) -> str:
     return json.dumps(metrics, ensure_ascii=False)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives back the exit code of `run_program`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return run_program(lambda stop: _score(given))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+main = main_of(_score)

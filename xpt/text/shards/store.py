@@ -163,7 +163,7 @@ class ShardStore:
             return system.cat_file(str(PurePosixPath(root) / name))
         except FileNotFoundError as error:
             raise XPTError(
-                f"{self.name} holds no {name}; name a folder or URL that `python -m xpt.text.shards.prepare` made"
+                f"{self.name} holds no {name}; name a folder or URL that `xpt shards` made"
             ) from error
         except (OSError, ValueError, ImportError) as error:  # ValueError: a protocol that nobody knows
             reason = " ".join(str(error).split())[:200]

@@ -1,6 +1,7 @@
 """A script's frame: work that is done, stopped or refused in one line, and the exit code of it."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 
 from transformers.utils.logging import disable_progress_bar
 
@@ -8,6 +9,20 @@ from xpt.program.errors import user_message
 from xpt.program.interrupts import Interrupted, StopRequest
 from xpt.program.launcher import is_first, say, tell_launcher
 from xpt.program.processes import is_left_alone
+
+
+def main_of(work: Callable[[Sequence[str]], str]) -> Callable[[Sequence[str] | None], int]:
+    """The `main` of a command: it takes arguments, those of this process by default, and gives an exit code.
+
+    Args:
+        work: does what the arguments say, and gives back what is printed.
+    """
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        return run_program(lambda stop: work(given))
+
+    return main
 
 
 def run_program(work: Callable[[StopRequest], str]) -> int:
