@@ -4,8 +4,9 @@
         --cache FOLDER --output experiments/tokenizer_agreement.json
 
 Each corpus is cleaned as for training (`xpt.text.corpus`), and lines are taken from all of them in turn.
-Every line is compared as it is, every tenth also decomposed (NFD), and every tenth with a hard case put between two
-words: jamo alone, emoji with joiners, flags, variation selectors, invisible characters, odd blanks.
+Every line is compared as it is, every tenth also decomposed (NFD), and every tenth with a hard case put
+between two words: jamo alone, emoji with joiners, flags, variation selectors, invisible characters, odd
+blanks.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python tokenizer/make.py --wikipedia FILES --reviews FILE --bills ARCHIVE
 
 It is trained on the training splits only, as `xpt.text.corpus` draws them with its default split seed: no
-sentence of a validation or test split is seen. Bills are split by document, since they share much boilerplate.
+sentence of a validation or test split is seen. Bills are split by document: they share much boilerplate.
 Everything measured goes to `made.json`, and README.md is rendered from that.
 """
 

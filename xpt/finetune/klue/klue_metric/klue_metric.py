@@ -1,8 +1,9 @@
 """The KLUE metrics as an `evaluate` module, one configuration a task.
 
 `evaluate.load("./xpt/finetune/klue/klue_metric", "re")` or `KlueMetric("re")`; then
-`compute(predictions=[dict, ...], references=[dict, ...])` pairs them by position and returns percents, unrounded, by metric name. The official
-definitions of the benchmark are kept with all their defects; `variants=True` adds cleaner ones.
+`compute(predictions=[dict, ...], references=[dict, ...])` pairs them by position and returns percents,
+unrounded, by metric name. The official definitions of the benchmark are kept with all their defects;
+`variants=True` adds cleaner ones.
 """
 
 import os

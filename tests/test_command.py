@@ -1,0 +1,98 @@
+"""The front door: what it lists, where it sends, what it says of a mistake, what shells make of it."""
+
+import subprocess
+import sys
+
+import pytest
+from places import REPO
+
+from xpt.command import COMMANDS, main
+from xpt.program.earlier import EARLIER
+
+
+def run(*words, **options):
+    return subprocess.run(
+        [sys.executable, *words], cwd=REPO, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=300, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", [[], ["--help"], ["help"]])
+def test_help_fits_a_screen_and_lists_every_command(asked, capsys):
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 110
+    for name, command in COMMANDS.items():
+        assert f"  {name:<12}{command.summary}" in lines
+
+
+def test_help_imports_nothing_slow():
+    told = run("-X", "importtime", "-m", "xpt.command", "--help")
+    assert told.returncode == 0
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in told.stderr.splitlines()}
+    assert "xpt" in imported
+    assert not imported & {"torch", "transformers", "numpy", "pyarrow", "datasets", "shtab"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_its_own_help(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    assert left.value.code == 0
+    told = capsys.readouterr().out
+    assert f"xpt {name} " in told or f"python {COMMANDS[name].module}.py" in told
+
+
+def test_arguments_are_handed_on_and_the_exit_code_back(capsys):
+    assert main(["score", "--task", "nli"]) == 2
+    assert capsys.readouterr().err == "error: no --gold given (see --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["trian"], "error: no command 'trian'; did you mean train? (see xpt --help)"),
+        (["--model", "x"], "error: no command '--model' (see xpt --help)"),
+        (["completion"], "error: name one shell: xpt completion bash|zsh|tcsh"),
+        (["completion", "fish"], "error: name one shell: xpt completion bash|zsh|tcsh"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(asked, said, capsys):
+    assert main(asked) == 2
+    assert capsys.readouterr().err == f"{said}\n"
+
+
+def completed(script, *words):
+    """What bash offers for the last of `words`."""
+    line = " ".join(words)
+    asked = f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _shtab_xpt; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(
+        ["bash", "-c", f"source {script}; {asked}"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_and_choices(tmp_path, capsys):
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "xpt"
+    script.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert completed(script, "xpt", "tr") == ["train"]
+    assert set(COMMANDS) <= set(completed(script, "xpt", '""'))
+    assert "--num_itl_in" in completed(script, "xpt", "train", "--num_itl")
+    assert completed(script, "xpt", "train", "--split_by", "sen") == ["sentence"]
+
+
+@pytest.mark.parametrize("module", [module for module, command in EARLIER.items() if command])
+def test_the_names_that_commands_had_go_on_working_and_name_the_new_one(module):
+    command = EARLIER[module]
+    verb = ["push", "a", "b/c"] if command == "push" else []
+    told = run("-m", module, *verb, "--no_such_option", "1")
+    note, error = told.stderr.splitlines()
+    assert told.returncode == 2 and note == f"note: python -m {module} is now: xpt {command}"
+    assert error == "error: unknown option --no_such_option (see --help)"
+
+
+def test_nothing_else_is_found_by_an_old_name():
+    told = run("-c", "import xpt, xpt.klue\nimport xpt.klue.data")
+    assert told.returncode == 1 and "No module named 'xpt.klue.data'" in told.stderr
