@@ -90,7 +90,7 @@ def test_the_names_that_commands_had_go_on_working_and_name_the_new_one(module):
     told = run("-m", module, *verb, "--no_such_option", "1")
     note, error = told.stderr.splitlines()
     assert told.returncode == 2 and note == f"note: python -m {module} is now: xpt {command}"
-    assert error == "error: unknown option --no_such_option (see --help)"
+    assert error.startswith("error: unknown option --no_such_option")
 
 
 def test_nothing_else_is_found_by_an_old_name():
