@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 
 from xpt.finetune.task import Hyperparameters, Options
 from xpt.program.errors import XPTError
-from xpt.program.options import option
+from xpt.program.settings import option
 from xpt.training.arguments import HubArguments
 
 EVALUATIONS_PER_EPOCH = 4

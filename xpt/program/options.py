@@ -6,7 +6,7 @@ YAML entries are read as if they were flags, so both are checked by the same par
 import difflib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,11 +16,6 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from xpt.program.errors import XPTError
 from xpt.program.help import help_text
-
-
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    """A dataclass field with its help text."""
-    return field(default=default, metadata={"help": help, **metadata})
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from xpt.program.errors import XPTError
-from xpt.program.options import option
+from xpt.program.settings import option, option_of
 from xpt.text.corpus import CorpusSettings
 from xpt.text.shards.credentials import check_place
 
@@ -17,11 +17,7 @@ OF_SHARDS = ("corpus_shards", "shard_cache_gb", "language", "attribution")
 class CorpusArguments:
     """Text in the target language."""
 
-    corpus: list[str] | None = option(
-        None,
-        "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, "
-        "`org/name:config@revision`.",
-    )
+    corpus: list[str] | None = option_of(CorpusSettings, "corpus", default=None)
     corpus_shards: str | None = option(
         None,
         "Instead of --corpus: a folder or URL (hf://datasets/org/name, s3://...) of shards that "
@@ -32,61 +28,20 @@ class CorpusArguments:
         20.0,
         "Disk for fetched shards in --cache_dir, on each machine; the least recently read ones make room.",
     )
-    corpus_weights: list[float] | None = option(
-        None,
-        "One number for each entry of --corpus (a file, folder, glob or Hub data set), of any sum: its share "
-        "of the training sentences. None is repeated: with --train_sentences an entry that has less than its "
-        "share gives all it has, and a warning says so; without, training is the largest mixture in which "
-        "all shares hold. Held-out text is the same for all weights. Default: each gives all it has.",
-    )
-    corpus_column: str | None = option(None, "Text column of jsonl, parquet, csv, tsv and Hub data.")
-    language: str = option(
-        "ko",
-        "ISO 639 or BCP 47 code (ko, uk, yue, sr-Latn; und for none). Sentence splitter, length limits, "
-        "script check and the tokenizer's character coverage follow it.",
-    )
-    splitter: Literal["sentencex", "phrases", "lines"] | None = option(
-        None,
-        "sentencex (best of five, experiments/splitters), phrases (at spaces, about 80 characters each) or "
-        "lines (text of one sentence a line). Default: phrases for Thai, Lao, Khmer and Tibetan script, "
-        "whose sentences end without a mark or with one unknown to sentencex; else sentencex.",
-    )
-    min_characters: int | None = option(
-        None,
-        "Shorter sentences are dropped: headings, exclamations. Default: 10; 7 in Chinese, which takes 0.7 "
-        "characters for one of Korean (experiments/languages).",
-    )
-    max_characters: int | None = option(
-        None,
-        "Longer sentences are dropped: lists, tables. Default: 1000 in Korean and Japanese, 700 in Chinese, "
-        "1800 in alphabets, by the same measure.",
-    )
-    min_script_share: float = option(
-        0.25,
-        "Least share of letters of the language's script among a sentence's characters; 0 keeps all. A "
-        "quarter keeps Korean that quotes English names.",
-    )
-    split_by: Literal["sentence", "document"] = option(
-        "sentence", "What is held out: sentences (RE22) or, for text full of boilerplate, documents."
-    )
-    split_seed: int = option(
-        0, "Seed of the split; its own, so that runs with another --seed share the test set."
-    )
-    train_sentences: int | None = option(
-        None, "Keep this many training sentences (nested: 40K in 400K in 4M). Default: all."
-    )
-    validation_sentences: int | None = option(
-        None, "Keep this many validation sentences (RE22: 100,000). Default: all."
-    )
-    test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000). Default: all.")
-    near_duplicates: bool = option(
-        False,
-        "Of sentences that are nearly the same keep one, the one in training first (MinHash). P21 and RE22 "
-        "removed exact repetitions only; the report says what it dropped.",
-    )
-    near_duplicate_threshold: float = option(
-        0.8, "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
-    )
+    corpus_weights: list[float] | None = option_of(CorpusSettings, "corpus_weights")
+    corpus_column: str | None = option_of(CorpusSettings, "column")
+    language: str = option_of(CorpusSettings, "language")
+    splitter: Literal["sentencex", "phrases", "lines"] | None = option_of(CorpusSettings, "splitter")
+    min_characters: int | None = option_of(CorpusSettings, "min_characters")
+    max_characters: int | None = option_of(CorpusSettings, "max_characters")
+    min_script_share: float = option_of(CorpusSettings, "min_script_share")
+    split_by: Literal["sentence", "document"] = option_of(CorpusSettings, "split_by")
+    split_seed: int = option_of(CorpusSettings, "split_seed")
+    train_sentences: int | None = option_of(CorpusSettings, "train_sentences")
+    validation_sentences: int | None = option_of(CorpusSettings, "validation_sentences")
+    test_sentences: int | None = option_of(CorpusSettings, "test_sentences")
+    near_duplicates: bool = option_of(CorpusSettings, "near_duplicates")
+    near_duplicate_threshold: float = option_of(CorpusSettings, "near_duplicate_threshold")
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:

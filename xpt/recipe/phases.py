@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xpt.program.options import option
+from xpt.program.settings import option
 
 
 @dataclass

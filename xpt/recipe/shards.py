@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from xpt.program.errors import XPTError
-from xpt.program.options import OptionParser, option
+from xpt.program.options import OptionParser
 from xpt.program.script import main_of
+from xpt.program.settings import option_of
 from xpt.recipe.corpus import CorpusArguments
 from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.text.shards.prepare import ShardSettings, prepare
@@ -40,28 +41,16 @@ REFUSED = {
 class PrepareArguments:
     """Shards: where they go, and who does the work."""
 
-    output_dir: str | None = option(None, "The prepared folder. Default: none, it must be given.")
-    work_dir: str | None = option(
-        None,
-        "Where clean text lies until it is encoded, on a disk that all machines see; about the size of the "
-        "text. Default: beside the output, with .work behind its name.",
-    )
-    partitions: int = option(
-        16,
-        "Parts that are handled at once, each held in memory (300 bytes a sentence, not measured) and a "
-        "shard or several; 16 suit 10 million sentences.",
-    )
-    shard_sentences: int = option(
-        1 << 18, "Most sentences of a shard; training shuffles within eight shards at a time."
-    )
-    tasks: int = option(64, "Tasks that share the input files; more than there are files are idle.")
-    workers: int = option(-1, "Tasks that run at once. Default: as many as CPUs, or on clusters all.")
-    executor: Literal["local", "slurm", "ray", "here"] = option(
-        "local", "datatrove's on this machine, Slurm or Ray; here: one process, without datatrove."
-    )
-    slurm_partition: str | None = option(None, "Slurm's partition of nodes.")
-    slurm_time: str = option("24:00:00", "Slurm's limit for a task.")
-    slurm_mem_gb: int = option(8, "Memory of a task on Slurm.")
+    output_dir: str | None = option_of(ShardSettings, "output", default=None)
+    work_dir: str | None = option_of(ShardSettings, "work")
+    partitions: int = option_of(ShardSettings, "partitions")
+    shard_sentences: int = option_of(ShardSettings, "shard_sentences")
+    tasks: int = option_of(ShardSettings, "tasks")
+    workers: int = option_of(ShardSettings, "workers")
+    executor: Literal["local", "slurm", "ray", "here"] = option_of(ShardSettings, "executor")
+    slurm_partition: str | None = option_of(ShardSettings, "slurm_partition")
+    slurm_time: str = option_of(ShardSettings, "slurm_time")
+    slurm_mem_gb: int = option_of(ShardSettings, "slurm_mem_gb")
 
     def settings(self) -> ShardSettings:
         """The same as the preparation takes it."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from xpt.program.options import option
+from xpt.program.settings import option, option_of
 from xpt.transplant.embeddings import EMBEDDING_INITS
+from xpt.transplant.source import TransplantSettings
 
 
 @dataclass
@@ -19,29 +20,12 @@ class SourceArguments:
     source_revision: str | None = option(
         None, "Branch, tag or commit of the source on the Hub. Default: its newest."
     )
-    source_num_layers: int | None = option(
-        None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
-    )
-    layers_init: Literal["copy", "random"] = option(
-        "copy", "random: the control that takes the source's shape and copies nothing of it."
-    )
-    num_itl_in: int | None = option(
-        None,
-        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's.",
-    )
-    num_itl_out: int | None = option(
-        None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
-    )
-    itl_init: Literal["auto", "random", "near_identity", "copy"] = option(
-        "auto",
-        "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small "
-        "outputs; or copies of the nearest layer.",
-    )
-    lm_head_init: Literal["auto", "copy", "random"] = option(
-        "auto",
-        "LM-head transform: copied where the source has one that computes the same (auto), always, or never "
-        "(RE22).",
-    )
+    source_num_layers: int | None = option_of(TransplantSettings, "source_num_layers")
+    layers_init: Literal["copy", "random"] = option_of(TransplantSettings, "layers_init")
+    num_itl_in: int | None = option_of(TransplantSettings, "num_itl_in")
+    num_itl_out: int | None = option_of(TransplantSettings, "num_itl_out")
+    itl_init: Literal["auto", "random", "near_identity", "copy"] = option_of(TransplantSettings, "itl_init")
+    lm_head_init: Literal["auto", "copy", "random"] = option_of(TransplantSettings, "lm_head_init")
     keep_vocabulary: bool | None = option(
         None,
         "Of an XPT source: keep tokenizer, word embeddings and output bias. Default: unless "

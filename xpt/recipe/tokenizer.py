@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from xpt.program.options import option
+from xpt.program.settings import option_of
 from xpt.text.tokenizer_settings import TokenizerSettings, character_settings
 
 
@@ -11,18 +11,12 @@ from xpt.text.tokenizer_settings import TokenizerSettings, character_settings
 class TokenizerArguments:
     """Tokenizer: the vocabulary of the target language."""
 
-    tokenizer_name_or_path: str | None = option(
-        None, "A ready tokenizer, Hub id or folder. Default: one is trained on the training sentences."
+    tokenizer_name_or_path: str | None = option_of(TokenizerSettings, "name", default=None)
+    vocab_size: int = option_of(TokenizerSettings, "vocab_size", default=32_000)
+    tokenizer_model_type: Literal["unigram", "bpe"] = option_of(
+        TokenizerSettings, "model_type", default="unigram"
     )
-    vocab_size: int = option(
-        32_000, "Pieces of a trained tokenizer, special ones included. As in KLUE-BERT; P21 does not say."
-    )
-    tokenizer_model_type: Literal["unigram", "bpe"] = option(
-        "unigram", "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
-    )
-    tokenizer_sentences: int | None = option(
-        500_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
-    )
+    tokenizer_sentences: int | None = option_of(TokenizerSettings, "sentences", default=500_000)
 
     def settings(self, language: str) -> TokenizerSettings:
         """The same as the tokenizer takes it, for text in `language`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from transformers import IntervalStrategy, SchedulerType
 
-from xpt.program.options import option
+from xpt.program.settings import option
 from xpt.training.arguments import HubArguments
 
 

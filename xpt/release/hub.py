@@ -22,8 +22,9 @@ from peft.utils import CONFIG_NAME as ADAPTER_CONFIG
 
 from xpt.cards.klue_results import matching_results
 from xpt.program.errors import XPTError
-from xpt.program.options import OptionParser, leading, option
+from xpt.program.options import OptionParser, leading
 from xpt.program.script import main_of
+from xpt.program.settings import option
 from xpt.release.hub_access import check_access, check_repo_id, hub_errors
 from xpt.release.staged_card import CardFacts
 from xpt.release.staging import RESULTS, Base, Kind, Staged, find_kind, is_folder, stage

@@ -25,8 +25,9 @@ from xpt.cards.card import write_card
 from xpt.finetune.saving import load_fine_tuned
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
-from xpt.program.options import OptionParser, leading, option
+from xpt.program.options import OptionParser, leading
 from xpt.program.script import main_of
+from xpt.program.settings import option
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 from xpt.transplant.families import OLD_NAMES
 from xpt.transplant.groups import ADAPTER_CONFIG, ADAPTER_FOLDER

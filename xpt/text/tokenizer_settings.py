@@ -1,8 +1,9 @@
 """Which tokenizer: a ready one, or what a trained one is made of."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any
 
+from xpt.program.settings import option
 from xpt.text.language import find_language
 from xpt.text.tokenizer import HANGUL_LETTERS
 
@@ -14,10 +15,18 @@ LARGE_SCRIPTS = {"Hangul", "Han"}
 class TokenizerSettings:
     """A ready tokenizer, or how one is trained."""
 
-    name: str | None
-    vocab_size: int
-    model_type: str
-    sentences: int | None  # training sentences that it is made from; None for all
+    name: str | None = option(
+        MISSING, "A ready tokenizer, Hub id or folder. Default: one is trained on the training sentences."
+    )
+    vocab_size: int = option(
+        MISSING, "Pieces of a trained tokenizer, special ones included. As in KLUE-BERT; P21 does not say."
+    )
+    model_type: str = option(
+        MISSING, "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
+    )
+    sentences: int | None = option(
+        MISSING, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
+    )
     characters: dict[str, Any]  # which ones it must spell, as `train_tokenizer` takes them
 
 

@@ -7,8 +7,8 @@ import torch
 from transformers import TrainingArguments
 
 from xpt.program.errors import XPTError
-from xpt.program.options import option
 from xpt.program.precision import resolve_bf16
+from xpt.program.settings import option
 from xpt.training.sharded import take_request
 
 # Options of transformers' own pushing, which is not used.

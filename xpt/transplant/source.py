@@ -16,6 +16,7 @@ from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
+from xpt.program.settings import option
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
 from xpt.transplant.groups import GROUPS, parameter_group
@@ -28,12 +29,29 @@ __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", 
 class TransplantSettings:
     """What the transplant decides; see the options of the same names."""
 
-    source_num_layers: int | None = None
-    layers_init: Literal["copy", "random"] = "copy"
-    num_itl_in: int | None = None
-    num_itl_out: int | None = None
-    itl_init: Literal["auto", "random", "near_identity", "copy"] = "auto"
-    lm_head_init: Literal["auto", "copy", "random"] = "auto"
+    source_num_layers: int | None = option(
+        None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
+    )
+    layers_init: Literal["copy", "random"] = option(
+        "copy", "random: the control that takes the source's shape and copies nothing of it."
+    )
+    num_itl_in: int | None = option(
+        None,
+        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's.",
+    )
+    num_itl_out: int | None = option(
+        None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
+    )
+    itl_init: Literal["auto", "random", "near_identity", "copy"] = option(
+        "auto",
+        "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small "
+        "outputs; or copies of the nearest layer.",
+    )
+    lm_head_init: Literal["auto", "copy", "random"] = option(
+        "auto",
+        "LM-head transform: copied where the source has one that computes the same (auto), always, or never "
+        "(RE22).",
+    )
     seed: int = 0
 
     @property
@@ -102,9 +120,9 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
         raise XPTError(f"--source_num_layers is {layers}; source {source.name} has 1 to {have}")
     if settings.lm_head_init == "copy" and source.head is None:
         raise XPTError(f"--lm_head_init copy, but source {source.name} has no LM head; give auto or random")
-    for option in ("lm_head_init", "itl_init"):
-        if getattr(settings, option) == "copy" and not settings.copies_layers:
-            raise XPTError(f"--{option} copy contradicts --layers_init random, which copies nothing")
+    for name in ("lm_head_init", "itl_init"):
+        if getattr(settings, name) == "copy" and not settings.copies_layers:
+            raise XPTError(f"--{name} copy contradicts --layers_init random, which copies nothing")
     for side in NUM_ITLS:
         given, own = getattr(settings, side), getattr(source.config, side)
         if given is not None and given < 0:

@@ -30,8 +30,9 @@ from xpt.finetune.klue.table import (
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_text_atomically
 from xpt.program.formatting import clip
-from xpt.program.options import OptionParser, leading, option
+from xpt.program.options import OptionParser, leading
 from xpt.program.script import main_of
+from xpt.program.settings import option
 from xpt.run.plots import COLORS
 
 INTRODUCTION = """\

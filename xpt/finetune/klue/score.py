@@ -18,8 +18,9 @@ from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.task import Task
 from xpt.finetune.trainer import score
 from xpt.program.errors import XPTError
-from xpt.program.options import OptionParser, option
+from xpt.program.options import OptionParser
 from xpt.program.script import main_of
+from xpt.program.settings import option
 
 INTRODUCTION = """\
 Score predictions on a task of KLUE as the benchmark's own code does, its defects included.

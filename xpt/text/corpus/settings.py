@@ -3,11 +3,12 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass
 from fractions import Fraction
 from typing import Literal
 
 from xpt.program.errors import XPTError
+from xpt.program.settings import option
 from xpt.text.language import Language, find_language
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -30,88 +31,65 @@ _PHRASE_SCRIPTS = ("Thai", "Lao", "Khmer", "Tibetan")
 class CorpusSettings:
     """The inputs of a corpus and every decision that changes its content."""
 
-    corpus: tuple[str, ...] = field(
-        metadata={
-            "help": "Files, folders or globs (.txt .jsonl .parquet .csv .tsv, MediaWiki dumps as .xml, "
-            "WikiExtractor output; plain or .gz .xz .bz2 .zst), or Hub datasets: org/name, org/name:config, "
-            "org/name:config@revision."
-        }
+    corpus: tuple[str, ...] = option(
+        MISSING,
+        "Files (text, tables, MediaWiki dumps), folders, globs, or a Hub data set `org/name`, "
+        "`org/name:config@revision`.",
     )
-    corpus_weights: tuple[float, ...] | None = field(
-        default=None,
-        metadata={
-            "help": "One number for each entry of corpus, of any sum: its share of the training sentences. "
-            "No sentence is repeated, and held-out splits do not follow them. Default: each entry gives "
-            "all it has."
-        },
+    corpus_weights: tuple[float, ...] | None = option(
+        None,
+        "One number for each entry of --corpus (a file, folder, glob or Hub data set), of any sum: its share "
+        "of the training sentences. None is repeated: with --train_sentences an entry that has less than its "
+        "share gives all it has, and a warning says so; without, training is the largest mixture in which "
+        "all shares hold. Held-out text is the same for all weights. Default: each gives all it has.",
     )
-    column: str | None = field(
-        default=None,
-        metadata={
-            "help": "Column that holds the text in jsonl, parquet, csv, tsv and Hub data. Default: text."
-        },
+    column: str | None = option(None, "Text column of jsonl, parquet, csv, tsv and Hub data.")
+    language: str = option(
+        "ko",
+        "ISO 639 or BCP 47 code (ko, uk, yue, sr-Latn; und for none). Sentence splitter, length limits, "
+        "script check and the tokenizer's character coverage follow it.",
     )
-    language: str = field(
-        default="ko",
-        metadata={"help": "Language code of the text; sentence splitting and the script check follow it."},
+    split_by: Literal["sentence", "document"] = option(
+        "sentence", "What is held out: sentences (RE22) or, for text full of boilerplate, documents."
     )
-    split_by: Literal["sentence", "document"] = field(
-        default="sentence",
-        metadata={
-            "help": "What is put into a split as a whole. sentence: as the paper. document: for text heavy "
-            "with boilerplate; held-out sentences that also stand in training documents are dropped. A "
-            "document is a <doc> of WikiExtractor, a row of a table, or a block between blank lines of a "
-            ".txt file."
-        },
+    split_seed: int = option(
+        0, "Seed of the split; its own, so that runs with another --seed share the test set."
     )
-    split_seed: int = field(
-        default=0,
-        metadata={"help": "Seed of the split's hash. Not the run's seed: all runs share one test set."},
+    train_sentences: int | None = option(
+        None, "Keep this many training sentences (nested: 40K in 400K in 4M). Default: all."
     )
-    train_sentences: int | None = field(
-        default=None,
-        metadata={"help": "Keep this many training sentences, those of the lowest hash. Default: all."},
+    validation_sentences: int | None = option(
+        None, "Keep this many validation sentences (RE22: 100,000). Default: all."
     )
-    validation_sentences: int | None = field(
-        default=None,
-        metadata={"help": "Keep this many validation sentences, those of the lowest hash. Default: all."},
+    test_sentences: int | None = option(None, "Keep this many test sentences (RE22: 88,000). Default: all.")
+    splitter: str | None = option(
+        None,
+        "sentencex (best of five, experiments/splitters), phrases (at spaces, about 80 characters each) or "
+        "lines (text of one sentence a line). Default: phrases for Thai, Lao, Khmer and Tibetan script, "
+        "whose sentences end without a mark or with one unknown to sentencex; else sentencex.",
     )
-    test_sentences: int | None = field(
-        default=None,
-        metadata={"help": "Keep this many test sentences, those of the lowest hash. Default: all."},
+    min_characters: int | None = option(
+        None,
+        "Shorter sentences are dropped: headings, exclamations. Default: 10; 7 in Chinese, which takes 0.7 "
+        "characters for one of Korean (experiments/languages).",
     )
-    splitter: str | None = field(
-        default=None,
-        metadata={
-            "help": "sentencex (experiments/splitters/: the best F1 of five, a hundred times faster than the "
-            "next best), phrases (cut at spaces, for scripts without sentence marks), or lines, for text "
-            "that already stands one sentence a line. Default: by language."
-        },
+    max_characters: int | None = option(
+        None,
+        "Longer sentences are dropped: lists, tables. Default: 1000 in Korean and Japanese, 700 in Chinese, "
+        "1800 in alphabets, by the same measure.",
     )
-    min_characters: int | None = field(
-        default=None, metadata={"help": "Shorter sentences are dropped. Default: by language."}
+    min_script_share: float = option(
+        0.25,
+        "Least share of letters of the language's script among a sentence's characters; 0 keeps all. A "
+        "quarter keeps Korean that quotes English names.",
     )
-    max_characters: int | None = field(
-        default=None, metadata={"help": "Longer sentences are dropped. Default: by language."}
+    near_duplicates: bool = option(
+        False,
+        "Of sentences that are nearly the same keep one, the one in training first (MinHash). P21 and RE22 "
+        "removed exact repetitions only; the report says what it dropped.",
     )
-    min_script_share: float = field(
-        default=0.25,
-        metadata={
-            "help": "Least share of the language's own letters among a sentence's characters without spaces."
-        },
-    )
-    near_duplicates: bool = field(
-        default=False,
-        metadata={
-            "help": "Of sentences that are nearly the same keep the first; held-out ones near a training "
-            "sentence are dropped. Off: the papers removed exact repetitions only."
-        },
-    )
-    near_duplicate_threshold: float = field(
-        default=0.8,
-        metadata={
-            "help": "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
-        },
+    near_duplicate_threshold: float = option(
+        0.8, "Share of common character trigrams (Jaccard) from which sentences are nearly the same."
     )
 
     def __post_init__(self) -> None:

@@ -4,12 +4,13 @@ Sentences and splits are those that a corpus of one machine has. Prepared again,
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable
+from xpt.program.settings import option
 from xpt.text.corpus import CorpusSettings, format_corpus_report
 from xpt.text.corpus.build import find_inputs
 from xpt.text.corpus.settings import digest_json
@@ -27,16 +28,28 @@ from xpt.text.tokenizer_settings import TokenizerSettings
 class ShardSettings:
     """Where shards go, and who does the work; see the options of `xpt shards`."""
 
-    output: Path
-    work: Path | None = None  # default: beside the output
-    partitions: int = 16
-    shard_sentences: int = 1 << 18
-    tasks: int = 64
-    workers: int = -1  # as many as there are CPUs, or all
-    executor: Literal["local", "slurm", "ray", "here"] = "local"
-    slurm_partition: str | None = None
-    slurm_time: str = "24:00:00"
-    slurm_mem_gb: int = 8
+    output: Path = option(MISSING, "The prepared folder. Default: none, it must be given.")
+    work: Path | None = option(
+        None,
+        "Where clean text lies until it is encoded, on a disk that all machines see; about the size of the "
+        "text. Default: beside the output, with .work behind its name.",
+    )
+    partitions: int = option(
+        16,
+        "Parts that are handled at once, each held in memory (300 bytes a sentence, not measured) and a "
+        "shard or several; 16 suit 10 million sentences.",
+    )
+    shard_sentences: int = option(
+        1 << 18, "Most sentences of a shard; training shuffles within eight shards at a time."
+    )
+    tasks: int = option(64, "Tasks that share the input files; more than there are files are idle.")
+    workers: int = option(-1, "Tasks that run at once. Default: as many as CPUs, or on clusters all.")
+    executor: Literal["local", "slurm", "ray", "here"] = option(
+        "local", "datatrove's on this machine, Slurm or Ray; here: one process, without datatrove."
+    )
+    slurm_partition: str | None = option(None, "Slurm's partition of nodes.")
+    slurm_time: str = option("24:00:00", "Slurm's limit for a task.")
+    slurm_mem_gb: int = option(8, "Memory of a task on Slurm.")
 
 
 def prepare(corpus: CorpusSettings, tokenizer: TokenizerSettings, given: ShardSettings) -> str:
