@@ -11,12 +11,10 @@ from xpt.text.tokenizer_settings import TokenizerSettings, character_settings
 class TokenizerArguments:
     """Tokenizer: the vocabulary of the target language."""
 
-    tokenizer_name_or_path: str | None = option_of(TokenizerSettings, "name", default=None)
-    vocab_size: int = option_of(TokenizerSettings, "vocab_size", default=32_000)
-    tokenizer_model_type: Literal["unigram", "bpe"] = option_of(
-        TokenizerSettings, "model_type", default="unigram"
-    )
-    tokenizer_sentences: int | None = option_of(TokenizerSettings, "sentences", default=500_000)
+    tokenizer_name_or_path: str | None = option_of(TokenizerSettings, "name")
+    vocab_size: int = option_of(TokenizerSettings, "vocab_size")
+    tokenizer_model_type: Literal["unigram", "bpe"] = option_of(TokenizerSettings, "model_type")
+    tokenizer_sentences: int | None = option_of(TokenizerSettings, "sentences")
 
     def settings(self, language: str) -> TokenizerSettings:
         """The same as the tokenizer takes it, for text in `language`."""

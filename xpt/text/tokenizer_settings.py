@@ -1,6 +1,6 @@
 """Which tokenizer: a ready one, or what a trained one is made of."""
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from xpt.program.settings import option
@@ -16,18 +16,20 @@ class TokenizerSettings:
     """A ready tokenizer, or how one is trained."""
 
     name: str | None = option(
-        MISSING, "A ready tokenizer, Hub id or folder. Default: one is trained on the training sentences."
+        None, "A ready tokenizer, Hub id or folder. Default: one is trained on the training sentences."
     )
     vocab_size: int = option(
-        MISSING, "Pieces of a trained tokenizer, special ones included. As in KLUE-BERT; P21 does not say."
+        32_000, "Pieces of a trained tokenizer, special ones included. As in KLUE-BERT; P21 does not say."
     )
     model_type: str = option(
-        MISSING, "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
+        "unigram", "SentencePiece model of a trained one; P21 says SentencePiece, unigram is its default."
     )
     sentences: int | None = option(
-        MISSING, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
+        500_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
     )
-    characters: dict[str, Any]  # which ones it must spell, as `train_tokenizer` takes them
+    characters: dict[str, Any] = field(
+        default_factory=dict
+    )  # which ones it must spell, as `train_tokenizer` takes them
 
 
 def character_settings(language: str) -> dict[str, Any]:
