@@ -24,6 +24,14 @@ def test_the_readme_shows_the_stored_results():
     assert render.rendered(stale) == text
 
 
+def test_the_picture_of_the_layout_is_that_of_the_imports():
+    draw = loaded("docs/draw_layout.py")
+    assert draw.PICTURE.read_text(encoding="utf-8") == draw.picture(), "run python docs/draw_layout.py"
+    order = draw.layers()
+    assert {path.name for path in (REPO / "xpt").iterdir() if (path / "__init__.py").exists()} < set(order)
+    assert all(order.index(one) < order.index(other) for one, other in draw.imports())
+
+
 def test_the_sizing_table_shows_stored_rates_and_says_what_is_not_measured():
     table = loaded("docs/scale_table.py")
     text = (REPO / "docs" / "scale.md").read_text(encoding="utf-8")

@@ -27,9 +27,7 @@ class TokenizerSettings:
     sentences: int | None = option(
         500_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
     )
-    characters: dict[str, Any] = field(
-        default_factory=dict
-    )  # which ones it must spell, as `train_tokenizer` takes them
+    characters: dict[str, Any] = field(default_factory=dict)  # to spell, as `train_tokenizer` takes them
 
 
 def character_settings(language: str) -> dict[str, Any]:
