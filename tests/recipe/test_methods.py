@@ -319,7 +319,7 @@ def test_a_method_is_found_by_its_name_wherever_the_package_is(tmp_path, monkeyp
     assert METHODS.resolve() == REPO / "configs/methods"
     setup = configparser.ConfigParser()
     setup.read(REPO / "setup.cfg")
-    assert "methods/*.yaml" in setup["options.package_data"]["xpt"].split()
+    assert "recipe/methods/*.yaml" in setup["options.package_data"]["xpt"].split()
 
 
 def test_methods_stack_and_the_later_one_wins(tmp_path, monkeypatch):

@@ -172,13 +172,13 @@ home = pathlib.Path(os.environ["HF_HOME"])
 import evaluate
 for task in "ynat sts nli ner re dp mrc wos".split():
     assert evaluate.load("./xpt/finetune/klue/klue_metric", task).config_name == task
-exec(pathlib.Path("xpt/klue/klue_metric/README.md").read_text("utf-8").split("```python")[1].split("```")[0])
+exec(pathlib.Path("xpt/finetune/klue/klue_metric/README.md").read_text("utf-8").split("```python")[1].split("```")[0])
 assert not any(name.split(".")[0] == "xpt" for name in sys.modules), "the module leans on xpt"
 # evaluate's copy of the code, and no folder for data.
 assert [path.name for path in home.iterdir()] == ["modules"], sorted(home.rglob("*"))
 
 loaded = sorted(home.rglob("*"))
-from xpt.klue.klue_metric.klue_metric import KlueMetric
+from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
 assert KlueMetric("nli").compute(predictions=[{"label": "neutral"}], references=[{"label": "neutral"}])
 assert sorted(home.rglob("*")) == loaded
 """
