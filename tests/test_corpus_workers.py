@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from xpt.program.errors import XPTError
 from xpt.text.corpus import CorpusSettings, workers
 from xpt.text.corpus.build import build_corpus
-from xpt.text.corpus.readers import Document
+from xpt.text.corpus.documents import Document
 from xpt.text.corpus.sentences import DocumentCleaner
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,7 +139,7 @@ def test_a_signal_just_before_they_wait_does_not_let_them_wait_for_good(monkeypa
 SLOW = """
 import os, signal, sys, time
 from pathlib import Path
-from xpt.corpus import CorpusSettings, build_corpus, workers
+from xpt.text.corpus import CorpusSettings, build_corpus, workers
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 clean = workers.clean_chunk
 def slowly(documents, settings):

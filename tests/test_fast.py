@@ -248,7 +248,7 @@ def test_what_it_cannot_do_goes_to_sdpa():
 
 FAULTS = """
 import resource, sys, torch
-from xpt.fast.memory import keep_freed_memory
+from xpt.training.fast.memory import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit(3)
 for _ in range(20):

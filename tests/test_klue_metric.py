@@ -179,7 +179,7 @@ assert not any(name.split(".")[0] == "xpt" for name in sys.modules), "the module
 assert [path.name for path in home.iterdir()] == ["modules"], sorted(home.rglob("*"))
 
 loaded = sorted(home.rglob("*"))
-from xpt.klue.klue_metric.klue_metric import KlueMetric
+from xpt.finetune.klue.klue_metric.klue_metric import KlueMetric
 assert KlueMetric("nli").compute(predictions=[{"label": "neutral"}], references=[{"label": "neutral"}])
 assert sorted(home.rglob("*")) == loaded
 """

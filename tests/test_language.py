@@ -10,8 +10,9 @@ from xpt.program.errors import XPTError
 from xpt.recipe.command_line import read_recipe
 from xpt.run.preparation import character_settings
 from xpt.text.corpus import CorpusSettings
-from xpt.text.corpus.clean import SentenceFilter, is_wiki_junk
+from xpt.text.corpus.clean import SentenceFilter
 from xpt.text.corpus.sentences import SPLITTERS, split_phrases, split_with_sentencex
+from xpt.text.corpus.wiki_markup import is_wiki_junk
 from xpt.text.language import find_language, script_of
 from xpt.text.tokenizer import HANGUL_LETTERS
 

@@ -17,7 +17,7 @@ REPO = Path(__file__).resolve().parents[1]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from xpt.lock import FolderLock
+from xpt.program.lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]))
 lock.acquire()
 {then}

@@ -184,7 +184,7 @@ def test_a_process_that_fails_takes_the_other_down_and_is_named(recipe, tmp_path
 
 SUMMING = """
 import os, sys, torch
-from xpt.processes import is_left_alone
+from xpt.program.processes import is_left_alone
 rank = int(sys.argv[1])
 torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
 torch.distributed.barrier()
