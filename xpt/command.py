@@ -51,6 +51,7 @@ COMMANDS = {
     ),
     "score": Command("xpt.finetune.klue.score", "Score predictions as the benchmark does."),
     "compare": Command("xpt.finetune.klue.compare", "One table and one picture of many fine-tunings."),
+    "text": Command("xpt.recipe.text", "Show what a text becomes: sentences kept, and what is dropped."),
     "shards": Command("xpt.recipe.shards", "Prepare text too big for one disk."),
     "native": Command("xpt.release.native", "Export a checkpoint as a stock RoBERTa, or import one."),
     "push": Command("xpt.release.hub", "Publish a model on the Hub, and check what others get."),

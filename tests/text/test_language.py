@@ -9,8 +9,9 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 from xpt.program.errors import XPTError
 from xpt.recipe.command_line import read_recipe
 from xpt.text.corpus import CorpusSettings
-from xpt.text.corpus.clean import SentenceFilter, is_wiki_junk
+from xpt.text.corpus.clean import SentenceFilter
 from xpt.text.corpus.sentences import SPLITTERS, split_phrases, split_with_sentencex
+from xpt.text.corpus.wiki_markup import is_wiki_junk
 from xpt.text.language import find_language, script_of
 from xpt.text.tokenizer import HANGUL_LETTERS
 from xpt.text.tokenizer_settings import character_settings

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
 from configuration_xpt import XPTRobertaConfig
@@ -22,6 +21,7 @@ from xpt.finetune.klue.klue_metric.names import DESCRIPTIONS
 from xpt.finetune.klue.tasks import TASKS
 from xpt.program.errors import XPTError
 from xpt.program.files import write_text_atomically
+from xpt.program.yaml_text import dump
 from xpt.text.language import find_language
 
 HERE = Path(__file__).parent
@@ -65,6 +65,11 @@ class Checkpoint:
     def has_code(self) -> bool:
         """Whether it is loaded through code that lies beside the weights."""
         return "auto_map" in self.config
+
+    @property
+    def tokenizer_class(self) -> str:
+        """The class that loads its tokenizer, and neither runs code nor asks whether to."""
+        return "PreTrainedTokenizerFast" if self.has_code else "AutoTokenizer"
 
     @property
     def architecture(self) -> str:
@@ -129,8 +134,7 @@ def write_card(
     for stale in (folder / EVAL_RESULTS).glob("klue-*.yaml"):
         stale.unlink()
     for name, content in entries.items():
-        written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        write_text_atomically(folder / EVAL_RESULTS / name, written)
+        write_text_atomically(folder / EVAL_RESULTS / name, dump(content))
 
 
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:
@@ -193,7 +197,7 @@ def _render(
         "license": license,
         "library_name": "peft" if checkpoint.is_adapter else "transformers",
         "pipeline_tag": pipeline_tag(checkpoint.architecture),
-        "mask_token": "<mask>" if checkpoint.architecture.endswith("ForMaskedLM") else None,
+        "mask_token": _mask_token(results) if checkpoint.architecture.endswith("ForMaskedLM") else None,
         "base_model": base,
         "base_model_relation": base and ("adapter" if checkpoint.is_adapter else "finetune"),
         "datasets": _datasets(results),
@@ -220,6 +224,10 @@ def _render(
         license=license,
     )
     return f"{text.rstrip()}\n"
+
+
+def _mask_token(results: dict[str, Any]) -> str:
+    return results.get("tokenizer", {}).get("mask_token", "<mask>")  # older runs keep none
 
 
 def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:

@@ -25,7 +25,7 @@ from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.finetune.trainer import BEST, STAGE, FineTuner, Validation, best_step, evaluations, is_over, score
 from xpt.finetune.weight_files import WeightFiles
-from xpt.program.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.program.environment import describe_hardware, describe_versions
 from xpt.program.files import replace_files
 from xpt.program.interrupts import StopRequest
 from xpt.program.precision import autocast_dtype, precision
@@ -156,7 +156,7 @@ class FineTuning:
             cost = {
                 "seconds": round(spent + time.perf_counter() - start, 2),
                 "tokens_per_second": progress.tokens_per_second,
-                "peak_memory_mib": peak_memory_mib(),
+                "peak_memory_mib": self.run.peak_memory_mib(),
             }
             self.run.record("training", cost)
 

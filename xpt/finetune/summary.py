@@ -6,7 +6,7 @@ from xpt.finetune.fine_tuning import FineTuning
 from xpt.finetune.split import Split
 from xpt.program.formatting import duration, known, short_count
 from xpt.program.precision import precision
-from xpt.run.summary import line, shown_path
+from xpt.run.summary import line, peak_memory, shown_path
 
 
 def announcement(tuning: FineTuning) -> str:
@@ -54,5 +54,6 @@ def result_lines(results: dict[str, Any]) -> str:
     if last and results["best_step"] != results["steps"]:
         scores += " (last step " + ", ".join(f"{value:.2f}" for value in last.values()) + ")"
     part = "" if data["whole"] else f" on {data['records']:,} of {data['official_records']:,}"
-    spent = known(duration, results["seconds"]["training"])
-    return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} (training took {spent})")
+    spent, peaks = known(duration, results["seconds"]["training"]), results.get("peak_memory_mib")
+    cost = f"training took {spent}" + (f", peak memory {peak_memory(peaks)}" if peaks else "")
+    return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} ({cost})")

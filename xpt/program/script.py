@@ -11,22 +11,25 @@ from xpt.program.launcher import is_first, say, tell_launcher
 from xpt.program.processes import is_left_alone
 
 
-def main_of(work: Callable[[Sequence[str]], str]) -> Callable[[Sequence[str] | None], int]:
+def main_of(
+    work: Callable[[Sequence[str]], str], when_stopped: str = "the same command goes on"
+) -> Callable[[Sequence[str] | None], int]:
     """The `main` of a command: it takes arguments, those of this process by default, and gives an exit code.
 
     Args:
         work: does what the arguments say, and gives back what is printed.
+        when_stopped: what is said after a signal.
     """
 
     def main(arguments: Sequence[str] | None = None) -> int:
         given = sys.argv[1:] if arguments is None else list(arguments)
-        return run_program(lambda stop: work(given))
+        return run_program(lambda stop: work(given), when_stopped)
 
     return main
 
 
-def run_program(work: Callable[[StopRequest], str]) -> int:
-    """Do `work` and print the text that it gives back.
+def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the same command goes on") -> int:
+    """Do `work` and print the text that it gives back; `when_stopped` is said after a signal.
 
     Returns:
         The exit code: 0, 2 for what a user can mend, 130 or 143 where a signal stopped it.
@@ -49,5 +52,5 @@ def run_program(work: Callable[[StopRequest], str]) -> int:
         say(f"error: {message}")
         return 2
     except KeyboardInterrupt as interrupt:
-        say(f"{interrupt or 'stopped'}; the same command goes on")
+        say(f"{interrupt or 'stopped'}; {when_stopped}")
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130

@@ -21,7 +21,7 @@ from xpt.run.folder import Run
 from xpt.run.post_training import PostTraining
 from xpt.run.preparation import cache_folder
 from xpt.run.probe import StepCost, probe_evaluation, probe_phase
-from xpt.run.summary import describe_splits, line, shown_path, summarize
+from xpt.run.summary import describe_splits, line, peak_memory, shown_path, summarize
 from xpt.training.adapters import remove_adapters
 from xpt.training.checkpoints import KEPT
 from xpt.training.phases import Phase
@@ -210,9 +210,8 @@ def _room(training: PostTraining, plans: Sequence[PhasePlan]) -> list[str]:
     weights = sum(tensor.nbytes for tensor in training.model.parameters()) + SMALL_FILES_BYTES
     most, end = disk_bytes(plans, weights, training.recipe.training.save_total_limit)
     free = free_bytes(training.run.folder)
-    peak = ", ".join(f"{short_size(mib * 2**20)} {name}" for name, mib in peak_memory_mib().items())
     return [
-        line("peak memory", f"{peak}, of this process with its libraries and text"),
+        line("peak memory", f"{peak_memory(peak_memory_mib())}, of this process with its libraries and text"),
         line(
             "disk",
             f"up to {short_size(most)}, {short_size(end)} when finished; {short_size(free)} free"

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.program.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.program.environment import describe_hardware, describe_versions
 from xpt.program.files import replace_files, write_folder_atomically
 from xpt.program.interrupts import StopRequest
 from xpt.program.manifest import DamagedError, set_aside_damaged, verify, write_manifest
@@ -271,7 +271,7 @@ class PostTraining:
             },
             "fills": fills_record(self.prompts, before["fills"], after),
             "seconds": progress["seconds"],
-            "peak_memory_mib": peak_memory_mib(),
+            "peak_memory_mib": self.run.peak_memory_mib(),
             "settings": self.recipe.settings(),
         }
 

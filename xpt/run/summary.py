@@ -112,11 +112,15 @@ def _summary(results: dict[str, Any], folder: Path) -> str:
 
 
 def usage(folder: Path) -> list[str]:
-    """Where the model is, and the two lines that load it."""
+    """Where the model is, and the two lines that load it.
+
+    `AutoTokenizer` would ask whether to run the model's code, which a tokenizer does not need, or, told not
+    to, warn of a model type that it does not know.
+    """
     path = shown_path(folder)
     return [
         line("model", path),
-        f'  tokenizer = AutoTokenizer.from_pretrained("{path}")',
+        f'  tokenizer = PreTrainedTokenizerFast.from_pretrained("{path}")',
         f'  model = AutoModelForMaskedLM.from_pretrained("{path}", trust_remote_code=True)',
     ]
 
@@ -161,7 +165,10 @@ def _phase(phase: dict[str, Any]) -> str:
 def _cost(results: dict[str, Any]) -> str:
     seconds = results["seconds"]
     training = sum(seconds.get(phase["name"], 0.0) for phase in results["phases"])
-    memory = ", ".join(
-        f"{short_size(mib * 2**20)} {name}" for name, mib in results["peak_memory_mib"].items()
-    )
+    memory = peak_memory(results["peak_memory_mib"])
     return f"{duration(sum(seconds.values()))} ({duration(training)} training); peak memory {memory}"
+
+
+def peak_memory(peaks: dict[str, int]) -> str:
+    """MiB by device, as a person reads them."""
+    return ", ".join(f"{short_size(mib * 2**20)} {name}" for name, mib in peaks.items())

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from xpt.program.errors import XPTError
 from xpt.text.corpus import build, readers
-from xpt.text.corpus.sources import COMPRESSIONS, FORMATS, find_sources
+from xpt.text.corpus.formats import COMPRESSIONS, FORMATS
+from xpt.text.corpus.sources import find_sources
 
 
 def half_read(monkeypatch, path: Path, change):
@@ -71,7 +72,7 @@ def test_a_file_deleted_before_it_is_read_is_named(tmp_path, monkeypatch):
     path = text_of(tmp_path / "a.txt", SENTENCES)
     found = find_sources((str(path),))
     path.unlink()
-    monkeypatch.setattr(build, "find_sources", lambda _: found)
+    monkeypatch.setattr(build, "find_sources", lambda *_: found)
     with pytest.raises(XPTError, match=r"a\.txt was removed while it was read"):
         build_from(path, tmp_path / "cache")
 
@@ -106,6 +107,20 @@ def test_the_place_of_a_wrong_byte_is_counted_through_a_long_line(tmp_path):
     content = "가나다\n".encode() + "가".encode() * 200_000 + b"\xb0"
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(XPTError, match=r"line 2, byte 600001 is not UTF-8 \(0xb0\)"):
+        build_from(tmp_path / "a.txt", tmp_path / ".cache")
+
+
+def test_the_place_of_a_wrong_byte_is_counted_through_many_lines(tmp_path):
+    (tmp_path / "a.txt").write_bytes("가나다\n".encode() * 100_000 + "가나".encode() + b"\xb0\n")
+    with pytest.raises(XPTError, match=r"line 100001, byte 7 is not UTF-8 \(0xb0\)"):
+        build_from(tmp_path / "a.txt", tmp_path / ".cache")
+
+
+def test_a_line_of_zeros_among_many_is_named(tmp_path):
+    lines = [line.encode() for line in SENTENCES * 30]
+    lines[9000] = b"\0" * 90
+    (tmp_path / "a.txt").write_bytes(b"\n".join(lines))
+    with pytest.raises(XPTError, match=r"line 9001 is not UTF-8 but looks like UTF-16 or binary data"):
         build_from(tmp_path / "a.txt", tmp_path / ".cache")
 
 

@@ -18,7 +18,7 @@ from places import REPO as ROOT
 from xpt.program.errors import XPTError
 from xpt.text.corpus import CorpusSettings, workers
 from xpt.text.corpus.build import build_corpus
-from xpt.text.corpus.readers import Document
+from xpt.text.corpus.documents import Document
 from xpt.text.corpus.sentences import DocumentCleaner
 
 SENTENCES = korean_sentences(120)

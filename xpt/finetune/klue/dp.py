@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from xpt.finetune.backbone import Backbone
-from xpt.finetune.batches import masked_mean, pad_batch
+from xpt.finetune.batches import IGNORED_LABEL, masked_mean, pad_batch
 from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.heads.parser import NO_WORD, DependencyParser, DependencyParserConfig
 from xpt.finetune.heads.trees import cycle
@@ -114,9 +114,13 @@ class DP(KlueTask):
         return features
 
     def collate(self, features: Sequence[Feature], encoder: TextEncoder) -> dict[str, Tensor]:
-        """One batch, tokens and words each padded to their own longest."""
-        padding = {"word_first": NO_WORD, "word_last": NO_WORD, "pos_ids": len(POS_TAGS)}
-        return pad_batch([feature.inputs for feature in features], {**encoder.padding, **padding})
+        """One batch, tokens and words each padded to one of few lengths."""
+        padding = {
+            **encoder.padding,
+            **{"word_first": NO_WORD, "word_last": NO_WORD, "pos_ids": len(POS_TAGS)},
+            **dict.fromkeys(("heads", "deprels"), IGNORED_LABEL),
+        }
+        return pad_batch([feature.inputs for feature in features], padding, encoder.max_length)
 
     def build(self, backbone: Backbone) -> PreTrainedModel:
         """The benchmark's parser. Its LSTMs are as wide as the encoder, at most 768 as in the benchmark,

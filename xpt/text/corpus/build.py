@@ -16,21 +16,23 @@ from tqdm import tqdm
 
 from xpt.program.errors import XPTError
 from xpt.program.files import write_folder_atomically
+from xpt.text.corpus.documents import Document
+from xpt.text.corpus.inputs import FileSource, Source
 from xpt.text.corpus.near_duplicates import NearDuplicates
-from xpt.text.corpus.readers import Document, read_documents
-from xpt.text.corpus.report import describe_corpus, foreign_script
+from xpt.text.corpus.readers import read_documents
+from xpt.text.corpus.report import describe_corpus, describe_passed_over, foreign_script
 from xpt.text.corpus.scripts import count_characters, count_scripts
 from xpt.text.corpus.select import Selection, select
 from xpt.text.corpus.sentences import DocumentCleaner, Tally
 from xpt.text.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
-from xpt.text.corpus.sources import TEXTS, FileSource, Source, find_sources
+from xpt.text.corpus.sources import find_sources
 from xpt.text.corpus.store import REPORT_FILE, Corpus, write_report
 from xpt.text.corpus.stream import HASH, RawFiles, write_raw, write_splits
 from xpt.text.corpus.workers import available_workers, clean_documents
 from xpt.text.language import find_language
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 4
+BUILD_VERSION = 5
 
 
 def build_corpus(
@@ -43,7 +45,7 @@ def build_corpus(
     are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing is left.
     """
     tallies = DocumentCleaner(settings).tallies
-    inputs = find_inputs(settings)
+    inputs, passed_over = find_inputs(settings)
     folder = cache_dir / f"corpus-{_cache_key(settings, inputs)[:16]}"
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -54,26 +56,33 @@ def build_corpus(
         except BaseException:
             _remove_empty(cache_dir, absent)
             raise
-    return Corpus(folder)
+    corpus = Corpus(folder)
+    describe_passed_over(corpus.report, passed_over)  # of today: it is no part of the cache's key
+    return corpus
 
 
-def find_inputs(settings: CorpusSettings) -> list[list[Source]]:
-    """The files and datasets of each entry of `corpus`; one reached twice belongs to the first.
+def find_inputs(settings: CorpusSettings) -> tuple[list[list[Source]], list[Counter[str]]]:
+    """The files and datasets of each entry of `corpus`, and how many it has of each kind that is not read.
 
-    Raises `XPTError` as `find_sources`, and for a weight on an entry that has nothing of its own.
+    A file reached twice belongs to the first entry. Raises `XPTError` as `find_sources`, and for a weight on
+    an entry that has nothing of its own.
     """
     inputs: list[list[Source]] = []
+    passed_over: list[Counter[str]] = []
     seen: set[tuple] = set()
     for index, name in enumerate(settings.corpus):
-        found = [source for source in find_sources((name,)) if source.identity not in seen]
+        kinds: list[str] = []
+        sources = find_sources((name,), settings.column, kinds.append)
+        found = [source for source in sources if source.identity not in seen]
         if not found and settings.corpus_weights is not None and settings.corpus_weights[index]:
             raise XPTError(
                 f"corpus {name} has a weight, but all its files also stand in the entries before it: name "
                 "each file in one entry"
             )
         inputs.append(found)
+        passed_over.append(Counter(kinds))
         seen.update(source.identity for source in found)
-    return inputs
+    return inputs, passed_over
 
 
 def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
@@ -95,7 +104,8 @@ def _effective(settings: CorpusSettings, inputs: list[list[Source]]) -> dict[str
     No threshold where nothing is compared with it, no column where no input is a table.
     """
     fields = asdict(settings)
-    if all(isinstance(source, FileSource) and source.format in TEXTS for part in inputs for source in part):
+    # A .txt may hold a table, too.
+    if all(isinstance(source, FileSource) and source.format == ".xml" for part in inputs for source in part):
         del fields["column"]
     if not settings.near_duplicates:
         del fields["near_duplicate_threshold"]
@@ -139,7 +149,7 @@ def _build(
     workers: int,
 ) -> None:
     raw = RawFiles(folder)
-    with closing(clean_documents(_read_all(settings, inputs, progress), settings, workers)) as chunks:
+    with closing(clean_documents(read_inputs(settings, inputs, progress), settings, workers)) as chunks:
         documents = write_raw(chunks, settings.split_seed, raw, tallies)
     near = NearDuplicates(settings.near_duplicate_threshold) if settings.near_duplicates else None
     selection = _select(settings, raw, tallies, near, progress)
@@ -157,7 +167,8 @@ def _build(
     write_report(folder, fingerprint, report)
 
 
-def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bool) -> Iterator[Document]:
+def read_inputs(settings: CorpusSettings, inputs: list[list[Source]], progress: bool) -> Iterator[Document]:
+    """Stream the documents of all inputs, in their order, each with the number of its entry."""
     bar = tqdm(
         total=sum(source.size for sources in inputs for source in sources),
         desc="Reading the corpus",

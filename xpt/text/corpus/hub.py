@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from xpt.program.errors import XPTError
-from xpt.text.corpus.readers import Document, choose_column, column_documents
-from xpt.text.corpus.sources import HubSource
+from xpt.text.corpus.documents import Document, choose_column, column_documents
+from xpt.text.corpus.inputs import HubSource
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ROWS = 1000

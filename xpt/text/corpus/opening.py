@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from xpt.program.errors import XPTError
 from xpt.text.corpus.folders import printable
-from xpt.text.corpus.sources import FileSource, inspect_file
+from xpt.text.corpus.inputs import FileSource, inspect_file
 
 _DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
 

@@ -8,16 +8,10 @@ from dataclasses import dataclass, field
 import sentencex
 
 from xpt.program.errors import XPTError
-from xpt.text.corpus.clean import (
-    SentenceFilter,
-    clean_text,
-    clean_wiki_markup,
-    is_korean,
-    is_wiki_junk,
-    repair_korean,
-)
+from xpt.text.corpus.clean import SentenceFilter, clean_text, is_korean, repair_korean
 from xpt.text.corpus.readers import Document
 from xpt.text.corpus.settings import CorpusSettings
+from xpt.text.corpus.wiki_markup import clean_wiki_markup, is_wiki_junk
 from xpt.text.language import find_language
 
 _PAIRS = ("()", "[]", "“”", "‘’", "「」", "『』", "《》", "〈〉")
@@ -33,6 +27,9 @@ _CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:]|(?:\^\^|[ㅠㅜㅋㅎ]
 _NUMBER_END = re.compile(r"(?:^|[\s(∼~\-–])(?:\d{1,4}|제?\d{1,4}[조항호])\.\s*$")
 _ENUMERATOR = re.compile(r"^\s*(?:[가-하]|[A-Za-z]|[IVXivx]{1,4}|[①-⑳]|\(?\d{1,3}\)?)\.\s*$")
 _ABBREVIATION_END = re.compile(r"(?:^|[\s(])(?:No|no|Vol|vol|pp|p|Op|op|Bd|Nr|vs|cf|St|Mt)\.\s*$")
+# Behind a blank or a bracket the mark is a date or a letter that nobody knows: "(？ ~ 692년)", "때 ？기는".
+_UNKNOWN_END = re.compile(r"(?:^|[\s(（:,∼~～–-])？+\s*$")
+_YEARS = re.compile(r"[∼～~–−－-]\s*\d")
 _LONGEST_END = 40  # characters; longer than any of the two
 _OPEN_QUOTE_END = re.compile(r"\s(['\"“‘「『《〈(\[])$")
 # Ends that sentencex passes by: no space behind the full stop ("생겼다.그는"), a bracket between
@@ -99,9 +96,12 @@ def _is_korean_boundary(before: str, after: str) -> bool:
     if _CLOSER.match(after) or _ENUMERATOR.match(before):
         return False
     end = before[-_LONGEST_END:]  # a piece that grows by merging is not searched from its head each time
-    if _NUMBER_END.search(end) or _ABBREVIATION_END.search(end):
+    if _NUMBER_END.search(end) or _ABBREVIATION_END.search(end) or _UNKNOWN_END.search(end):
         return False
-    ends_quote = before.rstrip()[-1:] in _QUOTES
+    last = before.rstrip()[-1:]
+    if last == "？" and _YEARS.match(after):
+        return False
+    ends_quote = last in _QUOTES
     if not before[-1].isspace():
         # A bracket right behind the full stop belongs to the sentence: "없다.(2000년)".
         return not (after[0] in "([" or ends_quote or _BOUND.match(after))
@@ -133,6 +133,7 @@ class Tally:
     sentences: int = 0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     foreign: Counter[str] = field(default_factory=Counter)  # characters of sentences dropped for their script
+    remarks: list[str] = field(default_factory=list)  # on files: what the user should look at
 
     def add(self, other: "Tally") -> None:
         """Count what `other` counted, too."""
@@ -140,12 +141,14 @@ class Tally:
         self.sentences += other.sentences
         self.dropped.update(other.dropped)
         self.foreign.update(other.foreign)
+        self.remarks += other.remarks
 
 
 class DocumentCleaner:
     """Turns documents into clean sentences and counts, for each entry, what it keeps and drops."""
 
-    def __init__(self, settings: CorpusSettings):
+    def __init__(self, settings: CorpusSettings, on_drop: Callable[[str, str], object] | None = None):
+        """`on_drop` is told of each line or sentence that is dropped: the reason, and its text."""
         if settings.splitter not in SPLITTERS:
             raise XPTError(f"splitter is {settings.splitter!r}: use one of {', '.join(SPLITTERS)}")
         assert settings.min_characters is not None and settings.max_characters is not None
@@ -155,23 +158,31 @@ class DocumentCleaner:
         self._filter = SentenceFilter(
             settings.language, settings.min_characters, settings.max_characters, settings.min_script_share
         )
+        self._on_drop = on_drop
         self.tallies = [Tally() for _ in settings.corpus]
 
     def sentences(self, document: Document) -> list[str]:
         """The document's sentences, cleaned, in order."""
         tally = self.tallies[document.entry]
+        if document.remark:
+            tally.remarks.append(document.remark)
         kept = []
         for line in self._lines(document, tally):
             for piece in self._split(line, self._language):
                 sentence = piece.strip()
                 if reason := self._filter.reason_to_drop(sentence):
-                    tally.dropped[reason] += 1
+                    self._drop(reason, sentence, tally)
                     if reason == "script":
                         tally.foreign.update(sentence)
                 else:
                     kept.append(sentence)
         tally.sentences += len(kept)
         return kept
+
+    def _drop(self, reason: str, text: str, tally: Tally) -> None:
+        tally.dropped[reason] += 1
+        if self._on_drop is not None:
+            self._on_drop(reason, text)
 
     def _lines(self, document: Document, tally: Tally) -> Iterator[str]:
         for raw in document.lines:
@@ -184,6 +195,6 @@ class DocumentCleaner:
                 line = repair_korean(line)
             tally.lines += 1
             if document.is_wiki and is_wiki_junk(line, self._language):
-                tally.dropped["heading"] += 1
+                self._drop("heading", line, tally)
             else:
                 yield line

@@ -23,7 +23,7 @@ import numpy as np
 from xpt.program.environment import available_cores
 from xpt.program.errors import XPTError
 from xpt.program.interrupts import SIGNALS
-from xpt.text.corpus.readers import Document
+from xpt.text.corpus.documents import Document
 from xpt.text.corpus.select import line_digest
 from xpt.text.corpus.sentences import DocumentCleaner, Tally
 from xpt.text.corpus.settings import CorpusSettings

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from xpt.text.corpus.readers import Document, read_documents
+from xpt.text.corpus.documents import Document
+from xpt.text.corpus.readers import read_documents
 from xpt.text.corpus.select import line_digest, split_hash
 from xpt.text.corpus.sentences import DocumentCleaner
 from xpt.text.shards.job import FILE_SHIFT, Job, read_json, tally_json, write_json

@@ -9,7 +9,7 @@ import numpy as np
 
 from xpt.program.manifest import file_sha256
 from xpt.text.corpus.build import refuse_empty
-from xpt.text.corpus.report import describe_corpus
+from xpt.text.corpus.report import describe_corpus, describe_passed_over
 from xpt.text.corpus.select import Selection
 from xpt.text.corpus.sentences import Tally
 from xpt.text.corpus.settings import SPLIT_NAMES, digest_json
@@ -95,7 +95,9 @@ class Finish:
         }
         of_entries = [{name: characters[name][entry] for name in SPLIT_NAMES} for entry in range(entries)]
         inputs = [list(sources) for sources in job.inputs]
-        return describe_corpus(job.settings, inputs, documents, tallies, selection, splits, of_entries)
+        report = describe_corpus(job.settings, inputs, documents, tallies, selection, splits, of_entries)
+        describe_passed_over(report, list(job.passed_over))
+        return report
 
     def _selection(self, kept: dict[str, list[int]]) -> Selection:
         facts = self._facts("kept")

@@ -89,8 +89,17 @@ def _job(corpus: CorpusSettings, tokenizer: TokenizerSettings, given: ShardSetti
         load_tokenizer(tokenizer.name)  # a mistake is found before the text is read
     output = given.output.absolute()
     work = given.work.absolute() if given.work else output.with_name(f"{output.name}.work")
-    inputs = tuple(map(tuple, find_inputs(corpus)))
-    return Job(corpus, inputs, tokenizer, work, output, given.partitions, given.shard_sentences)
+    inputs, passed_over = find_inputs(corpus)
+    return Job(
+        corpus,
+        tuple(map(tuple, inputs)),
+        tuple(passed_over),
+        tokenizer,
+        work,
+        output,
+        given.partitions,
+        given.shard_sentences,
+    )
 
 
 def _claim(job: Job) -> None:
