@@ -10,7 +10,7 @@ FLOOR_TESTS := $(wildcard tests/test_modeling*.py tests/test_autoclasses.py test
 	families lora refused overfit finetune encoding))))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo demo-control bench test test-slow test-floor lint format clean
+.PHONY: setup demo demo-control bench test test-slow test-floor test-processors lint format clean
 
 setup: $(READY)
 
@@ -47,7 +47,7 @@ bench: $(READY) downloads/.ready
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
 
-test-slow: $(READY) test-floor
+test-slow: $(READY) test-floor test-processors
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow tests
 
 # What touches transformers and its friends, with the oldest of each. The oldest torch comes with 6 GB of CUDA
@@ -63,6 +63,10 @@ $(FLOOR)/.ready: setup.cfg pyproject.toml constraints.txt constraints-floor.txt
 
 test-floor: $(FLOOR)/.ready
 	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FLOOR_TESTS)
+
+# The learned tests as other processors round; the settings, two at a time, are in the script.
+test-processors: $(READY)
+	$(BIN)/python tests/processors.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

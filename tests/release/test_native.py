@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_models import make_checkpoint
 from peft import PeftModel
+from placed import placed
 from safetensors.torch import load, load_file, save_file
 from tiny_models import HEADS, PAD, SHAPE, batch_for, ids, outputs, random_model
 from transformers import AddedToken, RobertaConfig, RobertaForCausalLM, RobertaForMaskedLM
@@ -30,7 +31,7 @@ from xpt.transplant.native_model import from_native, to_native
 
 def assert_equal_outputs(one, other, batch, **implementation):
     for model in (one, other):
-        model.set_attn_implementation(implementation.get("implementation", "eager"))
+        placed(model).set_attn_implementation(implementation.get("implementation", "eager"))
     first, second = outputs(one, batch), outputs(other, batch)
     assert len(first) == len(second) > 1
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

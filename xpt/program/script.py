@@ -8,7 +8,7 @@ from transformers.utils.logging import disable_progress_bar
 from xpt.program.errors import user_message
 from xpt.program.interrupts import Interrupted, StopRequest
 from xpt.program.launcher import is_first, say, tell_launcher
-from xpt.program.processes import is_left_alone
+from xpt.program.processes import end_group, is_left_alone
 
 
 def main_of(
@@ -54,3 +54,5 @@ def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the sam
     except KeyboardInterrupt as interrupt:
         say(f"{interrupt or 'stopped'}; {when_stopped}")
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
+    finally:
+        end_group()
