@@ -124,7 +124,8 @@ def test_it_runs_as_a_module_and_prints_json_alone(perfect, tmp_path):
     file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     command = [
         "-m",
-        "xpt.finetune.klue.score",
+        "xpt.command",
+        "score",
         "--task",
         "ynat",
         "--gold",
