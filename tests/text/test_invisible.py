@@ -84,11 +84,11 @@ def test_all_ways_to_ids_agree_and_cleaning_again_changes_nothing(kinds, text):
     cleaned = clean_text(text)
     assert clean_text(cleaned) == cleaned
     for name, tokenizer in kinds.items():
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = sentencepiece_processor(tokenizer).encode(sentencepiece_text(text))
         assert list(batch_encoder(tokenizer)([text])[0]) == ids, name
         assert read(tokenizer, cleaned).strip() == cleaned
-        if "<mask>" not in text:
-            assert sentencepiece_processor(tokenizer).encode(sentencepiece_text(text)) == ids, name
+        if "<mask>" not in text:  # to a reader of prompts it is the token, in text to learn from it is text
+            assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids, name
 
 
 LATER = "\uffa0\u034f\ufffc"
