@@ -36,8 +36,8 @@ def help_text(
     for title, names in groups.items():
         options = [_option(actions[name]) for name in names if name not in hidden]
         parts.append("\n".join([f"{title}:", *options]))
-    rest = ", ".join(f"--{name}" for name in others if name not in hidden)
-    parts.append(f"{OTHERS_TITLE}:\n{wrap(OTHERS_NOTE, '  ')}\n{wrap(rest, '  ')}")
+    if rest := ", ".join(f"--{name}" for name in others if name not in hidden):
+        parts.append(f"{OTHERS_TITLE}:\n{wrap(OTHERS_NOTE, '  ')}\n{wrap(rest, '  ')}")
     return "\n\n".join(parts) + "\n"
 
 

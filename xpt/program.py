@@ -10,8 +10,8 @@ from xpt.launcher import is_first, say, tell_launcher
 from xpt.processes import is_left_alone
 
 
-def run_program(work: Callable[[StopRequest], str]) -> int:
-    """Do `work` and print the text that it gives back.
+def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the same command goes on") -> int:
+    """Do `work` and print the text that it gives back; `when_stopped` is said after a signal.
 
     Returns:
         The exit code: 0, 2 for what a user can mend, 130 or 143 where a signal stopped it.
@@ -34,5 +34,5 @@ def run_program(work: Callable[[StopRequest], str]) -> int:
         say(f"error: {message}")
         return 2
     except KeyboardInterrupt as interrupt:
-        say(f"{interrupt or 'stopped'}; the same command goes on")
+        say(f"{interrupt or 'stopped'}; {when_stopped}")
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130

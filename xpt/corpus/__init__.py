@@ -3,7 +3,8 @@
 `sources` finds and opens the inputs, `readers` (and `hub`) turn them into documents, `clean` and `sentences`
 turn a document into sentences, `workers` spreads that over the cores, `select` decides which split a sentence
 is in and which sentences stay, `mixture` how many each entry gives, `stream` writes all of it to disk without
-holding it, `scripts` and `report` say what was found, `build` joins these and caches, `store` reads back.
+holding it, `scripts` and `report` say what was found, `build` joins these and caches, `store` reads back;
+`show` prints what a text becomes.
 """
 
 from xpt.corpus.build import build_corpus

@@ -139,7 +139,7 @@ def _build(
     workers: int,
 ) -> None:
     raw = RawFiles(folder)
-    with closing(clean_documents(_read_all(settings, inputs, progress), settings, workers)) as chunks:
+    with closing(clean_documents(read_inputs(settings, inputs, progress), settings, workers)) as chunks:
         documents = write_raw(chunks, settings.split_seed, raw, tallies)
     near = NearDuplicates(settings.near_duplicate_threshold) if settings.near_duplicates else None
     selection = _select(settings, raw, tallies, near, progress)
@@ -157,7 +157,8 @@ def _build(
     write_report(folder, fingerprint, report)
 
 
-def _read_all(settings: CorpusSettings, inputs: list[list[Source]], progress: bool) -> Iterator[Document]:
+def read_inputs(settings: CorpusSettings, inputs: list[list[Source]], progress: bool) -> Iterator[Document]:
+    """Stream the documents of all inputs, in their order, each with the number of its entry."""
     bar = tqdm(
         total=sum(source.size for sources in inputs for source in sources),
         desc="Reading the corpus",

@@ -145,7 +145,8 @@ class Tally:
 class DocumentCleaner:
     """Turns documents into clean sentences and counts, for each entry, what it keeps and drops."""
 
-    def __init__(self, settings: CorpusSettings):
+    def __init__(self, settings: CorpusSettings, on_drop: Callable[[str, str], object] | None = None):
+        """`on_drop` is told of each line or sentence that is dropped: the reason, and its text."""
         if settings.splitter not in SPLITTERS:
             raise XPTError(f"splitter is {settings.splitter!r}: use one of {', '.join(SPLITTERS)}")
         assert settings.min_characters is not None and settings.max_characters is not None
@@ -155,6 +156,7 @@ class DocumentCleaner:
         self._filter = SentenceFilter(
             settings.language, settings.min_characters, settings.max_characters, settings.min_script_share
         )
+        self._on_drop = on_drop
         self.tallies = [Tally() for _ in settings.corpus]
 
     def sentences(self, document: Document) -> list[str]:
@@ -165,13 +167,18 @@ class DocumentCleaner:
             for piece in self._split(line, self._language):
                 sentence = piece.strip()
                 if reason := self._filter.reason_to_drop(sentence):
-                    tally.dropped[reason] += 1
+                    self._drop(reason, sentence, tally)
                     if reason == "script":
                         tally.foreign.update(sentence)
                 else:
                     kept.append(sentence)
         tally.sentences += len(kept)
         return kept
+
+    def _drop(self, reason: str, text: str, tally: Tally) -> None:
+        tally.dropped[reason] += 1
+        if self._on_drop is not None:
+            self._on_drop(reason, text)
 
     def _lines(self, document: Document, tally: Tally) -> Iterator[str]:
         for raw in document.lines:
@@ -184,6 +191,6 @@ class DocumentCleaner:
                 line = repair_korean(line)
             tally.lines += 1
             if document.is_wiki and is_wiki_junk(line, self._language):
-                tally.dropped["heading"] += 1
+                self._drop("heading", line, tally)
             else:
                 yield line
