@@ -1,7 +1,9 @@
 """Folders and names nobody plans: many files, deep and circular folders, pipes, closed doors, odd names."""
 
+import bz2
 import os
 import socket
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from corpus_files import (
     text_of,
 )
 
-from xpt.corpus import build
+from xpt.corpus import build, format_corpus_report
 from xpt.corpus.sources import find_sources
 from xpt.errors import XPTError
 from xpt.files import read_record, write_record
@@ -93,7 +95,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypatch):
     found = find_sources((str(path),))
     path.unlink()
     os.mkfifo(path)
-    monkeypatch.setattr(build, "find_sources", lambda _: found)
+    monkeypatch.setattr(build, "find_sources", lambda *_: found)
     with pytest.raises(XPTError, match=r"a\.txt was removed while it was read"):
         build_from(path, tmp_path / "cache")
 
@@ -170,3 +172,162 @@ def test_settings_with_any_name_can_be_recorded(tmp_path):
     settings = {"corpus": [os.fsdecode(name) for name in ODD_NAMES]}
     write_record(tmp_path / "a.json", settings)
     assert read_record(tmp_path / "a.json") == settings
+
+
+# Names that are spelled in another normal form
+
+
+def decomposed(name: str) -> str:
+    return unicodedata.normalize("NFD", name)
+
+
+def composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+NAMES = (
+    "위키 자료/한글.txt",
+    "위키 자료",
+    "위키 자료/*.txt",
+    "위*/한*.txt",
+    "**/한글.txt",
+    "위키 자료/**",
+    "위키 자료/한?.txt",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("typed", [composed, decomposed])
+@pytest.mark.parametrize("folder", [composed, decomposed])
+@pytest.mark.parametrize("file", [composed, decomposed])
+def test_a_name_is_found_in_either_normal_form(tmp_path, monkeypatch, name, typed, folder, file):
+    path = tmp_path / folder("위키 자료") / file("한글.txt")
+    path.parent.mkdir()
+    text_of(path, SENTENCES[:40])
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path / typed(name), Path(typed(name))):
+        (source,) = find_sources((str(place),))
+        assert os.path.samefile(source.path, path)
+    if os.listdir(path.parent) == [file("한글.txt")]:  # a disk that keeps names as they are
+        assert len(find_sources((str(tmp_path / composed(name)), str(tmp_path / decomposed(name))))) == 1
+
+
+def test_each_of_two_spellings_is_itself(tmp_path):
+    for spelling, line in ((composed, SENTENCES[0]), (decomposed, SENTENCES[1])):
+        text_of(tmp_path / spelling("한글.txt"), [line])
+    for spelling in (composed, decomposed):
+        assert sources_of(tmp_path / spelling("한글.txt")) == [spelling("한글.txt")]
+    assert len(find_sources((str(tmp_path / "한*"),))) == 2
+
+
+def test_a_name_that_no_spelling_has_is_missing(tmp_path):
+    text_of(tmp_path / "한글.txt", SENTENCES[:40])
+    for name in ("한국.txt", "한글.txt/한글.txt", "없다/한글.txt"):
+        with pytest.raises(XPTError, match="does not exist"):
+            find_sources((str(tmp_path / name),))
+    with pytest.raises(XPTError, match="holds no file"):
+        find_sources((str(tmp_path / "없다" / "*.txt"),))
+
+
+# Dumps in parts, and what lies beside a text
+
+DUMP = "<mediawiki><page><title>글</title><ns>0</ns><revision><text>{}</text></revision></page></mediawiki>"
+PARTS = (
+    "kowiki-20260101-pages-articles1.xml-p1p82407",
+    "kowiki-20260101-pages-articles-multistream2.xml-p82408p231430",
+    "kowiki-20260101-pages-articles3.xml-p231431p391430.bz2",
+    "kowiki-20260101-pages-articles-multistream4.xml-p391431p400000.bz2",
+)
+INDEXES = (
+    "kowiki-20260101-pages-articles-multistream-index.txt.bz2",
+    "kowiki-20260101-pages-articles-multistream-index2.txt-p82408p231430.bz2",
+    "kowiki-20260101-pages-articles-multistream-index2.txt-p82408p231430",
+)
+
+
+def test_parts_of_a_dump_are_read_and_their_indexes_are_not(tmp_path):
+    for number, name in enumerate(PARTS):
+        page = DUMP.format(SENTENCES[number]).encode()
+        # A dump of many streams is several archives, one behind the other.
+        packed = bz2.compress(page[:90]) + bz2.compress(page[90:]) if name.endswith(".bz2") else page
+        (tmp_path / name).write_bytes(packed)
+    for name in INDEXES:
+        (tmp_path / name).write_bytes(bz2.compress("600:1:서울에 사는 학생은 이렇게 말했다.\n".encode()))
+    for place in (tmp_path, tmp_path / "*", tmp_path / "kowiki*.xml-p*"):
+        corpus = build_from(place, tmp_path / ".cache")
+        assert everything(corpus) == sorted(SENTENCES[:4])
+    for number, name in enumerate(PARTS):
+        assert everything(build_from(tmp_path / name, tmp_path / ".cache")) == [SENTENCES[number]]
+    for name in INDEXES:
+        with pytest.raises(XPTError, match=r"is the index of a dump and holds no text: name the \.xml\.bz2"):
+            find_sources((str(tmp_path / name),))
+
+
+ARCHIVES = {
+    "a.7z": r"a\.7z is an archive: unpack it with 7z x, or take the \.bz2 of the same dump",
+    "a.xml-p1p9.7z": "unpack it with 7z x",
+    "a.zip": "is an archive: unpack it first",
+    "a.tar.gz": "is an archive: unpack it first",
+    "a.TGZ": "is an archive: unpack it first",
+    "a.md": r"has an unknown extension: use \.txt",
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives_are_refused_by_name_with_the_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(XPTError, match=ARCHIVES[name]):
+        find_sources((str(tmp_path / name),))
+
+
+BESIDE = (
+    "a.md",
+    "b.MD",
+    "c.zip",
+    "d.7z",
+    "e.arrow",
+    "f.tar.gz",
+    "LICENSE",
+    INDEXES[0],
+    "g.tsv.bak",
+    "h.md.gz",
+)
+PASSED_OVER = {
+    ".md": 2,
+    ".zip (to be unpacked)": 1,
+    ".7z (to be unpacked)": 1,
+    ".arrow": 1,
+    ".tar.gz (to be unpacked)": 1,
+    "without extension": 1,
+    "index of a dump": 1,
+    ".bak": 1,
+    ".md.gz": 1,
+}
+
+
+def test_what_is_passed_over_is_named_with_counts(tmp_path):
+    text_of(tmp_path / "good.text", SENTENCES[:40])
+    assert everything(build_from(tmp_path, tmp_path / ".cache")) == sorted(SENTENCES[:40])
+    (tmp_path / "deep").mkdir()
+    for number, name in enumerate(BESIDE):
+        (tmp_path / ("deep" if number % 2 else ".") / name).write_bytes(b"x")
+    for place in (tmp_path, tmp_path / "**"):
+        corpus = build_from(place, tmp_path / ".cache")
+        assert everything(corpus) == sorted(SENTENCES[:40])
+        assert corpus.report["entries"][0]["passed_over"] == PASSED_OVER
+        said = format_corpus_report(corpus.report).splitlines()
+        (line,) = [line for line in said if "passed over" in line]
+        assert line.startswith("    files passed over: 2 .md, 1 ") and line.endswith(", 1 others")
+    named = build_from(tmp_path / "good.text", tmp_path / ".cache")
+    assert named.report["entries"][0]["passed_over"] == {}
+    assert "passed over" not in format_corpus_report(named.report)
+
+
+def test_what_lies_beside_a_text_changes_no_cache(tmp_path):
+    text_of(tmp_path / "a.txt", SENTENCES[:40])
+    first = build_from(tmp_path, tmp_path / ".cache")
+    stamp = (first.folder / "corpus.json").stat().st_mtime_ns
+    (tmp_path / "b.zip").write_bytes(b"x")
+    again = build_from(tmp_path, tmp_path / ".cache")
+    assert again.folder == first.folder and (again.folder / "corpus.json").stat().st_mtime_ns == stamp
+    assert again.report["entries"][0]["passed_over"] == {".zip (to be unpacked)": 1}

@@ -168,7 +168,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
     path = text_of(tmp_path / "a.txt", SENTENCES)
     sources = find_sources((str(path),))
     text_of(path, SENTENCES * 2)
-    monkeypatch.setattr(build, "find_sources", lambda _: sources)
+    monkeypatch.setattr(build, "find_sources", lambda *_: sources)
     with pytest.raises(XPTError, match=r"a\.txt changed while it was read"):
         build_from(path, tmp_path / "cache")
 

@@ -17,13 +17,16 @@ from corpus_files import (
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus import CorpusSettings, readers, sentences
+from xpt.corpus import CorpusSettings, documents, readers, sentences, tables
+from xpt.corpus.documents import Document
+from xpt.corpus.formats import COMPRESSIONS
 from xpt.corpus.lines import LONGEST_PIECE, cut_long, text_lines
 from xpt.corpus.opening import open_bytes
-from xpt.corpus.readers import Document
 from xpt.corpus.sentences import DocumentCleaner
-from xpt.corpus.sources import COMPRESSIONS, find_sources
+from xpt.corpus.sources import find_sources
 from xpt.errors import XPTError
+
+LINE_ENDS = ("\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,10 +49,14 @@ def test_pieces_of_a_line_are_bounded_and_joined_the_line(parts):
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["가", "그는 갔다. ", "\n", "😀 "]), st.integers(1, 90_000)), max_size=8
+        st.tuples(st.sampled_from(["가", "그는 갔다. ", "😀 ", *LINE_ENDS]), st.integers(1, 90_000)),
+        max_size=8,
     )
 )
 @example(parts=[("\n", 1)])
+@example(parts=[("a", (1 << 18) - 1), ("\r\n", 1), ("a", 1)])  # cut where the line is read in parts
+@example(parts=[("a", LONGEST_PIECE - 1), ("\r\n", 2)])
+@example(parts=[("가", LONGEST_PIECE), ("\u2029", 2), ("가", LONGEST_PIECE), ("\r", 1)])
 @example(parts=[])
 def test_a_streamed_line_is_cut_like_a_whole_one(tmp_path, parts):
     text = "".join(text * count for text, count in parts)
@@ -59,6 +66,40 @@ def test_a_streamed_line_is_cut_like_a_whole_one(tmp_path, parts):
     with open_bytes(source, lambda count: None) as stream:
         streamed = list(text_lines(source, stream))
     assert streamed == [piece for line in text.splitlines(keepends=True) for piece in cut_long(line)]
+
+
+@pytest.mark.parametrize("splitter", ["lines", "sentencex"])
+@pytest.mark.parametrize("end", LINE_ENDS, ids=ascii)
+@pytest.mark.parametrize("extension", [*WRITERS, "wiki"])
+def test_any_line_end_gives_the_sentences_of_a_line_feed(tmp_path, extension, end, splitter):
+    """Lines without a full stop: nothing but their ends keeps them apart."""
+    lines = [
+        line for index in range(90) for line in (f"{index}번째 제목", f"{sentence(index)[:-1]}다고 한다")
+    ]
+    path = tmp_path / f"a{extension}"
+    if extension in (".txt", "wiki"):
+        title = ['<doc id="1" title="글">', "글", ""] if extension == "wiki" else []
+        path = tmp_path / ("wiki_00" if extension == "wiki" else "a.txt")
+        path.write_bytes(end.join([*title, *lines]).encode())
+    else:
+        quoted = end in "\r\n" and extension == ".tsv"  # pandas would put such a cell in quotes
+        text = end.join(lines)
+        path.write_bytes(WRITERS[extension]([f'"{text}"' if quoted else text, SENTENCES[399]]))
+    found = everything(build_from(path, tmp_path / "cache", splitter=splitter))
+    assert [line for line in found if line != SENTENCES[399]] == sorted(lines[1::2])
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+@pytest.mark.parametrize("extension", WRITERS.keys() - {".parquet"})
+def test_rows_that_end_in_carriage_returns(tmp_path, extension, packing):
+    path = tmp_path / f"a{extension}{packing}"
+    content = WRITERS[extension](SENTENCES[:60]).replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+    path.write_bytes(PACKERS[packing](content))
+    assert everything(build_from(path, tmp_path / "cache")) == sorted(SENTENCES[:60])
+    if extension == ".jsonl":
+        path.write_bytes(PACKERS[packing](content + b"{oops\r"))
+        with pytest.raises(XPTError, match="line 61 is not JSON"):
+            build_from(path, tmp_path / "cache")
 
 
 @pytest.mark.parametrize("extension", WRITERS)
@@ -72,7 +113,7 @@ def test_no_sentence_of_a_long_line_is_lost(tmp_path, extension):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """What waits to be cleaned is bounded by a few parts of documents: small ones beside these texts."""
-    monkeypatch.setattr(readers, "_CHARACTERS_AT_ONCE", 1 << 15)
+    monkeypatch.setattr(documents, "_CHARACTERS_AT_ONCE", 1 << 15)
     monkeypatch.setattr("xpt.corpus.workers._CHUNK_CHARACTERS", 1 << 15)
 
 
@@ -131,7 +172,7 @@ def test_a_row_without_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_cell_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "LONGEST_ROW", 10_000)
+    monkeypatch.setattr(tables, "LONGEST_ROW", 10_000)
     path = tmp_path / "a.csv"
     path.write_bytes(as_csv(SENTENCES[:5]) + b'6,"' + b"x\n" * 20_000)
     with pytest.raises(XPTError, match=r"a\.csv line \d+ is not CSV: field larger than field limit"):

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xpt.corpus import build, readers
-from xpt.corpus.sources import COMPRESSIONS, FORMATS, find_sources
+from xpt.corpus.formats import COMPRESSIONS, FORMATS
+from xpt.corpus.sources import find_sources
 from xpt.errors import XPTError
 
 
@@ -71,7 +72,7 @@ def test_a_file_deleted_before_it_is_read_is_named(tmp_path, monkeypatch):
     path = text_of(tmp_path / "a.txt", SENTENCES)
     found = find_sources((str(path),))
     path.unlink()
-    monkeypatch.setattr(build, "find_sources", lambda _: found)
+    monkeypatch.setattr(build, "find_sources", lambda *_: found)
     with pytest.raises(XPTError, match=r"a\.txt was removed while it was read"):
         build_from(path, tmp_path / "cache")
 

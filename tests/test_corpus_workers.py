@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from xpt.corpus import CorpusSettings, workers
 from xpt.corpus.build import build_corpus
-from xpt.corpus.readers import Document
+from xpt.corpus.documents import Document
 from xpt.corpus.sentences import DocumentCleaner
 from xpt.errors import XPTError
 

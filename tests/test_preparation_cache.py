@@ -22,7 +22,7 @@ ALL = {"corpus": 1, "tokenizers": 1, "ids": 3}
 TABLE = [
     ("corpus", "{other}", ALL),
     ("corpus_weights", "2", CORPUS),  # one entry gives all it has; the report names the weight
-    ("corpus_column", "body", NOTHING),  # a text has no columns
+    ("corpus_column", "body", CORPUS),  # a text may be a table, as its first lines show
     ("language", "ko-KR", CORPUS),
     ("language", "und", ALL),  # which letters a vocabulary must spell
     ("splitter", "lines", CORPUS),

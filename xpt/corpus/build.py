@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from xpt.corpus.documents import Document
+from xpt.corpus.inputs import FileSource, Source
 from xpt.corpus.near_duplicates import NearDuplicates
-from xpt.corpus.readers import Document, read_documents
-from xpt.corpus.report import describe_corpus, foreign_script
+from xpt.corpus.readers import read_documents
+from xpt.corpus.report import describe_corpus, describe_passed_over, foreign_script
 from xpt.corpus.scripts import count_characters, count_scripts
 from xpt.corpus.select import Selection, select
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings, digest_json
-from xpt.corpus.sources import TEXTS, FileSource, Source, find_sources
+from xpt.corpus.sources import find_sources
 from xpt.corpus.store import REPORT_FILE, Corpus, write_report
 from xpt.corpus.stream import HASH, RawFiles, write_raw, write_splits
 from xpt.corpus.workers import available_workers, clean_documents
@@ -30,7 +32,7 @@ from xpt.files import write_folder_atomically
 from xpt.language import find_language
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 4
+BUILD_VERSION = 5
 
 
 def build_corpus(
@@ -43,7 +45,7 @@ def build_corpus(
     are missing, damaged, not UTF-8, without the column or without a usable sentence; then nothing is left.
     """
     tallies = DocumentCleaner(settings).tallies
-    inputs = find_inputs(settings)
+    inputs, passed_over = find_inputs(settings)
     folder = cache_dir / f"corpus-{_cache_key(settings, inputs)[:16]}"
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -54,26 +56,33 @@ def build_corpus(
         except BaseException:
             _remove_empty(cache_dir, absent)
             raise
-    return Corpus(folder)
+    corpus = Corpus(folder)
+    describe_passed_over(corpus.report, passed_over)  # of today: it is no part of the cache's key
+    return corpus
 
 
-def find_inputs(settings: CorpusSettings) -> list[list[Source]]:
-    """The files and datasets of each entry of `corpus`; one reached twice belongs to the first.
+def find_inputs(settings: CorpusSettings) -> tuple[list[list[Source]], list[Counter[str]]]:
+    """The files and datasets of each entry of `corpus`, and how many it has of each kind that is not read.
 
-    Raises `XPTError` as `find_sources`, and for a weight on an entry that has nothing of its own.
+    A file reached twice belongs to the first entry. Raises `XPTError` as `find_sources`, and for a weight on
+    an entry that has nothing of its own.
     """
     inputs: list[list[Source]] = []
+    passed_over: list[Counter[str]] = []
     seen: set[tuple] = set()
     for index, name in enumerate(settings.corpus):
-        found = [source for source in find_sources((name,)) if source.identity not in seen]
+        kinds: list[str] = []
+        sources = find_sources((name,), settings.column, kinds.append)
+        found = [source for source in sources if source.identity not in seen]
         if not found and settings.corpus_weights is not None and settings.corpus_weights[index]:
             raise XPTError(
                 f"corpus {name} has a weight, but all its files also stand in the entries before it: name "
                 "each file in one entry"
             )
         inputs.append(found)
+        passed_over.append(Counter(kinds))
         seen.update(source.identity for source in found)
-    return inputs
+    return inputs, passed_over
 
 
 def _cache_key(settings: CorpusSettings, inputs: list[list[Source]]) -> str:
@@ -95,7 +104,8 @@ def _effective(settings: CorpusSettings, inputs: list[list[Source]]) -> dict[str
     No threshold where nothing is compared with it, no column where no input is a table.
     """
     fields = asdict(settings)
-    if all(isinstance(source, FileSource) and source.format in TEXTS for part in inputs for source in part):
+    # A .txt may hold a table, too.
+    if all(isinstance(source, FileSource) and source.format == ".xml" for part in inputs for source in part):
         del fields["column"]
     if not settings.near_duplicates:
         del fields["near_duplicate_threshold"]

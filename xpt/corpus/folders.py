@@ -1,7 +1,9 @@
 """Folders and globs become paths: every real folder once, whatever links lead in circles."""
 
+import fnmatch
 import glob
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,21 +46,65 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def expand_glob(pattern: str) -> Iterator[Path]:
-    """Yield the paths that match, hidden ones left out; `**` stands for any folders, links in circles or not.
+def find_path(path: Path) -> Path:
+    """The path as the disk spells it, or as it is given where that exists or nothing like it does.
 
-    `glob` itself would walk two links in one circle 2^40 times.
+    A Mac takes the letters of a name apart (NFD), a keyboard gives them whole (NFC): for Linux two names.
     """
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        yield from map(Path, glob.glob(pattern))
-        return
-    place = parts.index("**")
-    rest = Path(*parts[place + 1 :] or "*")
-    for base in sorted(glob.glob(str(Path(*parts[:place])))):
-        if os.path.isdir(base):
-            for folder, _ in walk_folders(Path(base)):
-                yield from expand_glob(str(Path(glob.escape(str(folder))) / rest))
+    if os.path.lexists(path):
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[len(found.parts) :]:
+        found = next(iter(_spelled(found, part)), found / part)
+    return found
+
+
+def expand_glob(pattern: str) -> list[Path]:
+    """The paths that match, hidden ones left out; `**` stands for any folders, links in circles or not.
+
+    `glob` itself would walk two links in one circle 2^40 times, and tells the spellings of a letter apart.
+    """
+    found = [Path(Path(pattern).anchor)]
+    parts = Path(pattern).parts[len(found[0].parts) :]
+    for part in (*parts, "*") if parts[-1:] == ("**",) else parts:
+        if part == "**":
+            roots = [folder for folder in found if folder.is_dir()]
+            found = list(dict.fromkeys(folder for root in roots for folder, _ in walk_folders(root)))
+        else:
+            found = [path for folder in found for path in _in_folder(folder, part)]
+    return found
+
+
+def _in_folder(folder: Path, pattern: str) -> list[Path]:
+    """What matches in a folder, sorted."""
+    if not glob.has_magic(pattern):
+        return _spelled(folder, pattern)
+    wanted, hidden = _composed(pattern), pattern.startswith(".")
+    return [
+        folder / name
+        for name in _names(folder)
+        if fnmatch.fnmatchcase(_composed(name), wanted) and (hidden or not name.startswith("."))
+    ]
+
+
+def _spelled(folder: Path, name: str) -> list[Path]:
+    """What has this name in a folder; in another spelling only where none has it in this one."""
+    if os.path.lexists(folder / name):
+        return [folder / name]
+    if name.isascii():
+        return []
+    return [folder / other for other in _names(folder) if _composed(other) == _composed(name)]
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def printable(path: Path | str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from xpt.corpus.readers import Document, choose_column, column_documents
-from xpt.corpus.sources import HubSource
+from xpt.corpus.documents import Document, choose_column, column_documents
+from xpt.corpus.inputs import HubSource
 from xpt.errors import XPTError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")

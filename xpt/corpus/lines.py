@@ -4,16 +4,20 @@ The cost of cleaning a line may grow faster than the line, so what is cleaned at
 """
 
 import codecs
+import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from xpt.corpus.sources import FileSource
+from xpt.corpus.guesses import read_head
+from xpt.corpus.inputs import FileSource
 from xpt.errors import XPTError
 
 LONGEST_PIECE = 1 << 15  # characters; some 500 sentences
 LONGEST_ROW = 1 << 26  # characters of a table's row, which can only be read whole
 _READ_AT_ONCE = 1 << 18  # bytes
 _SENTENCE_ENDS = (". ", "! ", "? ", "… ", "。", "！", "？", "। ", "។ ", "። ", "۔ ", "؟ ")
+_LINE_END = re.compile(rb"\n|\r\n|\r(?=[^\n])")
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -37,24 +41,33 @@ def cut_long(line: str) -> list[str]:
 def text_lines(source: FileSource, stream: BinaryIO) -> Iterator[str]:
     """Lines with their line end, those of more than LONGEST_PIECE characters in pieces.
 
+    They end where `str.splitlines` ends them, as in the cells of a table: at LF, CR, FF, VT, NEL, U+2028, ...
     Raises XPTError with file, line and byte for what is not UTF-8.
     """
     held = ""
     for _, text in _decoded(source, stream):
-        *whole, held = cut_long(held + text)
+        lines = (held + text).splitlines(keepends=True)
+        # The last one may go on, and its CR be half of a CRLF.
+        held = lines.pop() if lines and not text.endswith("\n") else ""
+        for line in lines:
+            if len(line) <= LONGEST_PIECE:
+                yield line
+            else:
+                yield from cut_long(line)
+        *whole, held = cut_long(held)
         yield from whole
-        if text.endswith("\n"):
-            yield held
-            held = ""
     if held:
         yield held
 
 
 def row_lines(source: FileSource, stream: BinaryIO) -> Iterator[str]:
-    """Whole lines with their line end. Raises XPTError as `text_lines`, and for more than LONGEST_ROW."""
+    """Whole lines with their line end: LF, or CR in a file whose first line ends so.
+
+    Raises XPTError as `text_lines`, and for more than LONGEST_ROW.
+    """
     held: list[str] = []
     size = 0
-    for number, text in _decoded(source, stream):
+    for number, text in _decoded(source, _with_line_feeds(stream)):
         held.append(text)
         size += len(text)
         if size > LONGEST_ROW:
@@ -73,28 +86,52 @@ def _decoded(source: FileSource, stream: BinaryIO) -> Iterator[tuple[int, str]]:
     """Line numbers with lines, long ones in several parts; without the mark of UTF-8 at the file's head."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     number, offset = 1, 0
+    pending = 0
     while raw := stream.readline(_READ_AT_ONCE):
         if raw.count(0) * 4 > len(raw) or (number == 1 and raw.startswith(_UTF_16_MARKS)):
             raise XPTError(
                 f"{source.name} line {number} is not UTF-8 but looks like UTF-16 or binary data: "
                 "convert the file, for example with iconv -f utf-16 -t utf-8"
             )
-        pending = len(decoder.getstate()[0])
+        is_whole = raw.endswith(b"\n")
         try:
-            text = decoder.decode(raw)
+            # The decoder is for what was cut, and slow.
+            text = raw.decode() if is_whole and not pending else decoder.decode(raw)
         except UnicodeDecodeError as error:
             raise _not_utf8(source, number, offset - pending, error) from error
         if number == 1 and offset == 0:
             text = text.removeprefix("\ufeff")
         yield number, text
-        offset += len(raw)
-        if raw.endswith(b"\n"):
-            number, offset = number + 1, 0
-    pending = len(decoder.getstate()[0])
+        if is_whole:
+            number, offset, pending = number + 1, 0, 0
+        else:
+            offset, pending = offset + len(raw), len(decoder.getstate()[0])
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise _not_utf8(source, number, offset - pending, error) from error
+
+
+class _LineFeeds(io.RawIOBase):
+    """A stream with LF for each CR."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[override]
+        chunk = self._stream.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _with_line_feeds(stream: BinaryIO) -> BinaryIO:
+    """The stream, with LF for CR if its first line ends in CR alone, as rows of an old Mac do."""
+    head, stream = read_head(stream)
+    end = _LINE_END.search(head)
+    return io.BufferedReader(_LineFeeds(stream), _READ_AT_ONCE) if end and end[0] == b"\r" else stream
 
 
 def _not_utf8(source: FileSource, line: int, offset: int, error: UnicodeDecodeError) -> XPTError:

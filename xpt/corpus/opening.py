@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from xpt.corpus.folders import printable
-from xpt.corpus.sources import FileSource, inspect_file
+from xpt.corpus.inputs import FileSource, inspect_file
 from xpt.errors import XPTError
 
 _DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)

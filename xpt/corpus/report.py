@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from xpt.corpus.folders import printable
+from xpt.corpus.inputs import FileSource, Source
 from xpt.corpus.scripts import count_scripts
 from xpt.corpus.select import Selection
 from xpt.corpus.sentences import Tally
 from xpt.corpus.settings import SPLIT_NAMES, CorpusSettings
-from xpt.corpus.sources import FileSource, Source
 from xpt.corpus.stream import WrittenSplit
 from xpt.language import find_language
 
 # Rarer scripts are single names and quotations.
 _LEAST_SHARE = 0.0005
+_REMARKS_SHOWN = 5
+_KINDS_SHOWN = 8
 
 
 def describe_corpus(
@@ -47,6 +49,7 @@ def describe_corpus(
             "scripts": _shares(found),
         }
         entries.append(entry)
+        warnings += format_remarks(tallies[index].remarks)
         warnings += _warnings(entry, found + count_scripts(tallies[index].foreign), settings.language)
         dropped.update(entry["dropped"])
         scripts.update(found)
@@ -62,6 +65,12 @@ def describe_corpus(
         "entries": entries,
         "warnings": warnings,
     }
+
+
+def describe_passed_over(report: dict[str, Any], passed_over: list[Counter[str]]) -> None:
+    """Add to a report what stands in the folders and globs of each entry and was not read: files by kind."""
+    for entry, kinds in zip(report["entries"], passed_over, strict=True):
+        entry["passed_over"] = dict(kinds.most_common())
 
 
 def _describe_source(source: Source) -> dict[str, Any]:
@@ -152,6 +161,19 @@ def foreign_script(language: str, scripts: Counter[str]) -> str | None:
     )
 
 
+def format_remarks(remarks: list[str]) -> list[str]:
+    """What files gave reason to say, the first few and how many more."""
+    more = len(remarks) - _REMARKS_SHOWN
+    return [*remarks[:_REMARKS_SHOWN], *([f"and the like of {more:,} more files"] if more > 0 else [])]
+
+
+def format_passed_over(kinds: Mapping[str, int]) -> str:
+    """Kinds of files with their counts, the most frequent ones."""
+    shown = [f"{count:,} {kind}" for kind, count in list(kinds.items())[:_KINDS_SHOWN]]
+    rest = sum(list(kinds.values())[_KINDS_SHOWN:])
+    return ", ".join([*shown, *([f"{rest:,} others"] if rest else [])])
+
+
 def format_corpus_report(report: Mapping[str, Any]) -> str:
     """A few lines on what each entry gave, for the start of a run."""
     lines = []
@@ -167,4 +189,6 @@ def format_corpus_report(report: Mapping[str, Any]) -> str:
         lines.append(
             f"    letters: {', '.join(scripts) or 'none'}; dropped: {', '.join(reasons) or 'nothing'}"
         )
+        if kinds := entry.get("passed_over"):
+            lines.append(f"    files passed over: {format_passed_over(kinds)}")
     return "\n".join([*lines, *(f"warning: {warning}" for warning in report["warnings"])])

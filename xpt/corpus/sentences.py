@@ -133,6 +133,7 @@ class Tally:
     sentences: int = 0
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     foreign: Counter[str] = field(default_factory=Counter)  # characters of sentences dropped for their script
+    remarks: list[str] = field(default_factory=list)  # on files: what the user should look at
 
     def add(self, other: "Tally") -> None:
         """Count what `other` counted, too."""
@@ -140,6 +141,7 @@ class Tally:
         self.sentences += other.sentences
         self.dropped.update(other.dropped)
         self.foreign.update(other.foreign)
+        self.remarks += other.remarks
 
 
 class DocumentCleaner:
@@ -162,6 +164,8 @@ class DocumentCleaner:
     def sentences(self, document: Document) -> list[str]:
         """The document's sentences, cleaned, in order."""
         tally = self.tallies[document.entry]
+        if document.remark:
+            tally.remarks.append(document.remark)
         kept = []
         for line in self._lines(document, tally):
             for piece in self._split(line, self._language):

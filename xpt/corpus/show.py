@@ -9,13 +9,13 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xpt.corpus.build import find_inputs, read_inputs
 from xpt.corpus.folders import printable
-from xpt.corpus.report import foreign_script
+from xpt.corpus.report import foreign_script, format_passed_over, format_remarks
 from xpt.corpus.scripts import count_scripts
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import CorpusSettings
@@ -67,7 +67,7 @@ def show(settings: CorpusSettings, dropped: bool) -> None:
 
     Raises `XPTError` as `build_corpus` does for what cannot be read.
     """
-    inputs = find_inputs(settings)
+    inputs, passed_over = find_inputs(settings)
     cleaner = DocumentCleaner(settings, _print_dropped if dropped else None)
     characters = [Counter[str]() for _ in settings.corpus]
     for document in read_inputs(settings, inputs, progress=False):
@@ -75,16 +75,24 @@ def show(settings: CorpusSettings, dropped: bool) -> None:
             sys.stdout.write(f"{sentence}\n")
             characters[document.entry].update(sentence)
     sys.stdout.flush()
-    for name, tally, kept in zip(settings.corpus, cleaner.tallies, characters, strict=True):
-        print(describe(printable(name), tally, kept, settings.language), file=sys.stderr)
+    for name, tally, kinds, kept in zip(
+        settings.corpus, cleaner.tallies, passed_over, characters, strict=True
+    ):
+        for line in describe(printable(name), tally, kinds, kept, settings.language):
+            print(line, file=sys.stderr)
 
 
-def describe(name: str, tally: Tally, characters: Counter[str], language: str) -> str:
+def describe(
+    name: str, tally: Tally, passed_over: Counter[str], characters: Counter[str], language: str
+) -> Iterator[str]:
     """What cleaning made of an entry, in a few lines; `characters` are those of the sentences it kept."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(tally.dropped.items()))
-    said = f"{name}: {tally.lines:,} lines, {tally.sentences:,} sentences; dropped: {reasons or 'nothing'}"
-    foreign = foreign_script(language, count_scripts(characters + tally.foreign))
-    return f"{said}\nwarning: corpus {name}: {foreign}" if foreign else said
+    yield f"{name}: {tally.lines:,} lines, {tally.sentences:,} sentences; dropped: {reasons or 'nothing'}"
+    if passed_over:
+        yield f"  files passed over: {format_passed_over(dict(passed_over.most_common()))}"
+    yield from (f"warning: {remark}" for remark in format_remarks(tally.remarks))
+    if foreign := foreign_script(language, count_scripts(characters + tally.foreign)):
+        yield f"warning: corpus {name}: {foreign}"
 
 
 def _print_dropped(reason: str, text: str) -> None:

@@ -20,7 +20,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from xpt.corpus.readers import Document
+from xpt.corpus.documents import Document
 from xpt.corpus.select import line_digest
 from xpt.corpus.sentences import DocumentCleaner, Tally
 from xpt.corpus.settings import CorpusSettings

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from xpt.corpus.readers import Document, read_documents
+from xpt.corpus.documents import Document
+from xpt.corpus.readers import read_documents
 from xpt.corpus.select import line_digest, split_hash
 from xpt.corpus.sentences import DocumentCleaner
 from xpt.shards.job import FILE_SHIFT, Job, read_json, tally_json, write_json

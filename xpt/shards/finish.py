@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xpt.corpus.build import refuse_empty
-from xpt.corpus.report import describe_corpus
+from xpt.corpus.report import describe_corpus, describe_passed_over
 from xpt.corpus.select import Selection
 from xpt.corpus.sentences import Tally
 from xpt.corpus.settings import SPLIT_NAMES, digest_json
@@ -95,7 +95,9 @@ class Finish:
         }
         of_entries = [{name: characters[name][entry] for name in SPLIT_NAMES} for entry in range(entries)]
         inputs = [list(sources) for sources in job.inputs]
-        return describe_corpus(job.settings, inputs, documents, tallies, selection, splits, of_entries)
+        report = describe_corpus(job.settings, inputs, documents, tallies, selection, splits, of_entries)
+        describe_passed_over(report, list(job.passed_over))
+        return report
 
     def _selection(self, kept: dict[str, list[int]]) -> Selection:
         facts = self._facts("kept")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from xpt.corpus.inputs import Source
 from xpt.corpus.sentences import Tally
 from xpt.corpus.settings import CorpusSettings
-from xpt.corpus.sources import Source
 
 # A sentence's place in the corpus is (number of its file << 40) + its number in the file.
 FILE_SHIFT = 40
@@ -34,6 +34,7 @@ class Job:
 
     settings: CorpusSettings
     inputs: tuple[tuple[Source, ...], ...]  # of each entry of the corpus
+    passed_over: tuple[Counter[str], ...]  # files of each entry that are not read, by kind
     tokenizer: TokenizerChoice
     work: Path  # seen by all machines; removed in the end
     output: Path
@@ -90,6 +91,7 @@ def tally_json(tally: Tally) -> dict[str, Any]:
         "sentences": tally.sentences,
         "dropped": dict(tally.dropped),
         "foreign": dict(tally.foreign),
+        "remarks": tally.remarks,
     }
 
 
@@ -99,6 +101,7 @@ def add_tally(total: Tally, part: dict[str, Any]) -> None:
     total.sentences += part["sentences"]
     total.dropped.update(part["dropped"])
     total.foreign.update(part["foreign"])
+    total.remarks += part["remarks"]
 
 
 def count_letters(lines: list[bytes]) -> Counter[str]:

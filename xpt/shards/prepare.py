@@ -120,8 +120,17 @@ def _job(corpus: CorpusSettings, tokenizer: TokenizerArguments, given: PrepareAr
         character_settings(corpus.language),
     )
     work = Path(given.work_dir).absolute() if given.work_dir else output.with_name(f"{output.name}.work")
-    inputs = tuple(map(tuple, find_inputs(corpus)))
-    return Job(corpus, inputs, choice, work, output, given.partitions, given.shard_sentences)
+    inputs, passed_over = find_inputs(corpus)
+    return Job(
+        corpus,
+        tuple(map(tuple, inputs)),
+        tuple(passed_over),
+        choice,
+        work,
+        output,
+        given.partitions,
+        given.shard_sentences,
+    )
 
 
 def _claim(job: Job) -> None:
