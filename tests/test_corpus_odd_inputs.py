@@ -110,6 +110,20 @@ def test_the_place_of_a_wrong_byte_is_counted_through_a_long_line(tmp_path):
         build_from(tmp_path / "a.txt", tmp_path / ".cache")
 
 
+def test_the_place_of_a_wrong_byte_is_counted_through_many_lines(tmp_path):
+    (tmp_path / "a.txt").write_bytes("가나다\n".encode() * 100_000 + "가나".encode() + b"\xb0\n")
+    with pytest.raises(XPTError, match=r"line 100001, byte 7 is not UTF-8 \(0xb0\)"):
+        build_from(tmp_path / "a.txt", tmp_path / ".cache")
+
+
+def test_a_line_of_zeros_among_many_is_named(tmp_path):
+    lines = [line.encode() for line in SENTENCES * 30]
+    lines[9000] = b"\0" * 90
+    (tmp_path / "a.txt").write_bytes(b"\n".join(lines))
+    with pytest.raises(XPTError, match=r"line 9001 is not UTF-8 but looks like UTF-16 or binary data"):
+        build_from(tmp_path / "a.txt", tmp_path / ".cache")
+
+
 EXTENSIONS = [f"{format_}{packing}" for format_ in FORMATS for packing in ("", *COMPRESSIONS)]
 GOOD = {**WRITERS, ".xml": lambda rows: f"<mediawiki>{''.join(rows)}</mediawiki>".encode()}
 

@@ -68,48 +68,58 @@ def row_lines(source: FileSource, stream: BinaryIO) -> Iterator[str]:
     held: list[str] = []
     size = 0
     for number, text in _decoded(source, _with_line_feeds(stream)):
-        held.append(text)
-        size += len(text)
-        if size > LONGEST_ROW:
-            raise XPTError(
-                f"{source.name} line {number} has more than {LONGEST_ROW:,} characters: write one document "
-                "a row"
-            )
-        if text.endswith("\n"):
-            yield "".join(held)
+        *ended, last = text.split("\n")
+        for place, line in enumerate(ended, number):
+            _check_row(source, place, size + len(line))
+            yield f"{''.join(held)}{line}\n" if held else f"{line}\n"
             held, size = [], 0
+        if last:
+            held.append(last)
+            size += len(last)
+            _check_row(source, number + len(ended), size)
     if held:
         yield "".join(held)
 
 
+def _check_row(source: FileSource, number: int, size: int) -> None:
+    if size > LONGEST_ROW:
+        raise XPTError(
+            f"{source.name} line {number} has more than {LONGEST_ROW:,} characters: write one document a row"
+        )
+
+
 def _decoded(source: FileSource, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Line numbers with lines, long ones in several parts; without the mark of UTF-8 at the file's head."""
+    """Parts of the text, each with the number of the line that it begins in.
+
+    They are cut anywhere, and without the mark of UTF-8 at the file's head.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    number, offset = 1, 0
-    pending = 0
-    while raw := stream.readline(_READ_AT_ONCE):
-        if raw.count(0) * 4 > len(raw) or (number == 1 and raw.startswith(_UTF_16_MARKS)):
-            raise XPTError(
-                f"{source.name} line {number} is not UTF-8 but looks like UTF-16 or binary data: "
-                "convert the file, for example with iconv -f utf-16 -t utf-8"
-            )
-        is_whole = raw.endswith(b"\n")
+    number, offset = 1, 0  # line of the next byte, and its place in there
+    is_first = True
+    while True:
+        raw = stream.read(_READ_AT_ONCE)
+        _check_text(source, number, raw, is_first)
+        cut = len(decoder.getstate()[0])  # bytes of a character whose end is in this part
         try:
-            # The decoder is for what was cut, and slow.
-            text = raw.decode() if is_whole and not pending else decoder.decode(raw)
+            text = decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
-            raise _not_utf8(source, number, offset - pending, error) from error
-        if number == 1 and offset == 0:
-            text = text.removeprefix("\ufeff")
-        yield number, text
-        if is_whole:
-            number, offset, pending = number + 1, 0, 0
-        else:
-            offset, pending = offset + len(raw), len(decoder.getstate()[0])
-    try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise _not_utf8(source, number, offset - pending, error) from error
+            raise _not_utf8(source, number, offset - cut, error) from error
+        if not raw:
+            return
+        yield number, text.removeprefix("\ufeff") if is_first else text
+        ends, is_first = raw.count(b"\n"), False
+        number, offset = number + ends, len(raw) - raw.rfind(b"\n") - 1 if ends else offset + len(raw)
+
+
+def _check_text(source: FileSource, number: int, raw: bytes, is_first: bool) -> None:
+    lines = raw.split(b"\n") if 0 in raw else []
+    wide = (place for place, line in enumerate(lines, number) if line.count(0) * 4 > len(line) + 1)
+    place = number if is_first and raw.startswith(_UTF_16_MARKS) else next(wide, None)
+    if place is not None:
+        raise XPTError(
+            f"{source.name} line {place} is not UTF-8 but looks like UTF-16 or binary data: "
+            "convert the file, for example with iconv -f utf-16 -t utf-8"
+        )
 
 
 class _LineFeeds(io.RawIOBase):
@@ -134,8 +144,11 @@ def _with_line_feeds(stream: BinaryIO) -> BinaryIO:
     return io.BufferedReader(_LineFeeds(stream), _READ_AT_ONCE) if end and end[0] == b"\r" else stream
 
 
-def _not_utf8(source: FileSource, line: int, offset: int, error: UnicodeDecodeError) -> XPTError:
+def _not_utf8(source: FileSource, number: int, offset: int, error: UnicodeDecodeError) -> XPTError:
+    """Where it is: the bytes that could not be decoded begin at `offset` in line `number`."""
+    before = error.object[: error.start]
+    byte = error.start - before.rfind(b"\n") if b"\n" in before else offset + error.start + 1
     return XPTError(
-        f"{source.name} line {line}, byte {offset + error.start + 1} is not UTF-8 "
+        f"{source.name} line {number + before.count(10)}, byte {byte} is not UTF-8 "
         f"(0x{error.object[error.start]:02x}): convert the file, for example with iconv -f cp949 -t utf-8"
     )

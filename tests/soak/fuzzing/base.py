@@ -126,6 +126,15 @@ def _jsonl(sentences: list[str]) -> bytes:
     return "\n".join(json.dumps({"id": i, "text": s}) for i, s in enumerate(sentences)).encode()
 
 
+def _extractor_json(sentences: list[str]) -> bytes:
+    url = "https://ko.wikipedia.org/wiki?curid="
+    rows = (
+        {"id": str(i), "url": f"{url}{i}", "title": s[:5], "text": f"{s[:5]}\n\n{s}"}
+        for i, s in enumerate(sentences)
+    )
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
 def _table(sentences: list[str]) -> bytes:
     file = io.StringIO()
     csv.writer(file).writerows([("id", "text"), *enumerate(sentences)])
@@ -134,6 +143,14 @@ def _table(sentences: list[str]) -> bytes:
 
 def _tsv(sentences: list[str]) -> bytes:
     return "\n".join(["id\ttext", *(f"{i}\t{s}" for i, s in enumerate(sentences))]).encode()
+
+
+def _quoted_tsv(sentences: list[str]) -> bytes:
+    file = io.StringIO()
+    csv.writer(file, "excel-tab").writerows(
+        [("id", "text"), *((i, f'"{s}"\n{s}') for i, s in enumerate(sentences))]
+    )
+    return file.getvalue().encode()
 
 
 def _parquet(sentences: list[str]) -> bytes:
@@ -145,11 +162,17 @@ def _parquet(sentences: list[str]) -> bytes:
 FORMATS: dict[str, Callable[[list[str]], bytes]] = {
     "a.txt": lambda sentences: "\n".join(sentences).encode(),
     "wiki_00": _wiki,
+    "wiki_01": _extractor_json,
+    "cr.txt": lambda sentences: "\r".join(sentences).encode(),
+    "table.txt": _tsv,
+    "a.json": _jsonl,
     "a.jsonl": _jsonl,
     "a.csv": _table,
     "a.tsv": _tsv,
+    "b.tsv": _quoted_tsv,
     "a.parquet": _parquet,
     "a.xml": _dump,
+    "a.xml-p1p300": _dump,
 }
 PACKING: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
