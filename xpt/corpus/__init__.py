@@ -1,7 +1,7 @@
 """Corpus: files, dumps and Hub datasets become clean, split, de-duplicated sentences on disk.
 
 `sources` finds the inputs (`formats` by name, `guesses` by content), `opening` and `lines` read them,
-`readers`, `tables` and `hub` turn them into documents, `clean` and `sentences` turn a document into sentences,
+`readers`, `tables` and `hub` turn them into documents, `clean` and `sentences` a document into sentences,
 `workers` spreads that over the cores, `select` decides which split a sentence is in and which sentences stay,
 `mixture` how many each entry gives, `stream` writes all of it to disk without holding it, `scripts` and
 `report` say what was found, `build` joins these and caches, `store` reads back; `show` prints what a text
