@@ -10,8 +10,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus.clean import SentenceFilter, clean_text, clean_wiki_markup, is_wiki_junk, repair_korean
+from xpt.corpus.clean import SentenceFilter, clean_text, repair_korean
 from xpt.corpus.sentences import split_with_sentencex
+from xpt.corpus.wiki_markup import clean_wiki_markup, is_wiki_junk
 
 REPOSITORY = Path(__file__).parent.parent
 HARD = (

@@ -30,7 +30,7 @@ from xpt.files import write_folder_atomically
 from xpt.language import find_language
 
 # Raised when cleaning or the layout on disk changes, so that corpora built before are built again.
-BUILD_VERSION = 4
+BUILD_VERSION = 5
 
 
 def build_corpus(
