@@ -40,16 +40,21 @@ _PRINTABLE_ODDITY = re.compile(rf"{_BLANK.pattern[:-1]}{FILLERS_AND_SELECTORS}\u
 _BULLETS = re.compile(r"(?:[■□▪▫●○◆◇△▲▽▼▶▷►▒•◦※☞❍‣⁃*]\s*|[-–—·ㆍ]\s+)+")
 # Korean web text went through encodings that turned the middle dot into a full-width question mark: "시？도".
 _LOST_MIDDLE_DOT = re.compile(r"(?<=[가-힣0-9」])？(?=[가-힣0-9「])")
-# It is a question's mark behind these words, and may be one behind these syllables; elsewhere it is damage.
+# It is a question's mark behind these words, and may be one behind these endings (which nouns have as well);
+# elsewhere it shows the damage.
 _ASKS = re.compile(
     r"(?:[까냐죠]|[는은던]가|[나가까]요|(?:것|무엇|누구|어디|언제|얼마)인가|무엇|누구|어디|언제|얼마|정말|진짜)$"
 )
-_MAY_ASK = frozenset("가까나냐니다라랴래려요죠오고지자네데게어아여해워야은는뭐왜")
+_ENDING_IN_N = "".join(map(chr, range(0xAC04, 0xD7A4, 28)))
+_MAY_ASK = re.compile(
+    rf"(?:(?<=[가-힣])[나니다네데게걸래랴어아은는]|[{_ENDING_IN_N}]가|[하이되있없겠었았였했렇같떻좋니르됐갔왔]지"
+    r"|[어아해에예세지네데군는걸래줘돼]요|[라다냐자]고|[뭐이]라|[이거뭐]야|[시하이]오|(?<![가-힣])[왜뭐해응예])$"
+)
 
 _BROKEN = "\ufffd"
 
 # In the place of a formula (WikiExtractor writes the same) or a template; particles stand right beside it.
-_HOLE = re.compile(r"(?<![A-Za-z0-9_])(formula|codice|template)_\d")
+_HOLE = re.compile(r"(formula|codice|template)_\d")
 
 _ANY_LETTER = r"\p{L}\p{M}"
 
@@ -105,9 +110,8 @@ def repair_korean(text: str) -> str:
     if "？" not in text:
         return text
     lost = [match.start() for match in _LOST_MIDDLE_DOT.finditer(text)]
-    lost = [place for place in lost if not _ASKS.search(text[max(0, place - 5) : place])]
-    shown = [place for place in lost if text[place - 1] not in _MAY_ASK]
-    if not shown:
+    lost = [place for place in lost if not _ASKS.search(text, max(0, place - 5), place)]
+    if all(_MAY_ASK.search(text, max(0, place - 5), place) for place in lost):
         return text
     characters = list(text)
     for place in lost:

@@ -26,13 +26,13 @@ _NAMES = sorted(_BREAKING | _INLINE | SILENT_ELEMENTS | FORMULA_ELEMENTS)
 _LONG_NAMES = "|".join(name for name in _NAMES if len(name) > 1 and name not in ("br", "hr"))
 _LETTERS = "".join(name for name in _NAMES if len(name) == 1)
 _ATTRIBUTES = (
-    r"(?:\s+[a-z_:][a-z0-9_:.-]*\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>=]+)"
+    r"(?:(?:\s+|(?<=[\"']))[a-z_:][a-z0-9_:.-]*\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>=]+)"
     r"|\s+(?:compact|nowrap|noshade|reversed|selected|hidden)(?=[\s/>]))+"
 )
 # Names of one letter are variables too: their attributes must be whole, those of others may be damaged.
 _TAG = re.compile(
     rf"<(?P<end>/?)(?P<name>(?:br|hr)(?=[^\w<]|>)[^<>]*|(?:{_LONG_NAMES})(?:{_ATTRIBUTES}|\s[^<>]*=[^<>]*)?"
-    rf"|[{_LETTERS}](?:{_ATTRIBUTES})?|s{_ATTRIBUTES})\s*/?>",
+    rf"|[{_LETTERS}](?:{_ATTRIBUTES})?)\s*/?>",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"[a-z]+[1-6]?", re.IGNORECASE)
@@ -43,9 +43,9 @@ _ELEMENT = re.compile(
     re.IGNORECASE,
 )
 _OPEN_READING = re.compile(r"<r[tp]>[^<>]*(?=<(?:r[tp]|/ruby)>)", re.IGNORECASE)
-_STRUCK = re.compile(r"<s>([^<>]*)</s>", re.IGNORECASE)
+_STRUCK = re.compile(rf"<s(?:{_ATTRIBUTES})?>([^<>]*)</s>", re.IGNORECASE)
 # Special tokens of our tokenizers spelled out in the text would become the tokens themselves.
-_SPECIAL_TOKEN = re.compile(r"</?s>|<(?:pad|unk|mask)>")
+_SPECIAL_TOKEN = re.compile(rf"</?s>|<s{_ATTRIBUTES}>|<(?:pad|unk|mask)>")
 _OPERAND = re.compile(r"[A-Za-z0-9](?![A-Za-z0-9])")
 
 
@@ -72,7 +72,12 @@ def _element_text(match: re.Match[str]) -> str:
     name = match["name"].lower()
     if name in FORMULA_ELEMENTS:
         return FORMULA
-    return " " if name in _BREAKING else ""
+    return " " if name in _BREAKING or _ends_clause(match, name) else ""
+
+
+def _ends_clause(match: re.Match[str], name: str) -> bool:
+    """Whether it is a footnote behind a full stop or a comma, where often no blank follows."""
+    return name == "ref" and match.string[match.start() - 1 : match.start()] in (".", ",", ";", ":", "!", "?")
 
 
 def _tag_text(match: re.Match[str]) -> str:
@@ -80,7 +85,8 @@ def _tag_text(match: re.Match[str]) -> str:
     opens = not match["end"] and match[0] == f"<{name}>"
     if opens and (_is_comparison(match, name) or _is_title(name)):
         return match[0]
-    return " " if name.lower() in _BREAKING else ""
+    name = name.lower()
+    return " " if name in _BREAKING or _ends_clause(match, name) else ""
 
 
 def _is_comparison(match: re.Match[str], name: str) -> bool:
@@ -91,7 +97,7 @@ def _is_comparison(match: re.Match[str], name: str) -> bool:
         and _OPERAND.match(text, end) is not None
         and _OPERAND.match(text[start - 1 : start]) is not None
         and not (start > 1 and text[start - 2].isalnum() and text[start - 2].isascii())
-        and f"</{name}>" not in text[end:]
+        and text.find(f"</{name}>", end) < 0
     )
 
 

@@ -27,7 +27,7 @@ _BOUND = re.compile(
     r"(?:이?라(?:고|며|면서|는|던|도|든지|네|지)|이?란|하고|하며|하면서|하는|하니|하여|했|한다|고\b|는\b|며\b|라\b|면서\b|가\b|를\b|을\b|은\b"
     r"|에\b|의\b|와\b|과\b|도\b|로\b)"
 )
-_CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:！？。]|(?:\^\^|[ㅠㅜㅋㅎ]+)\s*$")
+_CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:]|(?:\^\^|[ㅠㅜㅋㅎ]+)\s*$")
 # ... and none ends with a number or an enumerator: "2020. 5. 3.", "1. ", "가. ", "No. ".
 _NUMBER_END = re.compile(r"(?:^|[\s(∼~\-–])(?:\d{1,4}|제?\d{1,4}[조항호])\.\s*$")
 _ENUMERATOR = re.compile(r"^\s*(?:[가-하]|[A-Za-z]|[IVXivx]{1,4}|[①-⑳]|\(?\d{1,3}\)?)\.\s*$")

@@ -19,9 +19,10 @@ _WIKI_REST = re.compile(r"\[\[|\]\]|\}\}|'{2,}")
 # A magic word has capitals or letters of a script without them, in any case where English has none of it:
 # Python's __init__ stays.
 _MAGIC_WORD = re.compile(
-    r"__(?:(?=[^\W\d]*[^\W\d_a-zA-Z])[^\W\d_]+(?:_[^\W\d_]+)*|[A-Z]{3,}(?:_[A-Z]+)*|(?i:(?:no|force)?toc|noeditsection"
-    r"|(?:no)?newsectionlink|nogallery|hiddencat|(?:no)?index|no(?:content|title)convert|no[ct]c|staticredirect"
-    r"|disambig|expectunusedcategory|noglobal|archivedtalk|notalk|start|end))__"
+    r"__(?:(?=(?:[a-zA-Z]|_(?!_)){0,40}[^\W\d_a-zA-Z])[^\W\d_]{2,40}(?:_[^\W\d_]{1,40}){0,3}"
+    r"|[A-Z]{3,40}(?:_[A-Z]{1,40}){0,3}|(?i:(?:no|force)?toc|noeditsection|(?:no)?newsectionlink"
+    r"|nogallery|hiddencat|(?:no)?index|no(?:content|title)convert|no[ct]c|staticredirect|disambig"
+    r"|expectunusedcategory|noglobal|archivedtalk|notalk|start|end))__"
 )
 # The converter of Chinese and Serbian: flags, then the same words in several scripts.
 _CONVERTED = re.compile(r"-\{(?:([A-Za-z;\s-]*)\|)?([^{}]*)\}-")
