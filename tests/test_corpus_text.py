@@ -10,8 +10,9 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpt.corpus.clean import SentenceFilter, clean_text, clean_wiki_markup, is_wiki_junk, repair_korean
+from xpt.corpus.clean import SentenceFilter, clean_text, repair_korean
 from xpt.corpus.sentences import split_with_sentencex
+from xpt.corpus.wiki_markup import clean_wiki_markup, is_wiki_junk
 
 REPOSITORY = Path(__file__).parent.parent
 HARD = (
@@ -45,7 +46,7 @@ def test_clean_text_is_what_the_tokenizer_relies_on(text):
         ("क्\u200dष می\u200cخواهم", "क्\u200dष می\u200cخواهم"),
         ("&lt;책&gt; &amp;amp; &quot;글&quot;&#44032;", '<책> & "글"가'),
         ("a?x=1&para=2&copy=3 R&D AT&T;", "a?x=1&para=2&copy=3 R&D AT&T;"),
-        ("줄&lt;br /&gt;바꿈<ref name=a>과</ref> <대역 화랑세기>", "줄 바꿈 과 <대역 화랑세기>"),
+        ("줄&lt;br /&gt;바꿈<ref name=a>과</ref> <대역 화랑세기>", "줄 바꿈 <대역 화랑세기>"),
         ("처음<s> 가운데 </s>끝<mask>이다 <<s>unk>", "처음 가운데 끝 이다 < unk>"),
         ("▁나는▁간다 ㅤ빈칸", "나는 간다 빈칸"),
         ("■ 제안이유 ○ 첫째", "제안이유 ○ 첫째"),
@@ -59,9 +60,23 @@ def test_clean_text_examples(raw, clean):
     assert clean_text(raw) == clean
 
 
-def test_a_lost_middle_dot_comes_back_and_a_question_stays():
-    assert repair_korean("시？도지사는 「가법」？「나법」을 본다") == "시·도지사는 「가법」·「나법」을 본다"
-    assert repair_korean("정말인가？ 그렇다.") == "정말인가？ 그렇다."
+@pytest.mark.parametrize(
+    ("raw", "repaired"),
+    [
+        ("시？도지사는 「가법」？「나법」을 본다", "시·도지사는 「가법」·「나법」을 본다"),
+        ("아동？청소년의 3？15를 본다", "아동·청소년의 3·15를 본다"),
+        ("국가？사회의 유지？보수와 광고？판촉과 오？남용", "국가·사회의 유지·보수와 광고·판촉과 오·남용"),
+        ("국내？외의 단가？원가를 보는가？그렇다.", "국내·외의 단가·원가를 보는가？그렇다."),
+        ("그것은 무엇인가？그는 대답하지 않았다.", None),
+        ("누가 갔을까？아무도 안 갔다.이제 그렇지？모른다.", None),
+        ("뭐라고？이게 정말？그래.어디？여기.왜？그냥.", None),
+        ("밥 먹었어？응.갈래요？아니.너는？나도.", None),
+        ("정말인가？ 그렇다.", None),
+        ("강수(强首,？ ~ 692년)는 때 ？기는 몸이다.", None),
+    ],
+)
+def test_a_lost_middle_dot_comes_back_and_a_question_stays(raw, repaired):
+    assert repair_korean(raw) == (repaired or raw)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +160,13 @@ def test_why_a_sentence_is_dropped(language, sentence, reason):
         ["정말 좋다. ", "최고예요 ^^"],
         ["재미있었어요!ㅋㅋ"],
         ["발매되었다. ", "《여신전생》의 감독이 기획했다."],
+        ["그것은 무엇인가？", "그는 대답하지 않았다！", "나도 갔다。", "그는 왔다."],
+        ["“정말인가？”라고 물었다. ", "그는 갔다."],
+        ["강수(强首,？ ~ 692년)는 신라의 유학자이다."],
+        ["고려 후기 ？∼1251(고종 38) 문신."],
+        ["그는 1485？－1541년 사람이다. ", "-5도였다."],
+        ["정유재란 때 ？기는 몸이 되자 강에 투신하였다."],
+        ["정말？？", "그렇다."],
     ],
 )
 def test_korean_sentence_boundaries(sentences):

@@ -8,8 +8,9 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from xpt.cli import read_recipe
 from xpt.corpus import CorpusSettings
-from xpt.corpus.clean import SentenceFilter, is_wiki_junk
+from xpt.corpus.clean import SentenceFilter
 from xpt.corpus.sentences import SPLITTERS, split_phrases, split_with_sentencex
+from xpt.corpus.wiki_markup import is_wiki_junk
 from xpt.errors import XPTError
 from xpt.language import find_language, script_of
 from xpt.preparation import character_settings

@@ -41,7 +41,7 @@ from xpt.tokenizer import (
 
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}
-TOKENIZER_BUILD = "2"  # raised when the same text and choices train another tokenizer
+TOKENIZER_BUILD = "3"  # raised when the same text and choices train another tokenizer
 IDS_BUILD = "2"  # raised when the folder of the same ids holds something else
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)

@@ -2,7 +2,8 @@
 
 SentencePiece takes a fifteenth of the processor time of `tokenizers` for the same ids: that the two agree is
 what `tokenizer_convert.py` is about. A tokenizer that is not exactly that conversion, and a text in which the
-two may differ (special tokens spelled out, more tokens than scores add up exactly for), is left to it.
+two may differ (special tokens spelled out, fillers and variation selectors, more tokens than scores add up
+exactly for), is left to it.
 """
 
 import json
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from xpt.environment import available_cores
 from xpt.errors import XPTError
+from xpt.invisible import FILLERS_AND_SELECTORS
 from xpt.tokenizer import sentencepiece_processor, tokenizer_fingerprint
 from xpt.tokenizer_convert import wrap_sentencepiece
 
@@ -33,6 +35,7 @@ def batch_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
     processor, threads = sentencepiece_processor(tokenizer), available_cores()
     added = sorted(token.content for token in tokenizer.added_tokens_decoder.values())
     spelled_out = re.compile("|".join(map(re.escape, [*added, "\0"])))
+    looks_at_neighbors = re.compile(f"[{FILLERS_AND_SELECTORS}]")
 
     def by_sentencepiece(sentences: list[str]) -> list[list[int]]:
         composed = [unicodedata.normalize("NFC", sentence) for sentence in sentences]
@@ -40,7 +43,7 @@ def batch_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
         odd = [
             index
             for index, sentence in enumerate(sentences)
-            if len(sentence) > _LONGEST or spelled_out.search(sentence)
+            if len(sentence) > _LONGEST or spelled_out.search(sentence) or looks_at_neighbors.search(sentence)
         ]
         for index, given in zip(odd, by_tokenizer([sentences[index] for index in odd]), strict=True):
             ids[index] = given

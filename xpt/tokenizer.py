@@ -22,7 +22,13 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from xpt.errors import XPTError
-from xpt.tokenizer_convert import FIRST_PIECES, canonical_model, normalization_rules, wrap_sentencepiece
+from xpt.tokenizer_convert import (
+    FIRST_PIECES,
+    canonical_model,
+    normalization_rules,
+    sentencepiece_text,
+    wrap_sentencepiece,
+)
 
 # Not one of the names by which transformers looks for a SentencePiece model to convert by its own rules.
 SENTENCEPIECE_FILE = "sentencepiece.model"
@@ -198,7 +204,7 @@ def _surface_span(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def sentencepiece_processor(tokenizer: PreTrainedTokenizerFast) -> sentencepiece.SentencePieceProcessor:
-    """The SentencePiece model that the tokenizer was made from; it expects NFC text.
+    """The SentencePiece model that the tokenizer was made from; it expects what `sentencepiece_text` gives.
 
     Raises:
         XPTError: the tokenizer came without one.
@@ -245,7 +251,7 @@ def _sample(sentences: Iterable[str], count: int) -> list[str]:
 
 
 class _Stream:
-    """Hands NFC sentences to SentencePiece, counts them, keeps an error that their source raised."""
+    """Hands sentences to SentencePiece as it expects them, counts them, keeps an error of their source."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         self.sentences = sentences
@@ -257,7 +263,7 @@ class _Stream:
             for sentence in self.sentences:
                 if sentence.strip():
                     self.count += 1
-                    yield unicodedata.normalize("NFC", sentence)
+                    yield sentencepiece_text(sentence)
         except Exception as error:  # SentencePiece would turn it into a RuntimeError with a traceback as text
             self.error = error
             raise

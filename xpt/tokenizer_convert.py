@@ -4,60 +4,67 @@ What the tokenizer does to a text, in order; all of it is stored in `tokenizer.j
 
 1. *Special tokens* are cut out first; `<mask>` takes the white space before it along.
 2. *Normalization*, the whole of it: NFC; whatever looks like a blank is a space, and so is a literal U+2581;
-   invisible characters (controls, soft hyphen, zero-width space, direction marks, byte-order mark) go; a run
-   of spaces is one, none at the end. No compatibility folding (NFKC): it turns the letter U+314B of Korean
-   laughter into the conjoining jamo U+110F, which no decoder turns back, and rewrites circled and full-width
-   characters, superscripts and fractions. Joiners stay, because emoji and Indic words are spelled with them.
+   invisible characters (controls, soft hyphen, zero-width space, direction marks, byte-order mark, tags) go,
+   and so do Hangul fillers and variation selectors where they do not work; a run of spaces is one, none at
+   the end. No compatibility folding (NFKC): it turns the letter U+314B of Korean laughter into the conjoining
+   jamo U+110F, which no decoder turns back, and rewrites circled and full-width characters, superscripts and
+   fractions. Joiners stay, because emoji and Indic words are spelled with them.
 3. *Word marks*: a space is `▁` and starts a word. The text itself gets one in front, a span behind a special
    token does not, so that a suffix directly behind `<mask>` differs from a word of its own.
 4. *Pieces* by the unigram or BPE model.
 5. `<s> A </s>` and `<s> A </s> </s> B </s>`, token type 0 everywhere (there is one row of token types).
 
-The SentencePiece `.model` carries step 2, all but NFC, as its own rules (`normalization_rules`), so that the
-two agree on any NFC text.
+The SentencePiece `.model` carries step 2 as its own rules (`normalization_rules`), all but NFC and what looks
+at neighbors (fillers, selectors): the two agree on any text that `sentencepiece_text` gives. A model that was
+trained before a rule was added goes on without it.
 """
 
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from xpt.invisible import (
+    BLANKS,
+    INVISIBLE,
+    LATER_BLANKS,
+    LATER_INVISIBLE,
+    STRAY_FILLER,
+    STRAY_SELECTOR,
+    drop_strays,
+)
+
 BOS, PAD, EOS, UNK = "<s>", "<pad>", "</s>", "<unk>"
 # RoBERTa's order: with pad at 1 the position table of a RoBERTa source is copied row for row.
 FIRST_PIECES = (BOS, PAD, EOS, UNK)
 MASK = AddedToken("<mask>", special=True, normalized=False, lstrip=True)
 
-# Unicode White_Space, the Hangul filler and the blank Braille cell, which look the same, and U+2581, which is
-# SentencePiece's own mark for a space.
-_SPACES = (*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F)
-_SPACES += (0x2581, 0x2800, 0x3000, 0x3164)
-_INVISIBLE = (
-    *range(0x1, 0x9),
-    *range(0xE, 0x20),
-    *range(0x7F, 0x85),
-    *range(0x86, 0xA0),
-    0xAD,
-    0x61C,
-    0x180E,
-)
-_INVISIBLE += (0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 # A power of two. SentencePiece adds scores as 32-bit floats over the whole sentence, `tokenizers` as 64-bit
 # ones word by word: of two ways to cut a word that are equally good (11|1 and 1|11) rounding then picks
 # different ones, in 1 of 20,000 lines. Multiples of 1/512 add exactly in both, up to a sum of 32,768,
 # which is more than 3,000 tokens; no score moves by more than 0.001.
 _SCORE_STEPS = 512
+# In the place of a stray selector, until the invisible go: at the head of a text there must be something.
+_UNSEEN = "\u200b"
 
 
 def normalization_rules() -> str:
-    """Step 2 of the module's docstring, all but NFC, as a rule table for SentencePiece.
+    """What step 2 of the module's docstring does to single characters, as a rule table for SentencePiece.
 
     Joining and trimming spaces is SentencePiece's own doing; a rule from space to space it refuses.
     """
-    return "".join(f"{code:X}\t20\n" for code in _SPACES if code != 0x20) + "".join(
-        f"{code:X}\t\n" for code in _INVISIBLE
+    spaces, invisible = (*BLANKS, *LATER_BLANKS), (*INVISIBLE, *LATER_INVISIBLE)
+    return "".join(f"{code:X}\t20\n" for code in spaces if code != 0x20) + "".join(
+        f"{code:X}\t\n" for code in invisible
     )
+
+
+def sentencepiece_text(text: str) -> str:
+    """The text as a SentencePiece model expects it: NFC, fillers and selectors only where they work."""
+    return drop_strays(unicodedata.normalize("NFC", text), _UNSEEN)
 
 
 def wrap_sentencepiece(
@@ -75,7 +82,9 @@ def wrap_sentencepiece(
     pieces = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(len(processor))]
     limit = {} if model_max_length is None else {"model_max_length": model_max_length}
     return PreTrainedTokenizerFast(
-        tokenizer_object=_build_pipeline([*pieces, (MASK.content, 0.0)], model_type, byte_fallback),
+        tokenizer_object=_build_pipeline(
+            [*pieces, (MASK.content, 0.0)], _normalizer(processor), model_type, byte_fallback
+        ),
         bos_token=BOS,
         eos_token=EOS,
         cls_token=BOS,
@@ -154,11 +163,20 @@ def _varint(value: int) -> bytes:
     return bytes([*encoded, value])
 
 
-def _normalizer() -> normalizers.Normalizer:
-    spaces, invisible = _character_class(_SPACES), _character_class(_INVISIBLE)
+def _normalizer(processor: sentencepiece.SentencePieceProcessor) -> normalizers.Normalizer:
+    spaces, invisible = _character_class(BLANKS), _character_class(INVISIBLE)
+    strays = []
+    if not processor.normalize(chr(LATER_BLANKS[0])):
+        spaces += _character_class(LATER_BLANKS)
+        invisible += _character_class(LATER_INVISIBLE)
+        strays = [
+            normalizers.Replace(Regex(STRAY_SELECTOR), _UNSEEN),
+            normalizers.Replace(Regex(STRAY_FILLER), " "),
+        ]
     return normalizers.Sequence(
         [
             normalizers.NFC(),
+            *strays,
             # Not only deleted: the first word's mark goes to a span that begins where the text does, and
             # behind a deleted byte-order mark none would.
             normalizers.Replace(Regex(rf"\A[{spaces}{invisible}]+"), " "),
@@ -175,7 +193,9 @@ def _character_class(codes: Iterable[int]) -> str:
     return "".join(f"\\x{{{code:x}}}" for code in codes)
 
 
-def _build_pipeline(pieces: list[tuple[str, float]], model_type: str, byte_fallback: bool) -> Tokenizer:
+def _build_pipeline(
+    pieces: list[tuple[str, float]], normalizer: normalizers.Normalizer, model_type: str, byte_fallback: bool
+) -> Tokenizer:
     model: models.Model
     ids = {piece: index for index, (piece, _) in enumerate(pieces)}
     if model_type == "unigram":
@@ -184,7 +204,7 @@ def _build_pipeline(pieces: list[tuple[str, float]], model_type: str, byte_fallb
         merges = _merges(pieces[len(FIRST_PIECES) : -1])
         model = models.BPE(ids, merges, unk_token=UNK, fuse_unk=True, byte_fallback=byte_fallback)
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = _normalizer()
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
     decoder = decoders.Metaspace(replacement="▁", prepend_scheme="first")
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if byte_fallback else decoder

@@ -6,68 +6,55 @@ import unicodedata
 
 import regex
 
+from xpt.corpus.html_tags import strip_tags
+from xpt.invisible import (
+    BLANKS,
+    FILLERS_AND_SELECTORS,
+    INVISIBLE,
+    LATER_BLANKS,
+    LATER_INVISIBLE,
+    drop_strays,
+)
 from xpt.language import find_language
 
 # Entities with their semicolon; without it html.unescape also eats the "&para" of "?a=1&para=2".
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
-_TAG = re.compile(
-    r"</?(?:br|p|div|span|ref|references|sup|sub|small|big|b|i|u|s|em|strong|font|center|nowiki|gallery|table|tr|td"
-    r"|th|ul|ol|li|math|blockquote|code|pre|tt|poem|a|img|includeonly|noinclude|onlyinclude|h[1-6])(?:\s[^<>]*)?/?>",
-    re.IGNORECASE,
+# Dropped: control characters that are no white space, zero-width and direction marks, tags, private use
+# (fonts' own icons), lone surrogates (from JSON escapes) and non-characters.
+_DROPPED = regex.compile(
+    rf"[\0{''.join(chr(code) for code in (*INVISIBLE, *LATER_INVISIBLE) if not chr(code).isspace())}"
+    r"\p{Co}\p{Cs}\p{Cn}]"
 )
-# Special tokens of our tokenizers spelled out in the text would become the tokens themselves.
-_SPECIAL_TOKEN = re.compile(r"</?s>|<(?:pad|unk|mask)>")
-
-# Dropped: control characters that are no white space, zero-width and direction marks, private use (fonts' own
-# icons), lone surrogates (from JSON escapes) and non-characters. Zero-width joiners are looked at one by one.
-_INVISIBLE = regex.compile(
-    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    r"\ufff9-\ufffb\p{Co}\p{Cs}\p{Cn}]"
-)
-# Blanks that Python does not count as white space, and the mark SentencePiece writes for a space.
-_BLANK = re.compile("[\u3164\u2800\u2581]")
+# Blanks that Python does not count as white space.
+_BLANK = re.compile(f"[{''.join(chr(code) for code in (*BLANKS, *LATER_BLANKS) if not chr(code).isspace())}]")
 _JOINER = re.compile("[\u200c\u200d]")
 # A joiner works after an emoji (or its variation or skin tone) and inside Arabic, Syriac and Indic words.
 _WORKING_JOINER = regex.compile(
     r"(?<=[\p{Extended_Pictographic}\ufe0f\U0001f3fb-\U0001f3ff\u0600-\u109f\u1780-\u17ff])[\u200c\u200d]"
     r"(?=[\p{Extended_Pictographic}\u0600-\u109f\u1780-\u17ff])"
 )
-_UNUSUAL = regex.compile(rf"{_INVISIBLE.pattern}|{_BLANK.pattern}|{_JOINER.pattern}")
+# Of what is looked for above, the characters that `str.isprintable` lets pass.
+_PRINTABLE_ODDITY = re.compile(rf"{_BLANK.pattern[:-1]}{FILLERS_AND_SELECTORS}\u034f\ufffc]")
 
 # Bullets at the head of a line; a dash only with a space behind it, since "-5" is a number.
 _BULLETS = re.compile(r"(?:[■□▪▫●○◆◇△▲▽▼▶▷►▒•◦※☞❍‣⁃*]\s*|[-–—·ㆍ]\s+)+")
 # Korean web text went through encodings that turned the middle dot into a full-width question mark: "시？도".
 _LOST_MIDDLE_DOT = re.compile(r"(?<=[가-힣0-9」])？(?=[가-힣0-9「])")
+# It is a question's mark behind these words, and may be one behind these endings (which nouns have as well);
+# elsewhere it shows the damage.
+_ASKS = re.compile(
+    r"(?:[까냐죠]|[는은던]가|[나가까]요|(?:것|무엇|누구|어디|언제|얼마)인가|무엇|누구|어디|언제|얼마|정말|진짜)$"
+)
+_ENDING_IN_N = "".join(map(chr, range(0xAC04, 0xD7A4, 28)))
+_MAY_ASK = re.compile(
+    rf"(?:(?<=[가-힣])[나니다네데게걸래랴어아은는]|[{_ENDING_IN_N}]가|[하이되있없겠었았였했렇같떻좋니르됐갔왔]지"
+    r"|[어아해에예세지네데군는걸래줘돼]요|[라다냐자]고|[뭐이]라|[이거뭐]야|[시하이]오|(?<![가-힣])[왜뭐해응예])$"
+)
 
 _BROKEN = "\ufffd"
 
-_WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)*([^\[\]|]*)\]\]")
-_WIKI_FILE = re.compile(
-    r"\[\[(?:파일|그림|분류|File|Image|Category|Файл|Категорія):[^\[\]]*\]\]", re.IGNORECASE
-)
-_WIKI_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
-_WIKI_REST = re.compile(r"\[\[|\]\]|\{\{|\}\}|'{2,}|__[A-Z]{3,}__")
-_TABLE_LINE = re.compile(
-    r"\s*(?:\{\||\|[-+}|]|\|\s|!\s|[|!]\s*(?:style|width|align|colspan|rowspan)\s*=|\|.*\|\|)"
-)
-# Templates for foreign scripts leave "(, , )", "(, 1929" and "1616, )" behind.
-_EMPTY_BRACKETS = re.compile(
-    r"\s*(?:\([\s,;:·、/~–—-]*\)|\[[\s,;:·、]*\]|（[\s,;:·、]*）|『\s*』|「\s*」|《\s*》|〈\s*〉)"
-)
-_LEADING_COMMA = re.compile(r"([(\[（])(?:\s*[,;:、])+\s*")
-_TRAILING_COMMA = re.compile(r"(?:\s*[,;:、])+\s*([)\]）])")
-_DOUBLE_COMMA = re.compile(r"([,;、])(?:\s*[,;、])+")
-_SPACE_BEFORE_MARK = re.compile(r"(?<=[^\s.,;:!?])\s+(?=[.,](?:\s|$))")
-_REFERENCE = re.compile(r"\[\d{1,3}\]")
-_FORMULA = re.compile(r"\b(?:formula|codice)_\d+")
-
-# A Wikipedia line below this length that ends no sentence is a section heading. In scripts that say more in a
-# character the limit is lower; in alphabets not higher, since there it drops short sentences too.
-_HEADING_CHARACTERS = 30
-# A Korean sentence ends in its verb. Bare 요, 자, 임 and 음 end nouns as well: 개요, 후보자, 게임, 발음.
-_KOREAN_ENDING = re.compile(
-    r"\S\s+\S.*(?:다|까|죠|시오|(?:어|아|해|에|예|세|지|네|데|군|나|까|걸|는|되|줘|돼)요)[.!?…]*[\"'”’)\]]*[.!?…]*\s*$"
-)
+# In the place of a formula (WikiExtractor writes the same) or a template; particles stand right beside it.
+_HOLE = re.compile(r"(formula|codice|template)_\d")
 
 _ANY_LETTER = r"\p{L}\p{M}"
 
@@ -91,17 +78,23 @@ def _clean_once(text: str) -> str:
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
     if "<" in text:
-        text = _SPECIAL_TOKEN.sub(" ", _TAG.sub(" ", text))
-    if not text.isascii() and _UNUSUAL.search(text):
-        text = _BLANK.sub(" ", _INVISIBLE.sub("", text))
-        working = {match.start() for match in _WORKING_JOINER.finditer(text)}
-        text = _JOINER.sub(lambda match: match[0] if match.start() in working else "", text)
-    elif not text.isprintable():
-        text = _INVISIBLE.sub("", text)
-    if not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", text)
+        text = strip_tags(text)
     text = " ".join(text.split())
+    if not text.isascii():
+        if not text.isprintable() or _PRINTABLE_ODDITY.search(text):
+            text = _without_odd_characters(text)
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+    elif not text.isprintable():
+        text = _DROPPED.sub("", text)
     return text[bullets.end() :] if (bullets := _BULLETS.match(text)) else text
+
+
+def _without_odd_characters(text: str) -> str:
+    text = drop_strays(_BLANK.sub(" ", _DROPPED.sub("", text)))
+    working = {match.start() for match in _WORKING_JOINER.finditer(text)}
+    text = _JOINER.sub(lambda match: match[0] if match.start() in working else "", text)
+    return " ".join(text.split())
 
 
 def is_korean(language: str) -> bool:
@@ -110,41 +103,20 @@ def is_korean(language: str) -> bool:
 
 
 def repair_korean(text: str) -> str:
-    """Korean text with its middle dots back where an encoding left full-width question marks."""
-    return _LOST_MIDDLE_DOT.sub("·", text) if "？" in text else text
+    """Korean text with its middle dots back where an encoding left full-width question marks.
 
-
-def clean_wiki_markup(text: str) -> str:
-    """A line of Wikipedia text without what extraction left of links, templates and foreign scripts."""
-    if "[[" in text or "{{" in text or "]]" in text or "}}" in text or "''" in text or "__" in text:
-        text = _WIKI_TEMPLATE.sub("", _WIKI_FILE.sub("", text))
-        text = _WIKI_REST.sub("", _WIKI_LINK.sub(r"\1", text))
-    if (
-        "(" in text
-        or "[" in text
-        or "「" in text
-        or "『" in text
-        or "《" in text
-        or "（" in text
-        or "〈" in text
-    ):
-        text = _TRAILING_COMMA.sub(r"\1", _LEADING_COMMA.sub(r"\1", text))
-        text = _DOUBLE_COMMA.sub(r"\1", _EMPTY_BRACKETS.sub("", text))
-        text = _REFERENCE.sub("", _SPACE_BEFORE_MARK.sub("", text))
-    return text
-
-
-def is_wiki_junk(text: str, language: str) -> bool:
-    """Whether a cleaned Wikipedia line is a section heading or a row of a table.
-
-    Headings are short and end no sentence. Korean shows the end of a sentence by its verb; in other languages
-    every line so short is taken for a heading, since paragraphs hardly are.
+    A line is repaired if one of its marks stands where no question ends; then in its doubtful places too.
     """
-    if _TABLE_LINE.match(text):
-        return True
-    if len(text) >= _HEADING_CHARACTERS * min(1.0, find_language(language).relative_length):
-        return False
-    return not is_korean(language) or not _KOREAN_ENDING.search(text)
+    if "？" not in text:
+        return text
+    lost = [match.start() for match in _LOST_MIDDLE_DOT.finditer(text)]
+    lost = [place for place in lost if not _ASKS.search(text, max(0, place - 5), place)]
+    if all(_MAY_ASK.search(text, max(0, place - 5), place) for place in lost):
+        return text
+    characters = list(text)
+    for place in lost:
+        characters[place] = "·"
+    return "".join(characters)
 
 
 class SentenceFilter:
@@ -157,16 +129,18 @@ class SentenceFilter:
         self._min_script_share = min_script_share
 
     def reason_to_drop(self, sentence: str) -> str | None:
-        """None to keep it, or one of short, long, broken (U+FFFD), formula, script (too few letters)."""
+        """None to keep it, or one of short, long, broken (U+FFFD), script (too few letters).
+
+        A sentence with a hole is dropped as formula or template, by what it was.
+        """
         if len(sentence) < self._min_characters:
             return "short"
         if len(sentence) > self._max_characters:
             return "long"
         if _BROKEN in sentence:
             return "broken"
-        # WikiExtractor put "formula_12" for a formula; without it the sentence is no sentence.
-        if "_" in sentence and _FORMULA.search(sentence):
-            return "formula"
+        if "_" in sentence and (hole := _HOLE.search(sentence)):
+            return "template" if hole[1] == "template" else "formula"
         letters = len(self._foreign.sub("", sentence))
         if letters < self._min_script_share * (len(sentence) - sentence.count(" ")):
             return "script"

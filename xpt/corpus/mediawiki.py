@@ -5,15 +5,18 @@ The dump is parsed by expat as a stream of events, so memory holds one revision,
 running text that WikiExtractor keeps, and it is cleaned the same way.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 from xml.parsers import expat
 
 import mwparserfromhell
-from mwparserfromhell.nodes import ExternalLink, HTMLEntity, Tag, Text, Wikilink
+from mwparserfromhell.nodes import Argument, ExternalLink, HTMLEntity, Tag, Template, Text, Wikilink
 from mwparserfromhell.wikicode import Wikicode
 
+from xpt.corpus.html_tags import FORMULA, FORMULA_ELEMENTS, SILENT_ELEMENTS, drop_open_readings
 from xpt.corpus.sources import FileSource
+from xpt.corpus.templates import MARK, settle_marks, template_text
 from xpt.errors import XPTError
 
 _READ_AT_ONCE = 1 << 18  # bytes
@@ -25,12 +28,9 @@ _SILENT_NAMESPACES = ("-2", "6", "14")
 _SILENT_PREFIXES = frozenset(
     "media file image category 그림 画像 图像 bild imagen изображение зображення".split()
 )
-_SILENT_TAGS = frozenset(
-    "table ref references gallery timeline score syntaxhighlight source pre templatedata templatestyles "
-    "graph imagemap hiero inputbox categorytree section style script mapframe maplink".split()
-)
-_FORMULA_TAGS = frozenset(("math", "chem", "ce"))
-_FORMULA = "formula_1"  # as WikiExtractor writes one: a sentence with a hole is dropped by that mark
+_SILENT_TAGS = SILENT_ELEMENTS | {"table", "source", "pre", "section"}
+# The parser knows a table only at the head of its line.
+_TABLE_INDENT = re.compile(r"^[ \t]*[:*#;][:*#; \t]*(?=\{\|)", re.MULTILINE)
 
 
 def read_articles(source: FileSource, stream: BinaryIO) -> Iterator[str]:
@@ -142,10 +142,14 @@ def plain_text(wikitext: str, silent_prefixes: set[str] | frozenset[str] = _SILE
     """The running text of a page, a paragraph a line.
 
     Gone are templates, tables, references, headings, comments, list marks and links of `silent_prefixes`
-    (lower case); of other links their words stay.
+    (lower case); of other links their words stay, and of some templates an argument. Where a template or
+    a formula leaves a hole in a sentence stands its mark.
     """
     # Bold and italic marks are left to the cleaner: unbalanced ones make the parser try every pairing.
-    return _render(mwparserfromhell.parse(wikitext, skip_style_tags=True), silent_prefixes)
+    known = drop_open_readings(_TABLE_INDENT.sub("", wikitext))
+    code = mwparserfromhell.parse(known, skip_style_tags=True)
+    text = _render(code, silent_prefixes)
+    return "\n".join(map(settle_marks, text.split("\n"))) if MARK in text else text
 
 
 def _render(code: Wikicode | None, silent: set[str] | frozenset[str]) -> str:
@@ -167,7 +171,11 @@ def _render_node(node: Any, silent: set[str] | frozenset[str]) -> str:
             return node.normalize()
         case Tag():
             return _render_tag(node, silent)
-        case _:  # templates, arguments, comments, headings
+        case Template():
+            return _render_template(node, silent)
+        case Argument():
+            return MARK
+        case _:  # comments, headings
             return ""
 
 
@@ -175,9 +183,16 @@ def _render_tag(node: Tag, silent: set[str] | frozenset[str]) -> str:
     name = str(node.tag).strip().lower()
     if name == "br":
         return " "
-    if name in _FORMULA_TAGS:
-        return _FORMULA
+    if name in FORMULA_ELEMENTS:
+        return FORMULA
     return "" if name in _SILENT_TAGS else _render(node.contents, silent)
+
+
+def _render_template(node: Template, silent: set[str] | frozenset[str]) -> str:
+    if "\n" in str(node):  # a box beside the text
+        return ""
+    arguments = {str(one.name).strip(): _render(one.value, silent) for one in node.params}
+    return template_text(str(node.name), arguments)
 
 
 def _prefix(text: str) -> str:

@@ -10,13 +10,12 @@ import sentencex
 from xpt.corpus.clean import (
     SentenceFilter,
     clean_text,
-    clean_wiki_markup,
     is_korean,
-    is_wiki_junk,
     repair_korean,
 )
 from xpt.corpus.readers import Document
 from xpt.corpus.settings import CorpusSettings
+from xpt.corpus.wiki_markup import clean_wiki_markup, is_wiki_junk
 from xpt.errors import XPTError
 from xpt.language import find_language
 
@@ -33,6 +32,9 @@ _CLOSER = re.compile(r"[)\]}”’」』》〉,.!?…~;:]|(?:\^\^|[ㅠㅜㅋㅎ]
 _NUMBER_END = re.compile(r"(?:^|[\s(∼~\-–])(?:\d{1,4}|제?\d{1,4}[조항호])\.\s*$")
 _ENUMERATOR = re.compile(r"^\s*(?:[가-하]|[A-Za-z]|[IVXivx]{1,4}|[①-⑳]|\(?\d{1,3}\)?)\.\s*$")
 _ABBREVIATION_END = re.compile(r"(?:^|[\s(])(?:No|no|Vol|vol|pp|p|Op|op|Bd|Nr|vs|cf|St|Mt)\.\s*$")
+# Behind a blank or a bracket the mark is a date or a letter that nobody knows: "(？ ~ 692년)", "때 ？기는".
+_UNKNOWN_END = re.compile(r"(?:^|[\s(（:,∼~～–-])？+\s*$")
+_YEARS = re.compile(r"[∼～~–−－-]\s*\d")
 _LONGEST_END = 40  # characters; longer than any of the two
 _OPEN_QUOTE_END = re.compile(r"\s(['\"“‘「『《〈(\[])$")
 # Ends that sentencex passes by: no space behind the full stop ("생겼다.그는"), a bracket between
@@ -99,9 +101,12 @@ def _is_korean_boundary(before: str, after: str) -> bool:
     if _CLOSER.match(after) or _ENUMERATOR.match(before):
         return False
     end = before[-_LONGEST_END:]  # a piece that grows by merging is not searched from its head each time
-    if _NUMBER_END.search(end) or _ABBREVIATION_END.search(end):
+    if _NUMBER_END.search(end) or _ABBREVIATION_END.search(end) or _UNKNOWN_END.search(end):
         return False
-    ends_quote = before.rstrip()[-1:] in _QUOTES
+    last = before.rstrip()[-1:]
+    if last == "？" and _YEARS.match(after):
+        return False
+    ends_quote = last in _QUOTES
     if not before[-1].isspace():
         # A bracket right behind the full stop belongs to the sentence: "없다.(2000년)".
         return not (after[0] in "([" or ends_quote or _BOUND.match(after))
