@@ -6,7 +6,7 @@ number, and 1e-4 is text. What a value is for is known to the option alone, so t
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -28,7 +28,7 @@ CORE_SCHEMA = (
 class _CoreLoader(yaml.SafeLoader):
     """Numbers, truth and nothing by the core schema."""
 
-    yaml_implicit_resolvers: dict[str, list[Any]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
     def number(self, node: yaml.ScalarNode) -> Any:
         text = self.construct_scalar(node)
@@ -83,9 +83,7 @@ def read_entries(text: str, as_written: Collection[str] = ()) -> dict[str, Any] 
         if name is None or name in entries:
             problem = "a name is no text" if name is None else f"{name} stands there twice"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-        entries[name] = _value(
-            value, _WrittenLoader if name in as_written else _CoreLoader, name in as_written
-        )
+        entries[name] = _built(value, _WrittenLoader) if name in as_written else _option(value)
     return entries
 
 
@@ -94,17 +92,19 @@ def dump(content: Any) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _value(node: yaml.Node, loader: type[_CoreLoader], nested: bool) -> Any:
-    try:
-        built = loader("").construct_document(node)
-    except ValueError as error:  # of a tag that does not fit: !!int ten
-        raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
-    if built is None or nested or isinstance(node, yaml.MappingNode):
-        return built
+def _option(node: yaml.Node) -> Any:
+    built = _built(node, _CoreLoader)
     if isinstance(node, yaml.SequenceNode):
         texts = map(_text, node.value)
         return [whole if text is None else text for text, whole in zip(texts, built, strict=True)]
-    return _text(node)
+    return built if built is None or isinstance(node, yaml.MappingNode) else _text(node)
+
+
+def _built(node: yaml.Node, loader: type[_CoreLoader]) -> Any:
+    try:
+        return loader("").construct_document(node)
+    except ValueError as error:  # a tag that does not fit: !!int ten
+        raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
 
 
 def _text(node: yaml.Node) -> str | None:
