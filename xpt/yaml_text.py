@@ -6,10 +6,11 @@ number, and 1e-4 is text. What a value is for is known to the option alone, so t
 
 import re
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
+_BREAKS = re.compile("[\x85\u2028\u2029]")  # of lines, in 1.1: only escaped do they stay what they are
 NULL = "tag:yaml.org,2002:null"
 # https://yaml.org/spec/1.2.2/#1032-tag-resolution
 CORE_SCHEMA = (
@@ -27,8 +28,6 @@ CORE_SCHEMA = (
 
 class _CoreLoader(yaml.SafeLoader):
     """Numbers, truth and nothing by the core schema."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
     def number(self, node: yaml.ScalarNode) -> Any:
         text = self.construct_scalar(node)
@@ -48,7 +47,13 @@ class _WrittenLoader(_CoreLoader):
 class _Dumper(yaml.SafeDumper):
     """Quotes what readers of 1.1 or of 1.2 would take for something else than text."""
 
+    def text(self, value: str) -> yaml.ScalarNode:
+        style = '"' if _BREAKS.search(value) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style)
 
+
+_Dumper.add_representer(str, _Dumper.text)
+_CoreLoader.yaml_implicit_resolvers = {}  # those of 1.1
 for _tag, _pattern, _first in CORE_SCHEMA:
     for _class in (_CoreLoader, _WrittenLoader, _Dumper):
         letters = [*_first, ""] if _tag == NULL else list(_first)
