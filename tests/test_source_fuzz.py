@@ -13,7 +13,7 @@ from tiny_sources import SHAPES, random_source
 from xpt.batching import SpecialIds
 from xpt.errors import XPTError
 from xpt.families import FAMILIES
-from xpt.source import TransplantSettings, open_source, transplant
+from xpt.source import Source, TransplantSettings, open_source, transplant
 from xpt.source_config import read_config
 from xpt.source_files import CONFIG, INDEX, MAX_JSON_BYTES, WEIGHTS, SourceFiles
 
@@ -43,23 +43,29 @@ def sources(tmp_path_factory):
     return {name: random_source(tmp_path_factory.mktemp(name), name) for name in SHAPES}
 
 
-def opens_or_says_why(folder):
-    """The opened source, or None where it was refused as it should be."""
+def opened(folder) -> Source | XPTError:
+    """The source, or the refusal; any other error fails the test."""
     try:
         return open_source(folder)
     except XPTError as error:
-        text = str(error)
-        assert "\n" not in text and text.encode() and len(text) < 1500 and str(folder) in text, text
-        return None
+        return error
 
 
-def becomes_a_model(source):
-    """What was let through must be good for a transplant, and for a forward pass."""
+def refused(found: Source | XPTError, folder) -> bool:
+    """Whether it was refused as it should be: in one short line that names the folder and can be printed."""
+    text = str(found)
+    return isinstance(found, XPTError) and (
+        "\n" not in text and bool(text.encode()) and len(text) < 1500 and str(folder) in text
+    )
+
+
+def logits_of(source: Source) -> torch.Tensor:
+    """What was let through must be good for a transplant, and for a forward pass: (1, length, 60)."""
     special = SpecialIds(0, 1, 2, 3, 60, (0, 1, 2, 3))
     model, _ = transplant(source, TransplantSettings(), special, torch.zeros(60, source.config.hidden_size))
     with torch.no_grad():
         length = min(5, len(source.used_positions))
-        model.train()(input_ids=torch.full((1, length), 5))
+        return model.train()(input_ids=torch.full((1, length), 5)).logits
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -75,9 +81,11 @@ def test_a_config_of_any_content_is_read_or_refused(sources, tmp_path, family):
     @given(st.dictionaries(names, VALUES, min_size=1, max_size=3))
     def check(changes):
         (tmp_path / CONFIG).write_text(json.dumps({**original, **changes}))
-        source = opens_or_says_why(tmp_path)
-        if source is not None:
-            becomes_a_model(source)
+        found = opened(tmp_path)
+        if isinstance(found, Source):
+            assert logits_of(found).shape[2] == 60
+        else:
+            assert refused(found, tmp_path), found
 
     check()
 
@@ -90,7 +98,7 @@ def test_a_config_of_any_content_is_read_or_refused(sources, tmp_path, family):
 @example(content=b'{"model_type": "' + b"b" * 10_000 + b'"}')
 def test_a_config_of_any_bytes_is_refused(tmp_path, content):
     (tmp_path / CONFIG).write_bytes(content)
-    assert opens_or_says_why(tmp_path) is None
+    assert refused(opened(tmp_path), tmp_path)
 
 
 @FUZZ
@@ -104,7 +112,8 @@ def test_weights_with_any_bytes_changed_are_read_or_refused(sources, tmp_path, d
         whole[place] = data.draw(st.integers(0, 255))
     end = data.draw(st.just(len(whole)) | st.integers(0, len(whole)))
     (tmp_path / WEIGHTS).write_bytes(whole[:end])
-    opens_or_says_why(tmp_path)
+    found = opened(tmp_path)
+    assert isinstance(found, Source) or refused(found, tmp_path), found
 
 
 @FUZZ
@@ -112,7 +121,7 @@ def test_weights_with_any_bytes_changed_are_read_or_refused(sources, tmp_path, d
 def test_weights_of_any_bytes_are_refused(sources, tmp_path, content):
     shutil.copy(sources["bert"] / CONFIG, tmp_path)
     (tmp_path / WEIGHTS).write_bytes(content)
-    assert opens_or_says_why(tmp_path) is None
+    assert refused(opened(tmp_path), tmp_path)
 
 
 @FUZZ
@@ -122,7 +131,7 @@ def test_weights_of_any_bytes_are_refused(sources, tmp_path, content):
 def test_an_index_of_any_content_is_refused(sources, tmp_path, index):
     shutil.copy(sources["bert"] / CONFIG, tmp_path)
     (tmp_path / INDEX).write_text(json.dumps(index))
-    assert opens_or_says_why(tmp_path) is None
+    assert refused(opened(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,8 @@ def test_a_claimed_size_takes_no_memory(sources, tmp_path, family, claim):
     (tmp_path / CONFIG).write_text(json.dumps({**original, **claim}))
     shutil.copy(sources[family] / WEIGHTS, tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, the highest so far
-    opens_or_says_why(tmp_path)
+    found = opened(tmp_path)
+    assert isinstance(found, Source) or refused(found, tmp_path), found
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
 
 

@@ -2,18 +2,27 @@
 
 import json
 import math
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import wcwidth
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_runs import run as run_all
+from transformers import AutoTokenizer
 
+from xpt.card import write_card
 from xpt.fills import print_fills
 from xpt.run import Run
+from xpt.staged_card import CardFacts, write_phase_card
 from xpt.summary import shown_path, summarize, verdict
 
+REPO = Path(__file__).resolve().parents[1]
 NATS = st.floats(0, 20)
 
 
@@ -55,6 +64,48 @@ def test_the_summary_fits_the_screen_and_shows_no_path_of_the_machine(finished, 
     assert 'AutoModelForMaskedLM.from_pretrained("output/mine", trust_remote_code=True)' in text
     monkeypatch.chdir(tmp_path)
     assert str(finished) in summarize(Run(finished))
+
+
+RUN_LINES = """
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerFast
+{lines}
+assert model(**tokenizer("국회는 오늘", return_tensors="pt"))
+print(type(tokenizer).__name__, tokenizer("국회는 오늘")["input_ids"])
+"""
+
+
+@pytest.mark.parametrize("where", ["summary", "card", "phase card", "README.md", "docs/publishing.md"])
+def test_the_lines_that_are_shown_load_without_a_question(finished, tmp_path, where):
+    """In a process without the package, standard input closed; nothing is asked, nothing is warned of."""
+    folder = tmp_path / "org" / "xpt-ko"
+    shutil.copytree(finished, folder)
+    write_phase_card(folder, CardFacts("org/xpt-ko")) if where == "phase card" else write_card(
+        folder, "org/xpt-ko"
+    )
+    if where == "summary":
+        lines = [line.strip() for line in summarize(Run(folder)).splitlines() if "from_pretrained(" in line]
+    else:
+        text = (
+            (folder if "card" in where else REPO)
+            .joinpath("README.md" if "card" in where else where)
+            .read_text("utf-8")
+        )
+        blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        lines = next(block for block in blocks if "Tokenizer" in block).splitlines()
+        lines = [line.replace(', revision="v1.0"', "") for line in lines]  # a folder has none
+    assert len([line for line in lines if "from_pretrained(" in line]) >= 2
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_LINES.format(lines="\n".join(lines))],
+        cwd=tmp_path,
+        env={**environment, "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    ids = AutoTokenizer.from_pretrained(folder)("국회는 오늘")["input_ids"]  # registered in this process
+    assert (done.returncode, done.stdout) == (0, f"TokenizersBackend {ids}\n"), done.stderr
+    assert not re.search("custom code|model of type|y/N|Error", done.stderr), done.stderr
 
 
 def test_the_summary_holds_what_was_measured(finished, monkeypatch):

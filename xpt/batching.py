@@ -11,8 +11,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
 
 from xpt.encoding import EncodedSentences
+from xpt.special_tokens import frame_of, id_count, special_ids, unused_ids
 
 IGNORE_INDEX = -100
 PACKING_WINDOW = (
@@ -22,7 +24,10 @@ PACKING_WINDOW = (
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """The ids that batching treats specially; `reserved` are never masked nor drawn as a replacement."""
+    """The ids that batching treats specially; `reserved` are never masked nor drawn as a replacement.
+
+    `bos` and `eos` stand around each text: `<s>` and `</s>`, or BERT's `[CLS]` and `[SEP]`.
+    """
 
     bos: int
     pad: int
@@ -32,15 +37,18 @@ class SpecialIds:
     reserved: tuple[int, ...]
 
     @classmethod
-    def of(cls, tokenizer) -> "SpecialIds":
-        """Read them from a tokenizer."""
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> "SpecialIds":
+        """Read them from a tokenizer that `load_tokenizer` gave or `train_tokenizer` made."""
+        frame = frame_of(tokenizer)
+        if frame is None:
+            raise ValueError("the tokenizer does not put one token before and one behind a text")
         return cls(
-            bos=tokenizer.bos_token_id,
+            bos=frame[0],
             pad=tokenizer.pad_token_id,
-            eos=tokenizer.eos_token_id,
+            eos=frame[1],
             mask=tokenizer.mask_token_id,
-            vocab_size=len(tokenizer),
-            reserved=tuple(sorted(tokenizer.all_special_ids)),
+            vocab_size=id_count(tokenizer),
+            reserved=tuple(sorted(special_ids(tokenizer) | unused_ids(tokenizer))),
         )
 
     def ordinary_ids(self) -> np.ndarray:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
 from configuration_xpt import XPTRobertaConfig
@@ -29,6 +28,7 @@ from xpt.klue.tasks import TASKS
 from xpt.language import find_language
 from xpt.public import publishable, shown_text
 from xpt.widget import widget_examples
+from xpt.yaml_text import dump
 
 HERE = Path(__file__).parent
 MAIN = "model_card.md"  # a link to the file at the top level
@@ -71,6 +71,11 @@ class Checkpoint:
     def has_code(self) -> bool:
         """Whether it is loaded through code that lies beside the weights."""
         return "auto_map" in self.config
+
+    @property
+    def tokenizer_class(self) -> str:
+        """The class that loads its tokenizer, and neither runs code nor asks whether to."""
+        return "PreTrainedTokenizerFast" if self.has_code else "AutoTokenizer"
 
     @property
     def architecture(self) -> str:
@@ -135,8 +140,7 @@ def write_card(
     for stale in (folder / EVAL_RESULTS).glob("klue-*.yaml"):
         stale.unlink()
     for name, content in entries.items():
-        written = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        write_text_atomically(folder / EVAL_RESULTS / name, written)
+        write_text_atomically(folder / EVAL_RESULTS / name, dump(content))
 
 
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:
@@ -199,7 +203,7 @@ def _render(
         "license": license,
         "library_name": "peft" if checkpoint.is_adapter else "transformers",
         "pipeline_tag": pipeline_tag(checkpoint.architecture),
-        "mask_token": "<mask>" if checkpoint.architecture.endswith("ForMaskedLM") else None,
+        "mask_token": _mask_token(results) if checkpoint.architecture.endswith("ForMaskedLM") else None,
         "base_model": base,
         "base_model_relation": base and ("adapter" if checkpoint.is_adapter else "finetune"),
         "datasets": _datasets(results),
@@ -226,6 +230,10 @@ def _render(
         license=license,
     )
     return f"{text.rstrip()}\n"
+
+
+def _mask_token(results: dict[str, Any]) -> str:
+    return results.get("tokenizer", {}).get("mask_token", "<mask>")  # older runs keep none
 
 
 def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:

@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_res
 
 from xpt.klue.klue_metric.names import OFFICIAL
 from xpt.klue.tasks import TASKS
+from xpt.yaml_text import dump
 
 KLUE = "klue/klue"
 # The Hub's names of what a model does, by the head that its class is named after.
@@ -43,7 +44,12 @@ def front_matter(data: dict[str, Any], model_name: str, scores: Sequence[EvalRes
     card = ModelCardData(model_name=model_name, eval_results=list(scores) or None, **given)
     if not scores:
         card.model_name = None
-    return card.to_yaml(original_order=list(ORDER))
+    content = card.to_dict()
+    return dump({name: content[name] for name in sorted(content, key=_place)}).strip()
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def pipeline_tag(architecture: str) -> str | None:

@@ -17,6 +17,7 @@ from xpt.arrays import ArrayWriter
 from xpt.files import write_folder_atomically
 from xpt.manifest import is_whole, write_manifest
 from xpt.quick_encoding import batch_encoder
+from xpt.special_tokens import id_count
 
 BATCH_SENTENCES = 4096
 COUNTED_AT_ONCE = 1 << 20  # ids; NumPy makes each 8 bytes wide to count it
@@ -74,14 +75,15 @@ def encode_sentences(
     was damaged since is named and made anew.
     """
     if not is_whole(folder):
-        dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
+        vocab_size = id_count(tokenizer)
+        dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
         with write_folder_atomically(folder) as staging:
             with (
                 ArrayWriter(staging / "ids.npy", dtype) as ids,
                 ArrayWriter(staging / "offsets.npy", np.int64) as offsets,
             ):
                 offsets.append(np.zeros(1))
-                end, counts = 0, np.zeros(len(tokenizer), np.int64)
+                end, counts = 0, np.zeros(vocab_size, np.int64)
                 encode = batch_encoder(tokenizer)
                 for batch in _batches(sentences, description):
                     encoded = encode(batch)

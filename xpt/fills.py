@@ -1,15 +1,17 @@
 """What a model fills in for masked words of held-out sentences: the reader's own test."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tokenizers import Encoding
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from xpt.legible import wrap
+from xpt.special_tokens import text_reader
 
-WORD_MARK = "▁"
+CONTINUED = "##"
 
 
 @dataclass(frozen=True)
@@ -23,36 +25,43 @@ class Prompt:
 
 
 def choose_prompts(
-    sentences: Iterable[str], tokenizer: PreTrainedTokenizerFast, count: int, max_length: int
+    sentences: Sequence[str], tokenizer: PreTrainedTokenizerFast, count: int, max_length: int
 ) -> list[Prompt]:
-    """The first `count` sentences of 12 to 40 pieces with such a word; the middlemost one is masked."""
-    prompts: list[Prompt] = []
-    for sentence in sentences:
-        if len(prompts) == count:
-            break
-        ids = tokenizer(sentence)["input_ids"]
-        if not 12 <= len(ids) <= min(40, max_length):
-            continue
-        pieces = tokenizer.convert_ids_to_tokens(ids)
-        words = [i for i in range(2, len(ids) - 2) if _is_whole_word(pieces[i], pieces[i + 1])]
-        if not words:
-            continue
-        position = min(words, key=lambda i: abs(i - len(ids) // 2))
-        shown = [*pieces[1:position], WORD_MARK + tokenizer.mask_token, *pieces[position + 1 : -1]]
-        masked = [*ids[:position], tokenizer.mask_token_id, *ids[position + 1 :]]
-        prompts.append(Prompt(masked, position, _text(shown), _text([pieces[position]])))
+    """Sentences of 12 to 40 tokens with such a word; the middlemost one is masked.
+
+    Args:
+        sentences: in the order of their documents.
+        tokenizer: as `load_tokenizer` gives it.
+        count: of parts of equal size; each gives its first such sentence, so that the documents differ.
+        max_length: tokens of a sentence, special ones included.
+    """
+    reader, prompts = text_reader(tokenizer), []
+    for part in range(count):
+        start, stop = (len(sentences) * edge // count for edge in (part, part + 1))
+        for index in range(start, stop):
+            sentence, encoding = sentences[index], reader.encode(sentences[index])
+            words = _whole_words(sentence, encoding) if 12 <= len(encoding) <= min(40, max_length) else []
+            if words:
+                position, begin, end = min(words, key=lambda word: abs(word[0] - len(encoding) // 2))
+                ids, shown = encoding.ids, f"{sentence[:begin]}{tokenizer.mask_token}{sentence[end:]}"
+                ids[position] = tokenizer.mask_token_id
+                prompts.append(Prompt(ids, position, shown, sentence[begin:end]))
+                break
     return prompts
 
 
-def _is_whole_word(piece: str, following: str) -> bool:
-    word = piece.removeprefix(WORD_MARK)
-    return (
-        piece.startswith(WORD_MARK) and len(word) >= 2 and word.isalpha() and following.startswith(WORD_MARK)
-    )
-
-
-def _text(pieces: list[str]) -> str:
-    return "".join(pieces).replace(WORD_MARK, " ").strip()
+def _whole_words(sentence: str, encoding: Encoding) -> list[tuple[int, int, int]]:
+    """Words of two letters or more between blanks that are one token: its position, and their characters."""
+    offsets, found = encoding.offsets, []
+    for position in range(2, len(offsets) - 2):
+        start, end = offsets[position]
+        begin = end - len(sentence[start:end].lstrip())  # without the blank that some tokenizers count in
+        word = sentence[begin:end]
+        alone = offsets[position - 1][1] <= begin and end <= offsets[position + 1][0]  # no bytes of a letter
+        between = sentence[begin - 1 : begin].isspace() and sentence[end : end + 1].isspace()
+        if alone and between and len(word) >= 2 and word.isalpha():
+            found.append((position, begin, end))
+    return found
 
 
 def fill(
@@ -67,17 +76,30 @@ def fill(
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([prompt.ids], device=device)).logits[0, prompt.position]
         probabilities, ids = logits.float().softmax(-1).topk(top)
-        pieces = tokenizer.convert_ids_to_tokens(ids.tolist())
-        found.append([(_shown(p), round(q, 4)) for p, q in zip(pieces, probabilities.tolist(), strict=True)])
+        pairs = zip(ids.tolist(), probabilities.tolist(), strict=True)
+        found.append([(shown_piece(tokenizer, index), round(share, 4)) for index, share in pairs])
     model.train(was_training)
     return found
 
 
-def _shown(piece: str) -> str:
-    """A piece as a reader sees it; one that continues the word before it is shown with `##`."""
-    if piece == WORD_MARK:
+def shown_piece(tokenizer: PreTrainedTokenizerFast, index: int) -> str:
+    """A piece as a reader sees it; one that continues the word before it is shown with `##`.
+
+    Which it is, the tokenizer's decoder knows, whatever its mark of a word: of two such pieces the second one
+    begins a word where a blank is put before it.
+    """
+    token: Any = tokenizer.convert_ids_to_tokens(index)
+    if token is None:
+        return "(none)"  # an id that no piece has
+    if index in tokenizer.all_special_ids:
+        return str(token)
+    piece, twice = (
+        str(tokenizer.decode([index] * times, clean_up_tokenization_spaces=False)).strip() for times in (1, 2)
+    )
+    if not piece:
         return "(space)"
-    return piece.removeprefix(WORD_MARK) if piece.startswith(WORD_MARK) else f"##{piece}"
+    marked = piece.startswith(CONTINUED) and twice == piece + piece.removeprefix(CONTINUED)  # WordPiece
+    return piece if marked or twice == f"{piece} {piece}" else f"{CONTINUED}{piece}"
 
 
 def fills_record(prompts: list[Prompt], before: list, after: list) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Options of any command: dataclasses read from YAML files and flags alike; the later one wins.
 
-YAML entries are read as if they were flags, so both are checked by the same parser and mean the same.
+YAML entries are read as if they were flags, so both are checked by the same parser and mean the same:
+`language: no` is `--language no`.
 """
 
 import difflib
@@ -16,6 +17,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from xpt.errors import XPTError
 from xpt.help import help_text
+from xpt.yaml_text import read_entries
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:
@@ -73,7 +75,7 @@ class OptionParser(HfArgumentParser):
             XPTError: in one line, for anything that cannot be used.
         """
         files = leading(arguments)
-        from_files = [(path, _load_yaml(find(path))) for path in files]
+        from_files = [(path, self._load_yaml(find(path))) for path in files]
         flags = list(arguments[len(files) :])
         options: dict[str, list[str]] = {}
         for path, entries in from_files:
@@ -117,6 +119,15 @@ class OptionParser(HfArgumentParser):
             elif value is not None:
                 options[name] = [f"--{name}", str(value)]
 
+    def _load_yaml(self, path: Path) -> dict[str, Any]:
+        try:
+            entries = read_entries(path.read_text(encoding="utf-8"), self.as_json)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise XPTError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        if entries is None:
+            raise XPTError(f"{path}: a recipe is a list of `name: value`")
+        return entries
+
     def _refuse(self, tokens: Sequence[str]) -> None:
         for token in tokens:
             if _name(token) in self.refused:
@@ -131,16 +142,6 @@ def leading(arguments: Sequence[str]) -> list[str]:
             break
         files.append(argument)
     return files
-
-
-def _load_yaml(path: Path) -> dict[str, Any]:
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise XPTError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(entries, dict):
-        raise XPTError(f"{path}: a recipe is a list of `name: value`")
-    return entries
 
 
 def _name(token: str) -> str:

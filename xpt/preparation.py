@@ -42,7 +42,7 @@ from xpt.tokenizer import (
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}
 TOKENIZER_BUILD = "3"  # raised when the same text and choices train another tokenizer
-IDS_BUILD = "2"  # raised when the folder of the same ids holds something else
+IDS_BUILD = "3"  # raised when the folder of the same ids holds something else
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)
 
@@ -88,12 +88,13 @@ def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
     check_writable(cache, "--cache_dir")
     if recipe.corpus.corpus_shards:
         return _prepare_shards(recipe, source, cache)
+    ready = _ready_tokenizer(recipe, source)  # one that cannot serve is found before the text is read
     workers = recipe.training.preprocessing_num_workers
     corpus = build_corpus(recipe.corpus.settings(), cache / "corpus", workers=workers)
-    tokenizer = _own_tokenizer(recipe, source) or _tokenizer(recipe, corpus, cache)
+    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache)
     examples = _encode(recipe, corpus, tokenizer, SPLITS, cache)
     train = examples.pop("train")
-    counts = train.sentences.counts(len(tokenizer))
+    counts = train.sentences.counts(train.special.vocab_size)
     return PreparedText(corpus, tokenizer, train.special, train, examples, counts)
 
 
@@ -103,11 +104,12 @@ def _prepare_shards(recipe: Recipe, source: Source, cache: Path) -> PreparedText
     store = ShardStore(place, cache / "shards", round(recipe.corpus.shard_cache_gb * 1e9))
     shards = open_shards(store)
     shards.require_language(recipe.corpus.language)
-    if recipe.tokenizer.tokenizer_name_or_path:
-        named = load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
-        shards.require_tokenizer(named, "--tokenizer_name_or_path names; leave it out")
-    elif (own := _own_tokenizer(recipe, source)) is not None:
-        shards.require_tokenizer(own, "the source came with; give --keep_vocabulary false")
+    ready = _ready_tokenizer(recipe, source)
+    if ready is not None:
+        named = recipe.tokenizer.tokenizer_name_or_path
+        whose = "--tokenizer_name_or_path names; leave it out"
+        whose = whose if named else "the source came with; give --keep_vocabulary false"
+        shards.require_tokenizer(ready, whose)
     examples = _encode(recipe, shards.corpus, shards.tokenizer, HELD_OUT, cache)
     train = ShardedExamples(store, SpecialIds.of(shards.tokenizer), recipe.phases.max_seq_length)
     return PreparedText(shards.corpus, shards.tokenizer, train.special, train, examples, shards.counts)
@@ -131,17 +133,17 @@ def _encode(
     return examples
 
 
-def _own_tokenizer(recipe: Recipe, source: Source) -> PreTrainedTokenizerFast | None:
-    """An XPT source's own tokenizer, where it is kept and no other is named."""
-    if not source.is_xpt or recipe.tokenizer.tokenizer_name_or_path or recipe.source.keep_vocabulary is False:
-        return None
-    return source_tokenizer(source)
+def _ready_tokenizer(recipe: Recipe, source: Source) -> PreTrainedTokenizerFast | None:
+    """The tokenizer that is named, or an XPT source's own where it is kept; else one is to be trained."""
+    if recipe.tokenizer.tokenizer_name_or_path:
+        return load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
+    if source.is_xpt and recipe.source.keep_vocabulary is not False:
+        return source_tokenizer(source)
+    return None
 
 
-def _tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
+def _trained_tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
     arguments = recipe.tokenizer
-    if arguments.tokenizer_name_or_path:
-        return load_tokenizer(arguments.tokenizer_name_or_path)
     vocab_size, model_type, sample = (
         arguments.vocab_size,
         arguments.tokenizer_model_type,
@@ -250,7 +252,7 @@ def prepare_model(
     sample = text.train.sample(MAX_TOKENS)
     context = EmbeddingContext(
         source_embeddings=source.word_embeddings,
-        vocab_size=len(text.tokenizer),
+        vocab_size=text.special.vocab_size,
         special=text.special,
         ids=sample.ids,
         offsets=sample.offsets,
@@ -276,6 +278,7 @@ def describe_text(recipe: Recipe, text: PreparedText) -> dict[str, Any]:
         "tokenizer": {
             "name": recipe.tokenizer.tokenizer_name_or_path,
             "vocab_size": len(text.tokenizer),
+            "mask_token": text.tokenizer.mask_token,
             "fingerprint": text.fingerprints["tokenizer"],
             "train_tokens": int(text.counts.sum()),
         },

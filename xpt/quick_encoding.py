@@ -2,8 +2,8 @@
 
 SentencePiece takes a fifteenth of the processor time of `tokenizers` for the same ids: that the two agree is
 what `tokenizer_convert.py` is about. A tokenizer that is not exactly that conversion, and a text in which the
-two may differ (special tokens spelled out, fillers and variation selectors, more tokens than scores add up
-exactly for), is left to it.
+two may differ (U+0000, fillers and variation selectors, more tokens than scores add up exactly for), is left
+to it. Either way a special token that a text spells out is text.
 """
 
 import json
@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from xpt.environment import available_cores
 from xpt.errors import XPTError
 from xpt.invisible import FILLERS_AND_SELECTORS
+from xpt.special_tokens import text_reader
 from xpt.tokenizer import sentencepiece_processor, tokenizer_fingerprint
 from xpt.tokenizer_convert import wrap_sentencepiece
 
@@ -24,18 +25,17 @@ _LONGEST = 2_000  # characters, no more tokens than that; scores add exactly up 
 
 
 def batch_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
-    """A function from sentences to the ids of each, special tokens left out: those that `tokenizer` gives."""
+    """A function from sentences to the ids of each, without special ones: those that `text_reader` gives."""
+    reader = text_reader(tokenizer)
 
     def by_tokenizer(sentences: list[str]) -> list[list[int]]:
-        encoded = tokenizer.backend_tokenizer.encode_batch_fast(sentences, add_special_tokens=False)
+        encoded = reader.encode_batch_fast(sentences, add_special_tokens=False)
         return [one.ids for one in encoded]
 
     if not is_converted(tokenizer):
         return by_tokenizer
     processor, threads = sentencepiece_processor(tokenizer), available_cores()
-    added = sorted(token.content for token in tokenizer.added_tokens_decoder.values())
-    spelled_out = re.compile("|".join(map(re.escape, [*added, "\0"])))
-    looks_at_neighbors = re.compile(f"[{FILLERS_AND_SELECTORS}]")
+    differs = re.compile(rf"[\0{FILLERS_AND_SELECTORS}]")  # or may: what stays depends on the neighbors
 
     def by_sentencepiece(sentences: list[str]) -> list[list[int]]:
         composed = [unicodedata.normalize("NFC", sentence) for sentence in sentences]
@@ -43,7 +43,7 @@ def batch_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
         odd = [
             index
             for index, sentence in enumerate(sentences)
-            if len(sentence) > _LONGEST or spelled_out.search(sentence) or looks_at_neighbors.search(sentence)
+            if len(sentence) > _LONGEST or differs.search(sentence)
         ]
         for index, given in zip(odd, by_tokenizer([sentences[index] for index in odd]), strict=True):
             ids[index] = given

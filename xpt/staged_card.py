@@ -1,5 +1,6 @@
 """The card of what is published: from results by the card's own room, or, of a phase, a few lines."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,10 @@ class CardFacts:
 
 def write_phase_card(folder: Path, card: CardFacts) -> None:
     """README.md of what a phase left, of which no results tell yet."""
-    (folder / "README.md").write_text(_PHASE_CARD.format(model_id=card.model_id), encoding="utf-8")
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    mask = json.dumps(tokenizer["mask_token"], ensure_ascii=False)  # a string of JSON is one of YAML
+    text = _PHASE_CARD.format(model_id=card.model_id, mask_token=mask)
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def write_result_card(folder: Path, card: CardFacts) -> None:
@@ -40,7 +44,7 @@ _PHASE_CARD = """\
 ---
 library_name: transformers
 pipeline_tag: fill-mask
-mask_token: <mask>
+mask_token: {mask_token}
 tags:
 - xpt
 - cross-lingual-post-training
@@ -52,10 +56,10 @@ What one phase of **Cross-lingual Post-Training** (XPT) has left. Nothing was me
 finished model, with its results, takes this place when the run ends.
 
 ```python
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 name = "{model_id}"
-tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+tokenizer = PreTrainedTokenizerFast.from_pretrained(name)
 model = AutoModelForMaskedLM.from_pretrained(name, trust_remote_code=True)
 ```
 """

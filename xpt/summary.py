@@ -112,11 +112,15 @@ def _summary(results: dict[str, Any], folder: Path) -> str:
 
 
 def usage(folder: Path) -> list[str]:
-    """Where the model is, and the two lines that load it."""
+    """Where the model is, and the two lines that load it.
+
+    `AutoTokenizer` would ask whether to run the model's code, which a tokenizer does not need, or, told not
+    to, warn of a model type that it does not know.
+    """
     path = shown_path(folder)
     return [
         line("model", path),
-        f'  tokenizer = AutoTokenizer.from_pretrained("{path}")',
+        f'  tokenizer = PreTrainedTokenizerFast.from_pretrained("{path}")',
         f'  model = AutoModelForMaskedLM.from_pretrained("{path}", trust_remote_code=True)',
     ]
 

@@ -22,6 +22,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from xpt.errors import XPTError
+from xpt.special_tokens import ensure_frame, id_count
 from xpt.tokenizer_convert import (
     FIRST_PIECES,
     canonical_model,
@@ -36,6 +37,7 @@ _CONFIG_FILE = "tokenizer_config.json"
 # The 51 letters that Korean also writes alone (laughter, tears); by frequency edited text keeps few of them.
 HANGUL_LETTERS = "".join(map(chr, range(0x3131, 0x3164)))
 DEFAULT_CHARACTER_COVERAGE = 0.9995
+_PROBE = "a \ue000 가"  # a character of private use, which no vocabulary has
 _MODEL_ATTRIBUTE = "sentencepiece_model"  # bytes of the .model file, on the tokenizers that have one
 # Part of the result: the sums over sentences are split by thread, so another number gives other last digits.
 _TRAINING_THREADS = 2
@@ -136,7 +138,8 @@ def load_tokenizer(name_or_path: str | Path, revision: str | None = None) -> Pre
     """Load a fast tokenizer from a folder or the Hub, never with its code, and check that XPT can use it.
 
     Raises:
-        XPTError: nothing there, not a fast tokenizer, or no mask, padding, start or end token inside its ids.
+        XPTError: nothing there, not a fast tokenizer, no mask or padding token, nothing to put around a text,
+            or ids that embeddings cannot have as rows.
     """
     folder = Path(name_or_path)
     if folder.is_dir() and not (folder / "tokenizer.json").is_file():
@@ -292,13 +295,45 @@ def _check_usable(tokenizer: object, name: str) -> PreTrainedTokenizerFast:
         raise XPTError(
             f"the tokenizer {name} is not a fast one ({type(tokenizer).__name__}): give a tokenizer.json"
         )
-    for role in ("mask", "pad", "cls", "sep"):
-        token, index = getattr(tokenizer, f"{role}_token"), getattr(tokenizer, f"{role}_token_id")
-        if token is None or index is None:
-            raise XPTError(f"the tokenizer {name} has no {role} token, which XPT needs: train a new one")
-        if index >= len(tokenizer):
-            raise XPTError(f"the tokenizer {name} has {token} at {index}, outside its {len(tokenizer)} ids")
+    try:
+        tokenizer.backend_tokenizer.encode(_PROBE)
+    except Exception as error:  # the Rust library knows no other kind
+        raise XPTError(
+            f"the tokenizer {name} cannot read every text ({' '.join(str(error).split())}): "
+            "give it an unk_token"
+        ) from error
+    for role in ("mask", "pad"):
+        if getattr(tokenizer, f"{role}_token_id") is None:
+            raise XPTError(
+                f"the tokenizer {name} has no {role} token, which XPT needs: name one as {role}_token in its "
+                f"{_CONFIG_FILE}, or train a new tokenizer"
+            )
+    if not ensure_frame(tokenizer):
+        raise XPTError(
+            f"the tokenizer {name} has no two tokens to put around a text: name them in its "
+            f"{_CONFIG_FILE}, as bos_token and eos_token or as cls_token and sep_token"
+        )
+    _check_ids(tokenizer, name)
+    # Token type 0 everywhere, as in our own: of the types of a source's model there may be but one.
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
+
+
+def _check_ids(tokenizer: PreTrainedTokenizerFast, name: str) -> None:
+    vocabulary, rows = tokenizer.get_vocab(), id_count(tokenizer)
+    if len(set(vocabulary.values())) < len(vocabulary):
+        by_id: dict[int, list[str]] = {}
+        for piece, index in vocabulary.items():
+            by_id.setdefault(index, []).append(piece)
+        index, pieces = next((index, pieces) for index, pieces in by_id.items() if len(pieces) > 1)
+        raise XPTError(
+            f"the tokenizer {name} has {' and '.join(sorted(pieces))} at one id, {index}: number them anew"
+        )
+    if rows > 2 * len(vocabulary):
+        raise XPTError(
+            f"the tokenizer {name} has {len(vocabulary):,} pieces and ids up to {rows - 1:,}, so that most "
+            "rows of the embeddings would belong to none: number them anew"
+        )
 
 
 def _joins(left: str, char: str) -> bool:

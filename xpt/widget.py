@@ -8,6 +8,7 @@ from peft import PeftModel
 from transformers import AutoTokenizer, FillMaskPipeline, PreTrainedModel, RobertaForMaskedLM
 
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.fills import shown_piece
 
 # Written for this purpose; by language, as only who reads it can write a sentence that tells something.
 SENTENCES = {
@@ -18,7 +19,6 @@ SENTENCES = {
     )
 }
 TOP = 5
-SPACE = "(space)"  # a piece that is nothing else, as in `xpt.fills`
 CLASSES: dict[str, type[PreTrainedModel]] = {
     "XPTRobertaForMaskedLM": XPTRobertaForMaskedLM,
     "RobertaForMaskedLM": RobertaForMaskedLM,
@@ -48,6 +48,7 @@ def widget_examples(
 
 def _example(pipe: FillMaskPipeline, text: str) -> dict[str, Any]:
     fills = [
-        {"label": fill["token_str"].strip() or SPACE, "score": round(fill["score"], 4)} for fill in pipe(text)
+        {"label": shown_piece(pipe.tokenizer, fill["token"]), "score": round(fill["score"], 4)}
+        for fill in pipe(text)
     ]
     return {"text": text, "output": fills}

@@ -32,6 +32,7 @@ import modeling_xpt  # noqa: F401 (registers XPT with the Auto classes: no remot
 from xpt.errors import XPTError
 from xpt.klue.encoding import TextEncoder
 from xpt.klue.model_tokenizer import end_sequences, open_tokenizer
+from xpt.special_tokens import id_count
 
 RELATIVE = ("t5", "mt5", "umt5")  # positions are distances: any length can be read
 # Positions are counted from the padding's row on, as fairseq does.
@@ -70,7 +71,7 @@ class Backbone:
     new_tokens: tuple[int, ...] = ()  # of a loaded model, tokens whose embedding the checkpoint lacks
 
     def __post_init__(self) -> None:
-        self._own_tokens = len(self.tokenizer)  # before a task adds its own
+        self._own_ids = id_count(self.tokenizer)  # before a task adds its own
 
     @property
     def hidden_size(self) -> int:
@@ -154,10 +155,11 @@ class Backbone:
     def _grown(self, model: PreTrainedModel) -> PreTrainedModel:
         """With rows for the tokens that a task added to the tokenizer."""
         rows = model.get_input_embeddings().num_embeddings
-        self.new_tokens = tuple(range(min(rows, self._own_tokens), len(self.tokenizer)))
-        if len(self.tokenizer) > rows:
+        needed = id_count(self.tokenizer)
+        self.new_tokens = tuple(range(min(rows, self._own_ids), needed))
+        if needed > rows:
             with _only_errors():
-                model.resize_token_embeddings(len(self.tokenizer))
+                model.resize_token_embeddings(needed)
             self.config.vocab_size = model.config.vocab_size  # a copy: from_pretrained does not share ours
         return model
 

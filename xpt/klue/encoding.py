@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from xpt.errors import XPTError
 from xpt.klue.batches import IGNORED_LABEL
+from xpt.special_tokens import text_reader
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class TextEncoder:
                 "save it as a fast one (AutoTokenizer, tokenizer.json)"
             )
         self.tokenizer, self.max_length, self.token_types = tokenizer, max_length, token_types
+        self.reader = text_reader(tokenizer)
         self._marks: dict[int, bool] = {}  # ids, and whether they are a word mark and nothing else
         self.single, self.double = self._frame("가 a"), self._frame("가 a", "나 b")
 
@@ -89,22 +91,19 @@ class TextEncoder:
         return found
 
     def pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        """Tokens of each text on its own, whole, without special tokens."""
-        if not texts:
-            return []
-        encoded = self.tokenizer(
-            list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
+        """Tokens of each text on its own, whole, without special tokens; spelled out, they are text."""
+        encoded = self.reader.encode_batch(list(texts), add_special_tokens=False)
         found = []
-        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            spans = [_trimmed(text, start, end) for start, end in offsets]
+        for text, encoding in zip(texts, encoded, strict=True):
+            ids = encoding.ids
+            spans = [_trimmed(text, start, end) for start, end in encoding.offsets]
             # A word mark is said to stand on the text's first character, or on one that leaves no trace.
             spans = [
                 (start, start) if start < end and self._is_mark(id) else (start, end)
                 for id, (start, end) in zip(ids, spans, strict=True)
             ]
             spans = _closed(text, spans)
-            found.append(Pieces(list(ids), [start for start, _ in spans], [end for _, end in spans]))
+            found.append(Pieces(ids, [start for start, _ in spans], [end for _, end in spans]))
         return found
 
     def _is_mark(self, id: int) -> bool:

@@ -140,6 +140,12 @@ class RE(SequenceTask):
             [AddedToken(marker, special=True, normalized=False) for marker in self.markers],
             special_tokens=True,
         )
+        vocabulary = tokenizer.get_vocab()
+        if len(set(vocabulary.values())) < len(vocabulary):  # new tokens are numbered by how many there are
+            raise XPTError(
+                "the ids of the model's tokenizer have holes, so that markers get ids of other pieces; "
+                "take --entity_markers none, or number its pieces anew"
+            )
 
     def features(self, examples: Sequence[Any], encoder: TextEncoder, training: bool) -> list[Feature]:
         """One sequence an example, markers between its tokens (`xpt.klue.entity_markers`).
@@ -165,7 +171,7 @@ class RE(SequenceTask):
             if ids:
                 name = f"{role}:{entity.type}" if self.options.entity_markers == "typed" else role
                 spans.append(Span(entity.start, entity.end, ids[f"<{name}>"], ids[f"</{name}>"]))
-        marked = marked_ids(example.sentence, pieces, spans, encoder.tokenizer.backend_tokenizer)
+        marked = marked_ids(example.sentence, pieces, spans, encoder.reader)
         return encoder.sequence(cut_around(marked, frozenset(ids.values()), encoder.room))
 
     def build(self, backbone: Backbone) -> PreTrainedModel:

@@ -15,6 +15,7 @@ from xpt.shards.held_out import read_within
 from xpt.shards.job import Job, count_letters, write_json
 from xpt.shards.opening import TOKENIZER
 from xpt.shards.writing import write_shard
+from xpt.special_tokens import id_count
 from xpt.tokenizer import load_tokenizer
 
 
@@ -32,13 +33,14 @@ class Encode:
         characters = [dict(count_letters(entry)) for entry in entries]
         lines = table.sort_by("hash")["text"].to_pylist()
         tokenizer = load_tokenizer(str(job.output / TOKENIZER))
-        counts, shards = np.zeros(len(tokenizer), np.int64), []
+        vocab_size = id_count(tokenizer)
+        counts, shards = np.zeros(vocab_size, np.int64), []
         pieces = np.array_split(np.arange(len(lines)), -(-len(lines) // job.shard_sentences) or 1)
         for number, piece in enumerate(pieces if lines else []):
             text = [line.decode("utf-8") for line in lines[piece[0] : piece[-1] + 1]]
             with TemporaryDirectory(dir=job.work) as folder:
                 ids = encode_sentences(text, tokenizer, job.work / folder / "ids", "Encoding")
-                counts += ids.counts(len(tokenizer))
+                counts += ids.counts(vocab_size)
                 shards.append(asdict(write_shard(ids, job.output, f"train-{task:05d}-{number:03d}.parquet")))
         sha256 = hashlib.sha256(b"".join(line + b"\n" for line in lines)).hexdigest()
         np.save(job.file("encoded", f"{task:05d}.npy"), counts)
