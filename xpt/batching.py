@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from xpt.encoding import EncodedSentences
+from xpt.sizes import padded_length
 
 IGNORE_INDEX = -100
 PACKING_WINDOW = (
@@ -302,7 +303,7 @@ class MLMCollator:
         if self.packing:
             return self.examples.max_seq_length
         longest = max(int(self.examples.lengths_of(row.examples).sum()) for row in rows)
-        return min(-(-longest // 8) * 8, self.examples.max_seq_length)
+        return padded_length(longest, self.examples.max_seq_length)
 
     def _mask(
         self, ids: np.ndarray, epoch: np.ndarray, example: np.ndarray, position: np.ndarray
