@@ -40,7 +40,8 @@ TIME = r"(\d+[smhd](\d\d[smh])?|>999d|\?)"
 LINE = re.compile(
     rf"(?P<phase>\S+)  step +(?P<step>{COUNT})/(?P<steps>{COUNT})  loss (?P<loss>{NUMBER})"
     rf"(  eval (?P<eval>{NUMBER}))?(  lr (?P<lr>{NUMBER}))?(  grad (?P<grad>{NUMBER}))?"
-    rf"  (?P<speed>{COUNT}) tokens/s  (?P<memory>[\d,.]+ [KMG]iB|0 B|\?)  (?P<left>{TIME}) left \(run (?P<run>{TIME})\)"
+    rf"  (?P<speed>{COUNT}) tokens/s  (?P<memory>[\d,.]+ [KMG]iB|0 B|\?)"
+    rf"  (?P<left>{TIME}) left \(run (?P<run>{TIME})\)"
 )
 
 
