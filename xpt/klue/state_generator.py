@@ -195,11 +195,12 @@ class DialogueStateGenerator(HeadedModel):
         """Log-likelihood of the `wanted` token (batch, slots) in each `active` row, (rows,); and, where
         asked for, each slot's likeliest token (batch, slots), a separator where it is not active."""
         count = int(active.sum())
-        fillers = padded_length(count, active.numel()) - count  # one place again and again, which counts once
+        fillers = padded_length(count, active.numel()) - count  # the first slot, whatever is wanted of it
         rows = nn.functional.pad(active.nonzero(), (0, 0, 0, fillers)).unbind(dim=1)
         example = rows[0]
         read = reading.ids[example]
-        attention, writing, wanted = step.attention[rows], step.writing[rows], wanted[rows][:, None]
+        attention, writing = step.attention[rows], step.writing[rows]
+        wanted = wanted[rows][:, None].clamp_min(0)
         asked = torch.cat([wanted, read], dim=1) if choose else wanted
         logits, total, top, best = self._vocabulary(self.narrowed(step.hidden[rows]), asked)
         written = logsigmoid(writing)[:, None] + logits - total
