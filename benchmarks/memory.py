@@ -214,7 +214,7 @@ def bench(arguments: Arguments) -> str:
             print(line(case, rows[case]), file=sys.stderr, flush=True)
             if arguments.store:
                 facts = {"rows": arguments.rows, "max_seq_length": 128, "results": {case: rows[case]}}
-                store(f"memory-{case.replace(', ', '-')}", record("memory.py", arguments.seed, **facts))
+                store(f"steady-{case.replace(', ', '-')}", record("memory.py", arguments.seed, **facts))
     return "\n".join(line(case, row) for case, row in rows.items())
 
 
