@@ -25,6 +25,7 @@ except ImportError:
     from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 
 IGNORED_LABEL = -100
+COUNTS_IN_DOUBLING = 8  # sizes of the head's input between n and 2n tokens: few, and little is filled up
 
 # Newer transformers count the layers when asked for `output_hidden_states=-1`, and the ITLs are layers too.
 _CAN_COUNT = "num_hidden_layers_key" in OutputRecorder.__dataclass_fields__
@@ -206,18 +207,49 @@ class XPTRobertaForMaskedLM(XPTRobertaPreTrainedModel, stock.RobertaForMaskedLM)
             **kwargs,
         )
         features = outputs.last_hidden_state  # (batch, length, hidden)
+        predicted = None  # all that the head reads
         if labels is not None:
             labels = labels.to(features.device)
             if self.config.sparse_prediction:
-                predicted = labels != IGNORED_LABEL
-                features, labels = features[predicted], labels[predicted]  # (predicted, hidden), (predicted,)
+                features, labels, predicted = gather_predicted(features, labels)
         logits = self.lm_head(features)
         return MaskedLMOutput(
             loss=_masked_lm_loss(logits, labels, num_items_in_batch) if labels is not None else None,
-            logits=logits,
+            logits=logits[:predicted],
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+
+@torch.compiler.disable  # its counts follow from values, which a compiler would take for constants
+def gather_predicted(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, int]:
+    """What the head reads under `config.sparse_prediction`: the tokens to predict, and fillers.
+
+    How many tokens are masked changes from step to step. Were the largest tensors of a step to change too,
+    the holes that one step leaves in the heap would not fit the next, and memory would grow for hours. So
+    tokens are filled up to one of few counts.
+
+    Args:
+        features: (batch, length, hidden).
+        labels: (batch, length), `IGNORED_LABEL` where nothing is to be predicted.
+
+    Returns:
+        features (count, hidden) and labels (count,), the fillers last and labelled `IGNORED_LABEL`, so that
+        neither loss nor gradient comes of them; and how many tokens are to be predicted.
+
+    Raises:
+        ValueError: labels for other tokens than there are.
+    """
+    if labels.shape != features.shape[:2]:
+        raise ValueError(f"labels {tuple(labels.shape)} do not fit tokens {tuple(features.shape[:2])}")
+    labels = labels.flatten()
+    places = (labels != IGNORED_LABEL).nonzero().squeeze(1)
+    predicted = len(places)
+    step = max(1, 2 ** (predicted.bit_length() - 1) // COUNTS_IN_DOUBLING)
+    places = nn.functional.pad(places, (0, -predicted % step))  # the first token, again and again
+    labels = labels[places]
+    labels[predicted:] = IGNORED_LABEL
+    return features.flatten(0, 1)[places], labels, predicted
 
 
 def _masked_lm_loss(logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:

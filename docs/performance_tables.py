@@ -126,6 +126,29 @@ def memory(name: str) -> str:
     return f"{grid(head, table)}\n\n{measured_by(result)}"
 
 
+def steady(pattern: str) -> str:
+    """Resident memory early and late in long trainings, and what a dry run had said of them."""
+    results = [
+        json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob(f"{pattern}-*.json"))
+    ]
+    if not results:
+        return NOT_MEASURED
+    table = [
+        [
+            case,
+            f"{row['steps']:,} of {result['rows']} rows",
+            f"{row['first_mib']:,.0f} MiB",
+            f"{row['last_mib']:,.0f} MiB",
+            f"{row['ratio']:.3f}",
+            *(f"{row[name]:.2f}" if name in row else "-" for name in ("dry_run_ratio", "dry_run_peak_ratio")),
+        ]
+        for result in results
+        for case, row in result["results"].items()
+    ]
+    head = ["", "steps", "first third", "last third", "last / first", "dry run / step", "dry run / peak"]
+    return f"{grid(head, table)}\n\n{measured_by(results[0])}"
+
+
 def fine_tuning(task: str) -> str:
     """finetune_klue.py beside the stock Trainer."""
     result = load(f"fine_tuning-{task}")
@@ -264,6 +287,7 @@ SECTIONS: dict[str, Callable[[str], str]] = {
     "losses": losses,
     "ablation": ablation,
     "memory": memory,
+    "steady": steady,
     "tuning": fine_tuning,
     "inference": inference,
     "preparation": preparation,

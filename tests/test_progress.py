@@ -28,6 +28,7 @@ MOMENTS = st.builds(
     loss=NUMBERS,
     evaluated=NUMBERS,
     tokens_per_second=POSITIVE,
+    resident_mib=st.none() | st.integers(0, 10**8),
     seconds_left=POSITIVE,
     run_seconds_left=POSITIVE,
     learning_rate=NUMBERS,
@@ -39,7 +40,8 @@ TIME = r"(\d+[smhd](\d\d[smh])?|>999d|\?)"
 LINE = re.compile(
     rf"(?P<phase>\S+)  step +(?P<step>{COUNT})/(?P<steps>{COUNT})  loss (?P<loss>{NUMBER})"
     rf"(  eval (?P<eval>{NUMBER}))?(  lr (?P<lr>{NUMBER}))?(  grad (?P<grad>{NUMBER}))?"
-    rf"  (?P<speed>{COUNT}) tokens/s  (?P<left>{TIME}) left \(run (?P<run>{TIME})\)"
+    rf"  (?P<speed>{COUNT}) tokens/s  (?P<memory>[\d,.]+ [KMG]iB|0 B|\?)"
+    rf"  (?P<left>{TIME}) left \(run (?P<run>{TIME})\)"
 )
 
 
@@ -57,16 +59,21 @@ def test_every_line_fits_and_holds_all_parts(moment):
 
 @given(MOMENTS)
 def test_rate_and_gradient_are_shown_where_they_fit_and_the_rest_stays_where_it_is(moment):
-    found = LINE.fullmatch(replace(moment, phase="phase1", steps=60_000, step=7, evaluated=None).line())
+    usual = replace(moment, phase="phase1", steps=60_000, step=7, evaluated=None, resident_mib=2355)
+    found = LINE.fullmatch(usual.line())
     assert (found["lr"] is None) == (moment.learning_rate is None)
     bare = replace(moment, learning_rate=None, grad_norm=None).line()
     assert re.sub(r"  (lr|grad) \S+", "", moment.line()) == bare
 
 
 def test_a_usual_line_reads_like_this():
-    moment = Moment("phase1", 1500, 30_000, 4.1234, None, 12_345.6, 3900, 12_000, 9.8e-5, 1.234)
+    moment = Moment("phase1", 1500, 30_000, 4.1234, None, 12_345.6, 2355, 3900, 12_000, 9.8e-5, 1.234)
     assert moment.line() == (
-        "phase1  step  1500/30000  loss 4.123  lr 9.8e-05  grad 1.234  12.3K tokens/s  1h05m left (run 3h20m)"
+        "phase1  step  1500/30000  loss 4.123  lr 9.8e-05  12.3K tokens/s  2.3 GiB  1h05m left (run 3h20m)"
+    )
+    short = replace(moment, phase="a", step=40, steps=440, seconds_left=60, run_seconds_left=360)
+    assert short.line() == (
+        "a  step  40/440  loss 4.123  lr 9.8e-05  grad 1.234  12.3K tokens/s  2.3 GiB  1m00s left (run 6m00s)"
     )
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from xpt.encoding import EncodedSentences
+from xpt.sizes import padded_length
 from xpt.special_tokens import frame_of, id_count, special_ids, unused_ids
 
 IGNORE_INDEX = -100
@@ -310,7 +311,7 @@ class MLMCollator:
         if self.packing:
             return self.examples.max_seq_length
         longest = max(int(self.examples.lengths_of(row.examples).sum()) for row in rows)
-        return min(-(-longest // 8) * 8, self.examples.max_seq_length)
+        return padded_length(longest, self.examples.max_seq_length)
 
     def _mask(
         self, ids: np.ndarray, epoch: np.ndarray, example: np.ndarray, position: np.ndarray

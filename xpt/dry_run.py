@@ -25,7 +25,7 @@ from xpt.probe import StepCost, probe_evaluation, probe_phase
 from xpt.recipe import Recipe
 from xpt.run import Run
 from xpt.source import format_report
-from xpt.summary import describe_splits, line, shown_path, summarize
+from xpt.summary import describe_splits, line, peak_memory, shown_path, summarize
 from xpt.training_state import SMALL_FILES_BYTES, estimated_bytes
 
 
@@ -209,9 +209,8 @@ def _room(training: PostTraining, plans: Sequence[PhasePlan]) -> list[str]:
     weights = sum(tensor.nbytes for tensor in training.model.parameters()) + SMALL_FILES_BYTES
     most, end = disk_bytes(plans, weights, training.recipe.training.save_total_limit)
     free = free_bytes(training.run.folder)
-    peak = ", ".join(f"{short_size(mib * 2**20)} {name}" for name, mib in peak_memory_mib().items())
     return [
-        line("peak memory", f"{peak}, of this process with its libraries and text"),
+        line("peak memory", f"{peak_memory(peak_memory_mib())}, of this process with its libraries and text"),
         line(
             "disk",
             f"up to {short_size(most)}, {short_size(end)} when finished; {short_size(free)} free"

@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from tqdm import tqdm
 
+from modeling_xpt import gather_predicted
 from xpt.batching import IGNORE_INDEX, Examples, MLMCollator, Row
 from xpt.launcher import is_first
 from xpt.processes import summed
+from xpt.sizes import padded_length
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15
@@ -104,9 +106,9 @@ def _summed_loss(
     inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
         # The head is applied to the masked positions alone: the same numbers, without the full logits.
-        hidden = model.roberta(**inputs).last_hidden_state[labels != IGNORE_INDEX]  # (masked, hidden)
-        logits = model.lm_head(hidden)  # (masked, vocab_size)
-    losses = F.cross_entropy(logits.float(), labels[labels != IGNORE_INDEX], reduction="none")
+        hidden, labels, _ = gather_predicted(model.roberta(**inputs).last_hidden_state, labels)
+        logits = model.lm_head(hidden)  # (masked and fillers, vocab_size)
+    losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return float(losses.cpu().double().sum())  # on the CPU: not every device has float64
 
 
@@ -114,7 +116,8 @@ def _batches(examples: Examples) -> list[list[int]]:
     """All examples once, short ones first, about `TOKENS_PER_BATCH` tokens a batch."""
     batches: list[list[int]] = []
     for index in np.argsort(examples.lengths, kind="stable").tolist():
-        if not batches or (len(batches[-1]) + 1) * examples.lengths[index] > TOKENS_PER_BATCH:
+        length = padded_length(int(examples.lengths[index]), examples.max_seq_length)
+        if not batches or (len(batches[-1]) + 1) * length > TOKENS_PER_BATCH:
             batches.append([])
         batches[-1].append(index)
     return batches

@@ -16,7 +16,7 @@ from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.adapters import ADAPTER_FOLDER, attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.batching import MLMCollator
 from xpt.card import render_card
-from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.environment import describe_hardware, describe_versions
 from xpt.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.fast.path import fast_path
 from xpt.files import replace_files, write_folder_atomically
@@ -270,7 +270,7 @@ class PostTraining:
             },
             "fills": fills_record(self.prompts, before["fills"], after),
             "seconds": progress["seconds"],
-            "peak_memory_mib": peak_memory_mib(),
+            "peak_memory_mib": self.run.peak_memory_mib(),
             "settings": self.recipe.settings(),
         }
 

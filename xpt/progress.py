@@ -13,7 +13,8 @@ import wcwidth
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from xpt.legible import LINE_WIDTH, clip, duration, known, short_count, short_number
+from xpt.environment import resident_memory_mib
+from xpt.legible import LINE_WIDTH, clip, duration, known, short_count, short_number, short_size
 from xpt.run import Run
 
 
@@ -27,6 +28,7 @@ class Moment:
     loss: float | None = None  # nats per masked token, mean since the last line
     evaluated: float | None = None  # eval_loss, or the metric of a task
     tokens_per_second: float | None = None
+    resident_mib: int | None = None  # memory of the process that logs
     seconds_left: float | None = None  # of this phase
     run_seconds_left: float | None = None  # of this phase and the later ones
     learning_rate: float | None = None
@@ -40,6 +42,7 @@ class Moment:
             parts.append(f"eval {short_number(self.evaluated)}")
         tail = [
             f"{known(short_count, self.tokens_per_second)} tokens/s",
+            known(short_size, None if self.resident_mib is None else self.resident_mib * 2**20),
             f"{known(duration, self.seconds_left)} left (run {known(duration, self.run_seconds_left)})",
         ]
         name = clip(self.phase, LINE_WIDTH - len("  ".join(["", *parts, *tail])))
@@ -120,7 +123,9 @@ class PhaseProgress(TrainerCallback):
             return
         entry = {"phase": self.phase, "step": state.global_step}
         entry |= {key: value for key, value in logs.items() if key != "epoch"}
-        self.run.log({**entry, "tokens_per_second": self.tokens_per_second})
+        self.run.log(
+            {**entry, "tokens_per_second": self.tokens_per_second, "resident_mib": resident_memory_mib()}
+        )
         self.loss = logs.get("loss", self.loss)
         self.bar.write(self.moment(state.global_step, logs).line())
         sys.stdout.flush()  # a log file is read while it grows
@@ -139,6 +144,7 @@ class PhaseProgress(TrainerCallback):
             loss=self.loss,
             evaluated=logs.get(self.score),
             tokens_per_second=self.tokens_per_second,
+            resident_mib=resident_memory_mib(),
             seconds_left=left,
             run_seconds_left=run_left,
             learning_rate=logs.get("learning_rate"),

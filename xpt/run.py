@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from xpt.checkpoints import Checkpoints
-from xpt.environment import describe_versions
+from xpt.environment import describe_versions, peak_memory_mib
 from xpt.errors import XPTError
 from xpt.files import (
     STAGING,
@@ -222,6 +222,12 @@ class Run:
             if _is_log_entry(entry):
                 entries.append(entry)
         return entries
+
+    def peak_memory_mib(self) -> dict[str, int]:
+        """Peak memory of this process, or what an earlier start of the run has logged, if that is more."""
+        peak = peak_memory_mib()
+        logged = (entry.get("resident_mib") or 0 for entry in self.read_log())
+        return {**peak, "cpu": max(peak["cpu"], *logged, 0)}
 
     def rewind_log(self, stage: str, step: int) -> None:
         """Drop what was logged after `step` of a stage: those steps are about to be run again."""

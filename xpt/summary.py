@@ -165,7 +165,10 @@ def _phase(phase: dict[str, Any]) -> str:
 def _cost(results: dict[str, Any]) -> str:
     seconds = results["seconds"]
     training = sum(seconds.get(phase["name"], 0.0) for phase in results["phases"])
-    memory = ", ".join(
-        f"{short_size(mib * 2**20)} {name}" for name, mib in results["peak_memory_mib"].items()
-    )
+    memory = peak_memory(results["peak_memory_mib"])
     return f"{duration(sum(seconds.values()))} ({duration(training)} training); peak memory {memory}"
+
+
+def peak_memory(peaks: dict[str, int]) -> str:
+    """MiB by device, as a person reads them."""
+    return ", ".join(f"{short_size(mib * 2**20)} {name}" for name, mib in peaks.items())

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from xpt.errors import XPTError
 from xpt.klue.backbone import Backbone
-from xpt.klue.batches import masked_mean, pad_batch
+from xpt.klue.batches import IGNORED_LABEL, masked_mean, pad_batch
 from xpt.klue.encoding import Pieces, TextEncoder
 from xpt.klue.judgment import Judgment, Mark, Passage
 from xpt.klue.official import Block, take_label, tsv_records
@@ -113,9 +113,13 @@ class DP(Task):
         return features
 
     def collate(self, features: Sequence[Feature], encoder: TextEncoder) -> dict[str, Tensor]:
-        """One batch, tokens and words each padded to their own longest."""
-        padding = {"word_first": NO_WORD, "word_last": NO_WORD, "pos_ids": len(POS_TAGS)}
-        return pad_batch([feature.inputs for feature in features], {**encoder.padding, **padding})
+        """One batch, tokens and words each padded to one of few lengths."""
+        padding = {
+            **encoder.padding,
+            **{"word_first": NO_WORD, "word_last": NO_WORD, "pos_ids": len(POS_TAGS)},
+            **dict.fromkeys(("heads", "deprels"), IGNORED_LABEL),
+        }
+        return pad_batch([feature.inputs for feature in features], padding, encoder.max_length)
 
     def build(self, backbone: Backbone) -> PreTrainedModel:
         """The benchmark's parser. Its LSTMs are as wide as the encoder, at most 768 as in the benchmark,

@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, set_seed
 
-from xpt.environment import describe_hardware, describe_versions, peak_memory_mib
+from xpt.environment import describe_hardware, describe_versions
 from xpt.fast.path import fast_path
 from xpt.files import replace_files
 from xpt.interrupts import StopRequest
@@ -165,7 +165,7 @@ class FineTuning:
             cost = {
                 "seconds": round(spent + time.perf_counter() - start, 2),
                 "tokens_per_second": progress.tokens_per_second,
-                "peak_memory_mib": peak_memory_mib(),
+                "peak_memory_mib": self.run.peak_memory_mib(),
             }
             self.run.record("training", cost)
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from xpt.klue.encoding import TextEncoder
 from xpt.klue.task import Feature, Task
 from xpt.launcher import is_first
+from xpt.sizes import padded_length
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ def answer(
     """Run the model over all features, long ones first so that a full memory shows at once.
 
     Args:
-        batch_size: of the longest; shorter sequences share a batch of as many tokens.
+        batch_size: of the longest; shorter sequences share a batch of as many tokens, padding included.
         autocast_dtype: mixed precision; None computes in the weights' own.
     """
     state, device = PartialState(), next(model.parameters()).device
-    batches = _batches([len(feature.inputs["input_ids"]) for feature in features], batch_size)
+    lengths = [padded_length(len(feature.inputs["input_ids"]), encoder.max_length) for feature in features]
+    batches = _batches(lengths, batch_size)
     own = batches[state.process_index :: state.num_processes]
     was_training = model.training
     model.eval()

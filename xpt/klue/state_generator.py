@@ -23,6 +23,7 @@ from transformers.utils import ModelOutput
 
 from xpt.klue.batches import IGNORED_LABEL
 from xpt.klue.headed import HeadedConfig, HeadedModel
+from xpt.sizes import padded_length
 
 GATES = ("none", "dontcare", "ptr", "yes", "no")
 POINTER = GATES.index("ptr")
@@ -193,14 +194,18 @@ class DialogueStateGenerator(HeadedModel):
     ) -> tuple[Tensor, Tensor | None]:
         """Log-likelihood of the `wanted` token (batch, slots) in each `active` row, (rows,); and, where
         asked for, each slot's likeliest token (batch, slots), a separator where it is not active."""
-        example = active.nonzero()[:, 0]
+        count = int(active.sum())
+        fillers = padded_length(count, active.numel()) - count  # the first slot, whatever is wanted of it
+        rows = nn.functional.pad(active.nonzero(), (0, 0, 0, fillers)).unbind(dim=1)
+        example = rows[0]
         read = reading.ids[example]
-        attention, writing, wanted = step.attention[active], step.writing[active], wanted[active][:, None]
+        attention, writing = step.attention[rows], step.writing[rows]
+        wanted = wanted[rows][:, None].clamp_min(0)
         asked = torch.cat([wanted, read], dim=1) if choose else wanted
-        logits, total, top, best = self._vocabulary(self.narrowed(step.hidden[active]), asked)
+        logits, total, top, best = self._vocabulary(self.narrowed(step.hidden[rows]), asked)
         written = logsigmoid(writing)[:, None] + logits - total
         copied = (attention * (read == wanted)).sum(dim=1, keepdim=True)
-        likelihood = torch.logaddexp(written[:, :1], logsigmoid(-writing)[:, None] + _log(copied)).squeeze(1)
+        likelihood = torch.logaddexp(written[:, :1], logsigmoid(-writing)[:, None] + _log(copied))[:count, 0]
         if not choose:
             return likelihood, None
         with torch.no_grad():
@@ -209,7 +214,7 @@ class DialogueStateGenerator(HeadedModel):
             copied = logsigmoid(-writing)[:, None] + _log(mass)
             score, place = torch.logaddexp(written[:, 1:], copied).max(dim=1, keepdim=True)
             new = logsigmoid(writing)[:, None] + top - total > score
-            chosen = torch.where(new, best, read.gather(1, place)).squeeze(1)
+            chosen = torch.where(new, best, read.gather(1, place))[:count, 0]
         tokens = torch.full(active.shape, self.config.separator_id, device=active.device)
         tokens[active] = chosen
         return likelihood, tokens

@@ -6,7 +6,7 @@ from xpt.klue.data import Split
 from xpt.klue.fine_tuning import FineTuning
 from xpt.legible import duration, known, short_count
 from xpt.precision import precision
-from xpt.summary import line, shown_path
+from xpt.summary import line, peak_memory, shown_path
 
 
 def announcement(tuning: FineTuning) -> str:
@@ -54,5 +54,6 @@ def result_lines(results: dict[str, Any]) -> str:
     if last and results["best_step"] != results["steps"]:
         scores += " (last step " + ", ".join(f"{value:.2f}" for value in last.values()) + ")"
     part = "" if data["whole"] else f" on {data['records']:,} of {data['official_records']:,}"
-    spent = known(duration, results["seconds"]["training"])
-    return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} (training took {spent})")
+    spent, peaks = known(duration, results["seconds"]["training"]), results.get("peak_memory_mib")
+    cost = f"training took {spent}" + (f", peak memory {peak_memory(peaks)}" if peaks else "")
+    return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} ({cost})")

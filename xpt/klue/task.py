@@ -149,8 +149,8 @@ class Task(ABC):
         """
 
     def collate(self, features: Sequence[Feature], encoder: TextEncoder) -> dict[str, Tensor]:
-        """One batch, padded on the right to its longest sequence."""
-        return pad_batch([feature.inputs for feature in features], encoder.padding)
+        """One batch, padded on the right to one of few lengths."""
+        return pad_batch([feature.inputs for feature in features], encoder.padding, encoder.max_length)
 
     def outputs(self, output: Any, batch: dict[str, Tensor]) -> list[Any]:
         """The rows of a batch, cut to their lengths, as NumPy arrays: what `predictions` needs."""
