@@ -54,7 +54,9 @@ def test_pieces_of_a_line_are_bounded_and_joined_the_line(parts):
     )
 )
 @example(parts=[("\n", 1)])
-@example(parts=[("a", (1 << 18) - 1), ("\r\n", 1), ("a", 1)])  # cut where the line is read in parts
+@example(
+    parts=[("\n", 100), ("a", (1 << 18) - 101), ("\r\n", 1), ("a", 1)]
+)  # cut where the line is read in parts
 @example(parts=[("a", LONGEST_PIECE - 1), ("\r\n", 2)])
 @example(parts=[("가", LONGEST_PIECE), ("\u2029", 2), ("가", LONGEST_PIECE), ("\r", 1)])
 @example(parts=[])
