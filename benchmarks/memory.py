@@ -25,7 +25,7 @@ from records import record, store  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: E402
 
-from xpt.environment import PeakMemory, peak_memory_mib, resident_memory_mib  # noqa: E402
+from xpt.environment import peak_memory_mib, resident_memory_mib  # noqa: E402
 from xpt.errors import XPTError  # noqa: E402
 from xpt.fast.path import fast_path  # noqa: E402
 from xpt.interrupts import StopRequest  # noqa: E402
@@ -36,7 +36,7 @@ from xpt.klue.rows import ShuffledRows  # noqa: E402
 from xpt.klue.weight_files import find_weights  # noqa: E402
 from xpt.options import OptionParser, option  # noqa: E402
 from xpt.post_training import PostTraining  # noqa: E402
-from xpt.probe import probe_phase  # noqa: E402
+from xpt.probe import probe_evaluation, probe_phase  # noqa: E402
 from xpt.program import run_program  # noqa: E402
 from xpt.run import Run  # noqa: E402
 from xpt.trainer import save_model  # noqa: E402
@@ -116,9 +116,11 @@ def post_training(asked: dict[str, Any], model: str, bf16: bool, probe: bool) ->
         training = PostTraining(recipe, run, weights, report, text, phases, StopRequest())
         training.prepare(phases[1])
         if probe:
-            cost = probe_phase(training, 1)
-            return {"dry_run_mib": cost.bytes / 2**20, "dry_run_peak_mib": peak_memory_mib()["cpu"]}
+            probe_phase(training, 1)
+            probe_evaluation(training, "validation")
+            return {"dry_run_mib": peak_memory_mib()["cpu"]}
         trainer = phase_trainer(training, 1, Resident(asked["steps"]))
+        training._evaluate("validation", "Evaluating step 0")  # as a run does before it trains
         return watched(trainer, training.training_conditions())
 
 
@@ -159,12 +161,11 @@ def fine_tuning(asked: dict[str, Any], model: str, bf16: bool) -> dict[str, Any]
 
 
 def watched(trainer: Any, conditions: AbstractContextManager) -> dict[str, Any]:
-    """Train to the end; resident memory by step, and how far it grew above the process with the weights."""
-    with PeakMemory(trainer.args.device) as peak, conditions:
+    """Train to the end; resident memory by step, and at its highest."""
+    with conditions:
         trainer.train()
     resident = next(one for one in trainer.callback_handler.callbacks if isinstance(one, Resident)).mib
-    weights = sum(tensor.nbytes for tensor in trainer.model.parameters())
-    return {"resident_mib": resident, "grown_mib": (peak.grown + weights) / 2**20}
+    return {"resident_mib": resident, "peak_mib": peak_memory_mib()["cpu"]}
 
 
 def measure(asked: dict[str, Any], case: str) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def measure(asked: dict[str, Any], case: str) -> dict[str, Any]:
             check=True,
         )
         found |= json.loads(done.stdout.splitlines()[-1])
-    return found | summary(found)
+    return summary(found)
 
 
 def summary(found: dict[str, Any]) -> dict[str, Any]:
@@ -196,11 +197,14 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
         "last_mib": last,
         "ratio": last / first,
         "resident_mib": points,
+        "peak_mib": found["peak_mib"],
         "steps": len(mib),
     }
     if "dry_run_mib" in found:
-        row["dry_run_ratio"] = found["dry_run_mib"] / found["grown_mib"]
-        row["dry_run_peak_ratio"] = found["dry_run_peak_mib"] / max(mib)
+        row |= {
+            "dry_run_mib": found["dry_run_mib"],
+            "dry_run_ratio": found["dry_run_mib"] / found["peak_mib"],
+        }
     return row
 
 
@@ -220,10 +224,12 @@ def bench(arguments: Arguments) -> str:
 
 def line(case: str, row: dict[str, Any]) -> str:
     """A case as a person reads it."""
-    told = f"   dry run / run {row['dry_run_ratio']:.2f}, peaks {row['dry_run_peak_ratio']:.2f}"
+    told = ""
+    if "dry_run_ratio" in row:
+        told = f"   peak of a dry run / of the run {row['dry_run_ratio']:.2f}"
     return (
         f"{case:34} first third {row['first_mib']:6,.0f} MiB   last {row['last_mib']:6,.0f} MiB   "
-        f"ratio {row['ratio']:.3f}{told if 'dry_run_ratio' in row else ''}"
+        f"ratio {row['ratio']:.3f}{told}"
     )
 
 

@@ -140,12 +140,13 @@ def steady(pattern: str) -> str:
             f"{row['first_mib']:,.0f} MiB",
             f"{row['last_mib']:,.0f} MiB",
             f"{row['ratio']:.3f}",
-            *(f"{row[name]:.2f}" if name in row else "-" for name in ("dry_run_ratio", "dry_run_peak_ratio")),
+            f"{row['peak_mib']:,.0f} MiB",
+            f"{row['dry_run_ratio']:.2f}" if "dry_run_ratio" in row else "-",
         ]
         for result in results
         for case, row in result["results"].items()
     ]
-    head = ["", "steps", "first third", "last third", "last / first", "dry run / step", "dry run / peak"]
+    head = ["", "steps", "first third", "last third", "last / first", "peak", "dry run / peak"]
     return f"{grid(head, table)}\n\n{measured_by(results[0])}"
 
 

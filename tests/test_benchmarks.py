@@ -19,6 +19,7 @@ sys.path.insert(0, str(REPO / "benchmarks"))
 from crossing import minutes_to  # noqa: E402
 from equal_tokens import compare_losses, seed_noise  # noqa: E402
 from flops import Shape  # noqa: E402
+from memory import summary as memory_summary  # noqa: E402
 from turns import compare  # noqa: E402
 
 LAYERS, HIDDEN, VOCABULARY, LENGTH, ROWS = 3, 64, 500, 32, 4
@@ -145,3 +146,12 @@ def test_stored_results_say_how_they_were_made():
         for result in (stored,) if "command" in stored else stored.values():
             assert {"command", "versions", "hardware"} <= result.keys(), file
         assert "/tmp/" not in text and "/home/" not in text and "/root/" not in text, file
+
+
+def test_memory_is_compared_between_the_first_and_the_last_third():
+    resident = [100] * 100 + [150] * 100 + [110] * 100
+    row = memory_summary({"resident_mib": resident, "peak_mib": 160, "dry_run_mib": 120})
+    assert (row["first_mib"], row["last_mib"], row["ratio"], row["steps"]) == (100, 110, 1.1, 300)
+    assert row["resident_mib"] == {"5": 100, "100": 100, "200": 150, "300": 110}
+    assert row["dry_run_ratio"] == 0.75
+    assert "dry_run_ratio" not in memory_summary({"resident_mib": resident, "peak_mib": 160})

@@ -21,6 +21,7 @@ from xpt.klue.score import score_files
 from xpt.klue.summary import result_lines
 from xpt.klue.tasks import make_task
 from xpt.klue.trainer import best_step, is_over
+from xpt.legible import short_size
 from xpt.run import Run
 
 
@@ -91,9 +92,12 @@ def test_the_last_steps_score_is_said_beside_the_best_ones():
 def test_finished_it_is_shown_again_and_other_settings_are_refused(options, tmp_path, capsys):
     assert main(options(num_train_epochs=1)) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
-    first = capsys.readouterr().out.strip().splitlines()[-1]
+    first = capsys.readouterr().out.rstrip().splitlines()
     assert main(options(num_train_epochs=1)) == 0
-    assert capsys.readouterr().out.strip() == first.strip()
+    shown = capsys.readouterr().out.rstrip().splitlines()
+    assert shown == first[-len(shown) :] and "seed 42: accuracy" in shown[0]
+    memory = json.loads((tmp_path / "run" / "results.json").read_text())["peak_memory_mib"]["cpu"]
+    assert f"peak memory {short_size(memory * 2**20)} cpu)" in " ".join(" ".join(shown).split())
     assert main(options(num_train_epochs=1, learning_rate=2e-3)) == 2
     assert "learning_rate (0.001 -> 0.002)" in capsys.readouterr().err
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
