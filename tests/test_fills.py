@@ -80,11 +80,14 @@ def test_prompts_are_of_different_documents(kind):
         ]
 
 
-def test_a_sentence_that_spells_a_mask_has_one_mask(shipped):
-    sentence = "이 글에서 <mask> 라고 쓰면 모델이 그 자리를 채운다고 저는 읽었다."
-    (prompt,) = choose_prompts([sentence], shipped, 1, 64)
-    assert prompt.ids.count(shipped.mask_token_id) == 1
-    assert prompt.ids[0] == shipped.bos_token_id and prompt.ids[-1] == shipped.eos_token_id
+def test_a_sentence_that_spells_a_mask_is_not_shown_but_one_that_spells_an_end_is(shipped):
+    sentences = [
+        f"이 글에서 {token} 라고 쓰면 모델이 그 자리를 채운다고 저는 읽었다." for token in ("<mask>", "</s>")
+    ]
+    assert choose_prompts(sentences[:1], shipped, 1, 64) == []
+    (prompt,) = choose_prompts(sentences, shipped, 1, 64)
+    assert [prompt.ids.count(index) for index in (0, 2, 31_999)] == [1, 1, 1]
+    assert (prompt.ids[0], prompt.ids[-1], prompt.ids[prompt.position]) == (0, 2, 31_999)
 
 
 def test_nothing_to_show_is_no_mistake(shipped):

@@ -41,7 +41,7 @@ def choose_prompts(
         for index in range(start, stop):
             sentence, encoding = sentences[index], reader.encode(sentences[index])
             words = _whole_words(sentence, encoding) if 12 <= len(encoding) <= min(40, max_length) else []
-            if words:
+            if words and tokenizer.mask_token not in sentence:  # which of two would be meant?
                 position, begin, end = min(words, key=lambda word: abs(word[0] - len(encoding) // 2))
                 ids, shown = encoding.ids, f"{sentence[:begin]}{tokenizer.mask_token}{sentence[end:]}"
                 ids[position] = tokenizer.mask_token_id
