@@ -9,7 +9,7 @@ FLOOR_ROOMS := $(wildcard $(addprefix tests/test_,$(addsuffix .py,modeling* auto
 	klue_refused klue_overfit klue_finetune klue_encoding)))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup demo demo-control bench test test-slow test-floor lint format clean
+.PHONY: setup demo demo-control bench test test-slow test-floor test-processors lint format clean
 
 setup: $(READY)
 
@@ -46,7 +46,7 @@ bench: $(READY) downloads/.ready
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
 
-test-slow: $(READY) test-floor
+test-slow: $(READY) test-floor test-processors
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow tests
 
 # What touches transformers and its friends, with the oldest of each. The oldest torch comes with 6 GB of CUDA
@@ -62,6 +62,10 @@ $(FLOOR)/.ready: setup.cfg pyproject.toml constraints.txt constraints-floor.txt
 
 test-floor: $(FLOOR)/.ready
 	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FLOOR_ROOMS)
+
+# The learned tests as other processors round; the settings, two at a time, are in the script.
+test-processors: $(READY)
+	$(BIN)/python tests/processors.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

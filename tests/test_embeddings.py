@@ -59,6 +59,7 @@ def test_static_rows_have_the_sources_norm_and_mean():
     )
 
 
+@pytest.mark.learned
 def test_static_puts_pieces_of_like_use_together():
     """Ids 10..19 stand only beside 30..39, and 20..29 only beside 40..49."""
     random = np.random.default_rng(0)

@@ -247,8 +247,11 @@ def test_what_it_cannot_do_goes_to_sdpa():
 
 
 FAULTS = """
-import resource, sys, torch
+import ctypes, resource, sys, torch
 from xpt.fast.memory import keep_freed_memory
+PR_SET_THP_DISABLE = 41
+if sys.platform == "linux":  # pages of 4 KiB, whatever this machine prefers
+    ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit(3)
 for _ in range(20):

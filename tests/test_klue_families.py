@@ -46,6 +46,7 @@ def test_the_loss_is_finite_and_reaches_the_embeddings(family, name, checkpoint)
     assert gradient[read[len(read) // 2]].abs().sum() > 0
 
 
+@pytest.mark.learned
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_path, capfd):
     assert fine_tune(checkpoint(family), tmp_path / "out") == 0

@@ -13,6 +13,7 @@ from klue_models import FAMILIES, POSITIONS, checkpoint_maker
 from klue_runs import fine_tune
 from peft import PeftModel
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from placed import placed
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
@@ -70,7 +71,7 @@ def marked_batch(backbone):
 
 def logits_of(model, batch):
     with torch.no_grad():
-        return model.eval()(**batch).logits
+        return placed(model).eval()(**batch).logits
 
 
 def trained(model, batch, steps=2):
@@ -142,6 +143,8 @@ base = json.load(open(folder + "/adapter_config.json"))["base_model_name_or_path
 model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
 model.resize_token_embeddings(len(AutoTokenizer.from_pretrained(folder)))
 model = PeftModel.from_pretrained(model, folder).eval()
+for tensor in model.parameters():
+    tensor.data = tensor.data.clone()  # as in tests/placed.py
 batch = load_file(folder + "/wanted.safetensors")
 expected = batch.pop("expected")
 with torch.no_grad():

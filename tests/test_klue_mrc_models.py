@@ -8,6 +8,8 @@ import torch
 from conftest import korean_sentences
 from klue_spans import covered
 from klue_tokenizers import make_tokenizer
+from learning import learned_by_heart
+from placed import placed
 from transformers import (
     AutoModelForQuestionAnswering,
     BartConfig,
@@ -84,7 +86,7 @@ def test_every_family_keeps_its_weights_learns_and_comes_back(family, tmp_path):
     assert all(
         p.grad is not None and p.grad.isfinite().all() for n, p in model.named_parameters() if "qa_" in n
     )
-    model.eval()
+    placed(model).eval()
     scored = TASK.collate(TASK.features(examples, reader, training=False), reader)
     with torch.no_grad():
         learned = model(**batch)
@@ -97,35 +99,31 @@ def test_every_family_keeps_its_weights_learns_and_comes_back(family, tmp_path):
         alone = TASK.collate([TASK.features(examples, reader, training=False)[0]], reader)
         single = TASK.outputs(model(**alone), alone)
         model.save_pretrained(tmp_path / "saved")
-        again = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "saved").eval()
+        again = placed(AutoModelForQuestionAnswering.from_pretrained(tmp_path / "saved")).eval()
         for got, expected in zip(TASK.outputs(again(**scored), scored), rows, strict=True):
             assert np.array_equal(got, expected)
     assert [row.shape for row in rows] == [(2, len(feature.inputs["input_ids"])) for feature in features]
     np.testing.assert_allclose(single[0], rows[0], atol=1e-5)  # padding changes nothing
 
 
+@pytest.mark.learned
 def test_a_tiny_model_learns_every_answer(tmp_path):
     opened, _ = backbone("xpt", tmp_path)
     reader, examples = opened.encoder_for(510), asked(12)
     model = TASK.build(opened)
     batch = TASK.collate(TASK.features(examples, reader, training=True), reader)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     features = TASK.features(examples, reader, training=False)
     scored = TASK.collate(features, reader)
-    for _ in range(300):
-        optimizer.zero_grad()
-        loss = model.train()(**batch).loss
-        loss.backward()
-        optimizer.step()
-        if loss < 0.02:
-            break
-    with torch.no_grad():
-        rows = TASK.outputs(model.eval()(**scored), scored)
     expected = [
         covered(reader.tokenizer, example.context, start, start + len(text))
         for example in examples
         for text, start in example.answers or (("", 0),)
     ]
-    found = [line["text"] for line in TASK.predictions(examples, features, rows)]
-    assert found == expected
-    assert "" in found and len(set(found)) > 5
+    assert "" in expected and len(set(expected)) > 5
+
+    def knows(_):
+        with torch.no_grad():
+            rows = TASK.outputs(model(**scored), scored)
+        return [line["text"] for line in TASK.predictions(examples, features, rows)] == expected
+
+    assert learned_by_heart(model, batch, knows, rate=3e-3)

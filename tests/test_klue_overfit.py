@@ -43,6 +43,7 @@ def reader(tmp_path_factory):
     return folder
 
 
+@pytest.mark.learned
 @pytest.mark.parametrize("task", TASKS)
 def test_a_tiny_model_overfits_sixteen_examples(task, reader, tmp_path):
     file = klue_files.write(tmp_path, task, DIALOGUES if task == "wos" else 16)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from placed import placed
 from tiny_models import LENGTH, PACKED, PAD, VOCAB, assert_close, gradients, ids, make, some_labels
 from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainingArguments
@@ -152,11 +153,11 @@ def test_resized_vocabulary_stays_tied_and_reloads(size, tmp_path):
     assert model.lm_head.decoder.weight is table.weight and model.lm_head.decoder.bias is model.lm_head.bias
     assert (table.num_embeddings, table.padding_idx, model.config.vocab_size) == (size, PAD, size)
     kept = min(size, VOCAB)
-    after = model(ids(2, LENGTH) % 50, labels=ids(2, LENGTH) % 50)
+    after = placed(model)(ids(2, LENGTH) % 50, labels=ids(2, LENGTH) % 50)
     torch.testing.assert_close(after.logits[..., :kept], before[..., :kept])
     model.save_pretrained(tmp_path)
     again = XPTRobertaForMaskedLM.from_pretrained(tmp_path, attn_implementation="eager")
-    assert torch.equal(again(ids(2, LENGTH) % 50).logits, after.logits)
+    assert torch.equal(placed(again)(ids(2, LENGTH) % 50).logits, after.logits)
 
 
 def test_no_layer_is_asked_for_a_cache():

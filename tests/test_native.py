@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_models import make_checkpoint
 from peft import PeftModel
+from placed import placed
 from safetensors.torch import load, load_file, save_file
 from test_autoclasses import WITHOUT_THE_PACKAGE, run_alone
 from tiny_models import HEADS, PAD, SHAPE, batch_for, ids, make
@@ -52,7 +53,7 @@ def outputs(model, batch):
 
 def assert_equal_outputs(one, other, batch, **implementation):
     for model in (one, other):
-        model.set_attn_implementation(implementation.get("implementation", "eager"))
+        placed(model).set_attn_implementation(implementation.get("implementation", "eager"))
     first, second = outputs(one, batch), outputs(other, batch)
     assert len(first) == len(second) > 1
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

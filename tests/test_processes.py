@@ -223,6 +223,44 @@ def test_a_process_knows_that_another_one_was_killed_that_had_not_read_all(tmp_p
     assert printed.startswith("True ") and "Connection reset by peer" in printed
 
 
+ENDING = """
+import os, sys, torch
+from pathlib import Path
+from xpt.program import run_program
+def work(stop):
+    rank, store = int(sys.argv[1]), f"file://{sys.argv[2]}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    torch.distributed.all_reduce(torch.ones(3))
+    print("gloo" in names())
+    if sys.argv[3] == "interrupted":
+        raise KeyboardInterrupt
+    return ""
+def names():
+    return "".join(file.read_text() for file in Path("/proc/self/task").glob("*/comm"))
+code = run_program(work)
+print("gloo" in names(), code)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are not listed here")
+@pytest.mark.parametrize(("end", "code"), [("done", 0), ("interrupted", 130)])
+def test_no_thread_of_gloo_outlives_the_work(tmp_path, end, code):
+    """Such a thread aborts the process where it gives a tensor back to an interpreter that has ended."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ENDING, rank, str(tmp_path / "store"), end],
+            cwd=REPO,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    for process in processes:
+        printed, said = process.communicate(timeout=120)
+        assert printed == f"True\nFalse {code}\n", said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("packing", ["true", "false"])
 @pytest.mark.parametrize("accumulation", [1, 3])

@@ -1,6 +1,8 @@
-"""What the processes of one run share: who goes first, what only one of them knows, sums."""
+"""What the processes of one run share: who goes first, what only one of them knows, sums, the end."""
 
+import gc
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,3 +64,18 @@ def is_left_alone(error: Exception) -> bool:
     # Reset where it had not read all yet that was sent to it.
     lost = re.search("Connection (closed|reset) by peer", str(error))
     return isinstance(error, OtherProcessError) or (isinstance(error, RuntimeError) and lost is not None)
+
+
+def end_group(seconds: float = 10.0) -> None:
+    """End the talk of the processes, the last thing that each of them does.
+
+    A thread of gloo may still hold the tensor that it sent last. It would give it back to an interpreter that
+    has ended, which aborts the process. Nothing is waited for longer than `seconds`: what another process
+    never answers holds such a thread for as long as it lives.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    gc.collect()  # what was trained holds the group, in circles
+    ending = threading.Thread(target=torch.distributed.destroy_process_group, daemon=True)
+    ending.start()
+    ending.join(seconds)

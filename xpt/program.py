@@ -7,7 +7,7 @@ from transformers.utils.logging import disable_progress_bar
 from xpt.errors import user_message
 from xpt.interrupts import Interrupted, StopRequest
 from xpt.launcher import is_first, say, tell_launcher
-from xpt.processes import is_left_alone
+from xpt.processes import end_group, is_left_alone
 
 
 def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the same command goes on") -> int:
@@ -36,3 +36,5 @@ def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the sam
     except KeyboardInterrupt as interrupt:
         say(f"{interrupt or 'stopped'}; {when_stopped}")
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
+    finally:
+        end_group()
