@@ -95,6 +95,7 @@ def test_magic_words_converted_words_and_loose_ends(raw, clean):
 DUMP = """:{| class="wikitable"
 |-
 | 표의 칸에 적힌 글은 문장이 아니라고 한다.
+칸의 둘째 줄에 적힌 글도 문장이 아니라고 한다.
 |}
 *{|
 ! 표의 머리에 적힌 글도 문장이 아니라고 한다.
