@@ -1,6 +1,6 @@
 """Whether memory stays flat over a long training: resident memory by step.
 
-    python benchmarks/memory.py --data_dir klue-v1.1 --rows 4 --store true
+    python benchmarks/memory.py --data_dir klue-v1.1 --store true
 
 Post-training and fine-tuning on NLI, of the demo's model and of mini, in float32 and in bfloat16; each case
 is a process of its own. Numbers of masked tokens and lengths of batches change from step to step as in any
@@ -65,7 +65,7 @@ class Arguments:
     corpus: list[str] | None = option(None, "Text. Default: the demo's bills, which `make demo` fetches.")
     corpus_column: str | None = option(None, "Its text column. Default: the bills' own.")
     cases: list[str] | None = option(None, "Only these: 'demo, post-training, bfloat16' and so on.")
-    rows: int = option(4, "Rows of a step; of fine-tuning twice as many.")
+    rows: int = option(8, "Rows of a step, as the demo has; of fine-tuning twice as many.")
     steps: int = option(3000, "Steps of a training; its first and last third are compared.")
     seed: int = option(0, "Of weights, order and masks.")
     store: bool = option(False, "Keep each result in benchmarks/results as soon as there is one.")

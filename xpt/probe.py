@@ -32,7 +32,7 @@ from xpt.trainer import XPTTrainer, phase_arguments
 WARM_UP_STEPS = 2
 MEASURED_STEPS = 10
 ENOUGH_SECONDS = 60.0  # of measured steps; slow ones vary less
-EVALUATED_TOKENS = 16_384  # two batches
+EVALUATED_TOKENS = 16_384  # four batches
 
 
 @dataclass(frozen=True)
