@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conftest import korean_sentences
 from tokenizers import (
-    AddedToken,
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -51,6 +51,7 @@ def wordpiece(
     if change:
         change(described)
     given = {f"{role}_token": token for role, token in {**ROLES, **roles}.items() if token is not None}
+    given["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(described)), **given)
 
 
@@ -80,9 +81,13 @@ def endoftext() -> PreTrainedTokenizerFast:
 
 
 def plain_mask() -> PreTrainedTokenizerFast:
-    """WordPiece whose mask is an added token that is not marked special, and matched in normalized text."""
+    """WordPiece whose special tokens are not marked so, and matched in text without what is no character."""
+    cleaned = normalizers.Replace(Regex(r"\p{C}"), "")
+    normalizer = Tokenizer(models.WordPiece())
+    normalizer.normalizer = cleaned
 
     def change(described: dict) -> None:
+        described["normalizer"] = json.loads(normalizer.to_str())["normalizer"]
         for token in described["added_tokens"]:
             token |= {"special": False, "normalized": True}
 
@@ -92,7 +97,3 @@ def plain_mask() -> PreTrainedTokenizerFast:
 def saved(tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def added(token: str) -> AddedToken:
-    return AddedToken(token, special=True, normalized=False)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from klue_files import write
 from ready_tokenizers import leave_a_hole, saved, wordpiece
 from tiny_runs import run, weights
@@ -14,6 +15,7 @@ import finetune_klue
 from train_xpt import main
 from xpt.encoding import EncodedSentences
 from xpt.native import export_native
+from xpt.staged_card import CardFacts, write_phase_card
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,13 @@ def test_it_is_trained_between_cls_and_sep(trained):
     )
     assert results["test"]["masked_tokens"] > 0 and np.isfinite(results["unigram_loss"])
     assert "mask_token: '[MASK]'" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_a_phase_names_its_mask(trained, tmp_path):
+    folder, _ = trained
+    (tmp_path / "tokenizer_config.json").write_bytes((folder / "tokenizer_config.json").read_bytes())
+    write_phase_card(tmp_path, CardFacts("org/x"))
+    assert ModelCard((tmp_path / "README.md").read_text(encoding="utf-8")).data.mask_token == "[MASK]"
 
 
 def test_its_native_twin_gives_the_same(trained, tmp_path):
