@@ -16,7 +16,7 @@ from xpt.klue.dialogue import SLOTS
 from xpt.klue.klue_metric.names import OFFICIAL
 from xpt.klue.tasks import TASKS
 
-EPOCHS = {"wos": 150, "dp": 60}  # 100 for the others: at least twice what any of five seeds needed
+EPOCHS = {"wos": 150, "dp": 60}  # 100 for the others
 DIALOGUES = 8  # of two turns each
 
 
