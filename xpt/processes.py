@@ -3,12 +3,15 @@
 import gc
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, gather, reduce
+
+SETTLING = 0.2  # seconds for gloo's threads, where caches of FSDP2 hold the group in spite of its end
 
 
 class OtherProcessError(RuntimeError):
@@ -79,3 +82,4 @@ def end_group(seconds: float = 10.0) -> None:
     ending = threading.Thread(target=torch.distributed.destroy_process_group, daemon=True)
     ending.start()
     ending.join(seconds)
+    time.sleep(SETTLING)
