@@ -53,7 +53,8 @@ def ensure_frame(tokenizer: PreTrainedTokenizerFast) -> bool:
     for start, end in FRAMES:
         before, behind = getattr(tokenizer, f"{start}_token"), getattr(tokenizer, f"{end}_token")
         if before is not None and behind is not None:
-            known = [(token, tokenizer.convert_tokens_to_ids(token)) for token in {before, behind}]
+            around = dict.fromkeys((before, behind))  # GPT-2 has one token for both
+            known = [(token, tokenizer.convert_tokens_to_ids(token)) for token in around]
             tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
                 single=[before, "$A", behind],
                 pair=[before, "$A", behind, "$B", behind],
