@@ -11,6 +11,7 @@ import pytest
 import torch
 from klue_models import FAMILIES, POSITIONS, checkpoint_maker
 from klue_runs import fine_tune
+from klue_tokenizers import make_tokenizer
 from peft import PeftModel
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from placed import placed
@@ -271,7 +272,7 @@ SIZES = {
 @pytest.mark.parametrize("family", SIZES)
 def test_adapters_are_a_fiftieth_of_a_base_model_at_most(family):
     config = SIZES[family]
-    backbone = Backbone("base", None, config, Kind.ENCODER, tokenizer=[])
+    backbone = Backbone("base", None, config, Kind.ENCODER, tokenizer=make_tokenizer("wordpiece"))
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config)
         body = sum(tensor.numel() for tensor in AutoModel.from_config(config).parameters())
