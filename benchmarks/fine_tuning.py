@@ -32,8 +32,9 @@ from xpt.finetune.klue.command import Plan, read_plan  # noqa: E402
 from xpt.finetune.rows import ShuffledRows  # noqa: E402
 from xpt.finetune.weight_files import find_weights  # noqa: E402
 from xpt.program.interrupts import StopRequest  # noqa: E402
-from xpt.program.options import OptionParser, option  # noqa: E402
+from xpt.program.options import OptionParser  # noqa: E402
 from xpt.program.script import run_program  # noqa: E402
+from xpt.program.settings import option  # noqa: E402
 from xpt.run.folder import Run  # noqa: E402
 from xpt.training.fast.path import fast_path  # noqa: E402
 

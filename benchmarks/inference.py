@@ -28,8 +28,9 @@ from transformers import RobertaConfig, RobertaModel  # noqa: E402
 
 from configuration_xpt import XPTRobertaConfig  # noqa: E402
 from modeling_xpt import XPTRobertaModel  # noqa: E402
-from xpt.program.options import OptionParser, option  # noqa: E402
+from xpt.program.options import OptionParser  # noqa: E402
 from xpt.program.script import run_program  # noqa: E402
+from xpt.program.settings import option  # noqa: E402
 from xpt.transplant.native_model import to_native  # noqa: E402
 
 VOCAB_SIZE = 32_000

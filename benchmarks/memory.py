@@ -33,8 +33,9 @@ from xpt.finetune.weight_files import find_weights  # noqa: E402
 from xpt.program.environment import peak_memory_mib, resident_memory_mib  # noqa: E402
 from xpt.program.errors import XPTError  # noqa: E402
 from xpt.program.interrupts import StopRequest  # noqa: E402
-from xpt.program.options import OptionParser, option  # noqa: E402
+from xpt.program.options import OptionParser  # noqa: E402
 from xpt.program.script import run_program  # noqa: E402
+from xpt.program.settings import option  # noqa: E402
 from xpt.run.folder import Run  # noqa: E402
 from xpt.run.post_training import PostTraining  # noqa: E402
 from xpt.run.probe import probe_evaluation, probe_phase  # noqa: E402

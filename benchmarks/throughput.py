@@ -30,7 +30,7 @@ from records import record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
 from xpt.program.errors import XPTError  # noqa: E402
-from xpt.program.options import option  # noqa: E402
+from xpt.program.settings import option  # noqa: E402
 from xpt.run.preparation import PreparedText  # noqa: E402
 
 BILLS = REPO / "downloads" / "bills" / "bill_texts.parquet"

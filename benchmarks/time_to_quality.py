@@ -28,7 +28,7 @@ from flags import run_with_flags  # noqa: E402
 from quality_contestants import CONTESTANTS, given_to_stock  # noqa: E402
 from records import record, store  # noqa: E402
 
-from xpt.program.options import option  # noqa: E402
+from xpt.program.settings import option  # noqa: E402
 
 LINE = "{seconds:6.0f} s  {steps:5.0f} steps  loss {eval_loss:.3f}  {nats_under_unigram:+.3f} nats"
 
