@@ -83,7 +83,14 @@ def test_bash_completes_commands_options_and_choices(tmp_path, capsys):
     assert completed(script, "xpt", "train", "--split_by", "sen") == ["sentence"]
 
 
-@pytest.mark.parametrize("module", [module for module, command in EARLIER.items() if command])
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(module, marks=() if command == "score" else pytest.mark.slow)
+        for module, command in EARLIER.items()
+        if command
+    ],
+)
 def test_the_names_that_commands_had_go_on_working_and_name_the_new_one(module):
     command = EARLIER[module]
     verb = ["push", "a", "b/c"] if command == "push" else []

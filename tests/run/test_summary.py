@@ -73,7 +73,16 @@ print(type(tokenizer).__name__, tokenizer("국회는 오늘")["input_ids"])
 """
 
 
-@pytest.mark.parametrize("where", ["summary", "card", "phase card", "README.md", "docs/publishing.md"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "summary",
+        *(
+            pytest.param(where, marks=pytest.mark.slow)
+            for where in ("card", "phase card", "README.md", "docs/publishing.md")
+        ),
+    ],
+)
 def test_the_lines_that_are_shown_load_without_a_question(finished, tmp_path, where):
     """In a process without the package, standard input closed; nothing is asked, nothing is warned of."""
     folder = tmp_path / "org" / "xpt-ko"

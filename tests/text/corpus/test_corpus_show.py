@@ -116,7 +116,9 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(endless, both):
         process.stderr.close()
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_it_in_one_line(endless, number, code):
     process = start(endless, stderr=subprocess.PIPE)
     with process:
