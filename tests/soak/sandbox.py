@@ -151,6 +151,8 @@ def _be_the_script(
     except BaseException:
         traceback.print_exc()
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):  # sent to a run that has ended, it stops nothing
+            signal.signal(number, signal.SIG_IGN)
         threading._shutdown()  # as at the end of every interpreter: threads that keep it alive
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):

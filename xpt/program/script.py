@@ -38,8 +38,8 @@ def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the sam
     try:
         with StopRequest().installed() as stop:
             summary = work(stop)
-        if is_first() and summary:
-            print(summary)
+            if is_first() and summary:
+                print(summary)
         return 0
     except Exception as error:
         if is_left_alone(error):
