@@ -7,6 +7,8 @@ import pytest
 from places import REPO
 
 from xpt.command import COMMANDS, main
+from xpt.finetune import saving
+from xpt.program import earlier
 from xpt.program.earlier import EARLIER
 
 
@@ -98,6 +100,23 @@ def test_the_names_that_commands_had_go_on_working_and_name_the_new_one(module):
     note, error = told.stderr.splitlines()
     assert told.returncode == 2 and note == f"note: python -m {module} is now: xpt {command}"
     assert error.startswith("error: unknown option --no_such_option")
+
+
+@pytest.mark.parametrize("module", ["xpt.native", "xpt.klue.compare", "xpt.hub"])
+def test_old_names_hand_on_every_argument(module, monkeypatch):
+    """A folder may be called as the command is; only `push` behind `xpt.hub` was no argument."""
+    handed, verb = [], ["push"] if module == "xpt.hub" else []
+    monkeypatch.setattr("xpt.command.main", lambda arguments: handed.append(arguments) or 0)
+    monkeypatch.setattr("sys.argv", ["python", *verb, EARLIER[module], "other"])
+    with pytest.raises(SystemExit):
+        earlier.run(module)
+    assert handed == [[EARLIER[module], EARLIER[module], "other"]]
+
+
+def test_what_cards_of_before_import_is_there():
+    from xpt.klue.saving import load_fine_tuned
+
+    assert load_fine_tuned is saving.load_fine_tuned
 
 
 def test_nothing_else_is_found_by_an_old_name():

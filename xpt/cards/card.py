@@ -1,6 +1,6 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
-`model_card.md` is the card of a post-trained model and the frame of all others. `cards/fine_tuned.md` fills
+`model_card.md` is the card of a post-trained model and the frame of all others. `fine_tuned.md` fills
 that frame for a model fine-tuned on KLUE, with or without adapters. A stock RoBERTa that `xpt.release.native`
 exported has the card of the model it came from, which then says so and needs no remote code.
 """

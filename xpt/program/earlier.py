@@ -1,7 +1,9 @@
-"""The names that commands had (`python -m xpt.hub`, ...) work for one more release, and name the new one."""
+"""The names that commands had (`python -m xpt.hub`, ...) work for one more release, and name the new one.
+
+So does the one import that cards of fine-tuned models tell.
+"""
 
 import sys
-from collections.abc import Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -11,11 +13,13 @@ EARLIER = {
     "xpt.hub": "push",
     "xpt.klue": None,
     "xpt.klue.compare": "compare",
+    "xpt.klue.saving": None,
     "xpt.klue.score": "score",
     "xpt.native": "native",
     "xpt.shards": None,
     "xpt.shards.prepare": "shards",
 }
+IMPORTED = {"xpt.klue.saving": "from xpt.finetune.saving import load_fine_tuned  # noqa: F401\n"}
 
 
 class EarlierCommands(MetaPathFinder, InspectLoader):
@@ -29,11 +33,11 @@ class EarlierCommands(MetaPathFinder, InspectLoader):
         return ModuleSpec(name, self, is_package=self.is_package(name))
 
     def is_package(self, name: str) -> bool:
-        return EARLIER[name] is None
+        return EARLIER[name] is None and name not in IMPORTED
 
     def get_source(self, name: str) -> str:
         if EARLIER[name] is None:
-            return ""
+            return IMPORTED.get(name, "")
         return f"from xpt.program.earlier import run\nif __name__ == '__main__':\n    run({name!r})\n"
 
 
@@ -43,9 +47,6 @@ def run(module: str) -> None:
 
     command, given = EARLIER[module], sys.argv[1:]
     print(f"note: python -m {module} is now: xpt {command}", file=sys.stderr)
-    sys.exit(importlib.import_module("xpt.command").main([str(command), *_without_verb(str(command), given)]))
-
-
-def _without_verb(command: str, given: Sequence[str]) -> Sequence[str]:
-    """`python -m xpt.hub push FOLDER NAME` said twice what it does."""
-    return given[1:] if given[:1] == [command] else given
+    if module == "xpt.hub" and given[:1] == ["push"]:  # it said what it does, which is the command's name now
+        del given[0]
+    sys.exit(importlib.import_module("xpt.command").main([str(command), *given]))
