@@ -1,5 +1,6 @@
 """The front door: what it lists, where it sends, what it says of a mistake, what shells make of it."""
 
+import json
 import subprocess
 import sys
 
@@ -48,6 +49,13 @@ def test_each_command_has_its_own_help(name, capsys):
 def test_arguments_are_handed_on_and_the_exit_code_back(capsys):
     assert main(["score", "--task", "nli"]) == 2
     assert capsys.readouterr().err == "error: no --gold given (see --help)\n"
+
+
+def test_results_note_what_was_typed(options, tmp_path):
+    arguments = [*options("roberta"), "--phase1_steps", "1", "--phase2_steps", "0", "--num_fills", "0"]
+    assert main(["train", *arguments, "--output_dir", str(tmp_path / "run")]) == 0
+    typed = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))["command"]
+    assert typed.startswith("xpt train --") and f"--output_dir {tmp_path / 'run'}" in typed
 
 
 @pytest.mark.parametrize(
