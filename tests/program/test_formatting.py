@@ -53,6 +53,16 @@ def test_a_duration_loses_less_than_its_second_unit(seconds):
     assert read - 1 <= seconds <= read + SECONDS[units[-1]]
 
 
+@given(st.integers(0, 2**60 - 1))
+def test_a_size_is_rounded_at_its_last_digit(count):
+    number, unit = short_size(count).split()
+    unit_bytes = 1024 ** ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
+    half = (0.05 if "." in number else 0.5) * unit_bytes
+    assert len(f"{number} {unit}") <= 8
+    assert math.isclose(float(number) * unit_bytes, count, rel_tol=1e-9, abs_tol=half)
+    assert float(number) >= 1 or unit == "B"
+
+
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
@@ -67,9 +77,14 @@ def test_a_duration_loses_less_than_its_second_unit(seconds):
         (duration(1e12), ">999d"),
         (short_size(512), "512 B"),
         (short_size(2.3 * 2**30), "2.3 GiB"),
+        (short_size(1023.7 * 2**20), "1.0 GiB"),
+        (short_size(1023 * 2**30), "1023 GiB"),
         (pad("한국", 6) + "|", "한국  |"),
         (clip("한국어 문장", 6), "한국…"),
         (clip("short", 6), "short"),
+        (clip("short", 1), "…"),
+        (clip("short", 0), ""),
+        (clip("short", -3), ""),
     ],
 )
 def test_examples(shown, expected):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import wcwidth
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_examples import make_examples
 from tiny_runs import run as run_all
@@ -20,6 +20,8 @@ from xpt.text.batching import RowStream
 
 NUMBERS = st.one_of(st.none(), st.floats())
 POSITIVE = st.one_of(st.none(), st.floats(min_value=0), st.just(math.nan))
+# The widest numbers of each kind at once.
+WIDEST = Moment("국회", 9_999_999, 9_999_999, -1e4, -1e4, 1e300, 95_000_000, 8.6e6, 8.6e6, -1e4, -1e4)
 MOMENTS = st.builds(
     Moment,
     phase=st.text("abc-_0국회ÄЖ", min_size=1, max_size=120),
@@ -40,12 +42,13 @@ TIME = r"(\d+[smhd](\d\d[smh])?|>999d|\?)"
 LINE = re.compile(
     rf"(?P<phase>\S+)  step +(?P<step>{COUNT})/(?P<steps>{COUNT})  loss (?P<loss>{NUMBER})"
     rf"(  eval (?P<eval>{NUMBER}))?(  lr (?P<lr>{NUMBER}))?(  grad (?P<grad>{NUMBER}))?"
-    rf"  (?P<speed>{COUNT}) tokens/s  (?P<memory>[\d,.]+ [KMG]iB|0 B|\?)"
+    rf"  (?P<speed>{COUNT}) tokens/s(  (?P<memory>[\d.]+ [KMGTP]iB|0 B|\?))?"
     rf"  (?P<left>{TIME}) left \(run (?P<run>{TIME})\)"
 )
 
 
 @given(MOMENTS)
+@example(WIDEST)
 def test_every_line_fits_and_holds_all_parts(moment):
     line = moment.line()
     found = LINE.fullmatch(line)
@@ -59,11 +62,17 @@ def test_every_line_fits_and_holds_all_parts(moment):
 
 @given(MOMENTS)
 def test_rate_and_gradient_are_shown_where_they_fit_and_the_rest_stays_where_it_is(moment):
-    usual = replace(moment, phase="phase1", steps=60_000, step=7, evaluated=None, resident_mib=2355)
-    found = LINE.fullmatch(usual.line())
-    assert (found["lr"] is None) == (moment.learning_rate is None)
     bare = replace(moment, learning_rate=None, grad_norm=None).line()
     assert re.sub(r"  (lr|grad) \S+", "", moment.line()) == bare
+
+
+@given(MOMENTS, st.none() | st.floats(min_value=0))
+def test_a_usual_line_shows_the_rate_whatever_the_time_left(moment, rate):
+    usual = Moment(
+        "phase1", 7, 60_000, 4.123, None, 12_345.6, 2355, moment.seconds_left, moment.run_seconds_left, rate
+    )
+    found = LINE.fullmatch(usual.line())
+    assert (found["lr"] is None) == (rate is None) and found["memory"] == "2.3 GiB"
 
 
 def test_a_usual_line_reads_like_this():

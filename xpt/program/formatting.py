@@ -51,12 +51,12 @@ def duration(seconds: float) -> str:
 
 
 def short_size(count: float) -> str:
-    """Bytes as `512 B`, `4 MiB`, `2.3 GiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
+    """Bytes, up to the address space of a machine, as `512 B`, `4 MiB`, `2.3 GiB`; at most 8 columns."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if count < 1023.5 or unit == "PiB":
+            break
         count /= 1024
-    return f"{count:,.1f} GiB"
+    return f"{count:.{1 if unit[0] in 'GTP' and count < 99.95 else 0}f} {unit}"
 
 
 def known(shown: Callable[[float], str], value: float | None) -> str:
@@ -70,9 +70,11 @@ def pad(text: str, columns: int) -> str:
 
 
 def clip(text: str, columns: int) -> str:
-    """`text`, or as much of it as fits with an ellipsis behind."""
+    """`text`, or as much of it as fits with an ellipsis behind; nothing where no column is left."""
     if wcwidth.width(text) <= columns:
         return text
+    if columns < 1:
+        return ""
     return wcwidth.clip(text, 0, columns - 1).rstrip() + "…"
 
 

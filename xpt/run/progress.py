@@ -35,16 +35,22 @@ class Moment:
     grad_norm: float | None = None
 
     def line(self) -> str:
-        """The moment in one line of at most `LINE_WIDTH` columns; only a long name of a phase is cut."""
+        """The moment in one line of at most `LINE_WIDTH` columns.
+
+        A long name of a phase is cut; memory, rate and gradient are shown where they fit, and memory always does
+        but where no number of the line is a usual one.
+        """
         steps = _steps(self.steps)
         parts = [f"step {_steps(self.step):>{len(steps)}}/{steps}", f"loss {known(short_number, self.loss)}"]
         if self.evaluated is not None:
             parts.append(f"eval {short_number(self.evaluated)}")
+        memory = known(short_size, None if self.resident_mib is None else self.resident_mib * 2**20)
         tail = [
             f"{known(short_count, self.tokens_per_second)} tokens/s",
-            known(short_size, None if self.resident_mib is None else self.resident_mib * 2**20),
             f"{known(duration, self.seconds_left)} left (run {known(duration, self.run_seconds_left)})",
         ]
+        if len("  ".join(["…", *parts, memory, *tail])) <= LINE_WIDTH:
+            tail.insert(1, memory)
         name = clip(self.phase, LINE_WIDTH - len("  ".join(["", *parts, *tail])))
         free = LINE_WIDTH - wcwidth.width("  ".join([name, *parts, *tail]))
         for label, value in (("lr", self.learning_rate), ("grad", self.grad_norm)):
