@@ -37,8 +37,8 @@ class Moment:
     def line(self) -> str:
         """The moment in one line of at most `LINE_WIDTH` columns.
 
-        A long name of a phase is cut; memory, rate and gradient are shown where they fit, and memory always does
-        but where no number of the line is a usual one.
+        A long name of a phase is cut; memory, rate and gradient are shown where they fit, as memory does in
+        every usual line.
         """
         steps = _steps(self.steps)
         parts = [f"step {_steps(self.step):>{len(steps)}}/{steps}", f"loss {known(short_number, self.loss)}"]
