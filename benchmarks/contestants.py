@@ -29,7 +29,7 @@ from xpt.recipe.recipe import Recipe
 from xpt.run.folder import Run
 from xpt.run.post_training import PostTraining
 from xpt.run.preparation import PreparedText, prepare_model, prepare_text
-from xpt.text.batching import PhaseRows
+from xpt.text.packing import PhaseRows
 from xpt.training.fast.path import PARTS, fast_path
 from xpt.training.trainer import XPTTrainer, phase_arguments
 from xpt.transplant.native_model import to_native

@@ -9,11 +9,11 @@ import numpy as np
 from conftest import encoded
 
 from xpt.recipe.shards import main
-from xpt.text.batching import SpecialIds
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.index import ShardIndex
 from xpt.text.shards.store import ShardStore
 from xpt.text.shards.writing import write_shard
+from xpt.text.special_tokens import SpecialIds
 
 SPECIAL = SpecialIds(bos=0, pad=1, eos=2, mask=499, vocab_size=500, reserved=(0, 1, 2, 3, 499))
 

@@ -9,8 +9,8 @@ from places import REPO
 
 from xpt.command import COMMANDS, main
 from xpt.finetune import saving
-from xpt.program import earlier
-from xpt.program.earlier import EARLIER
+from xpt.program import old_commands
+from xpt.program.old_commands import OLD_COMMANDS
 
 
 def run(*words, **options):
@@ -97,12 +97,12 @@ def test_bash_completes_commands_options_and_choices(tmp_path, capsys):
     "module",
     [
         pytest.param(module, marks=() if command == "score" else pytest.mark.slow)
-        for module, command in EARLIER.items()
+        for module, command in OLD_COMMANDS.items()
         if command
     ],
 )
 def test_the_names_that_commands_had_go_on_working_and_name_the_new_one(module):
-    command = EARLIER[module]
+    command = OLD_COMMANDS[module]
     verb = ["push", "a", "b/c"] if command == "push" else []
     told = run("-m", module, *verb, "--no_such_option", "1")
     note, error = told.stderr.splitlines()
@@ -115,10 +115,10 @@ def test_old_names_hand_on_every_argument(module, monkeypatch):
     """A folder may be called as the command is; only `push` behind `xpt.hub` was no argument."""
     handed, verb = [], ["push"] if module == "xpt.hub" else []
     monkeypatch.setattr("xpt.command.main", lambda arguments: handed.append(arguments) or 0)
-    monkeypatch.setattr("sys.argv", ["python", *verb, EARLIER[module], "other"])
+    monkeypatch.setattr("sys.argv", ["python", *verb, OLD_COMMANDS[module], "other"])
     with pytest.raises(SystemExit):
-        earlier.run(module)
-    assert handed == [[EARLIER[module], EARLIER[module], "other"]]
+        old_commands.run(module)
+    assert handed == [[OLD_COMMANDS[module], OLD_COMMANDS[module], "other"]]
 
 
 def test_what_cards_of_before_import_is_there():

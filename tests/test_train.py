@@ -18,7 +18,7 @@ from xpt.cards.card import render_card
 from xpt.run.folder import Run
 from xpt.run.progress import PhaseProgress
 from xpt.transplant import source_checkpoint
-from xpt.transplant.groups import parameter_group
+from xpt.transplant.parameter_groups import parameter_group
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,9 @@
 import numpy as np
 from conftest import encoded
 
-from xpt.text.batching import (
-    Examples,
-    SpecialIds,
-)
 from xpt.text.encoding import EncodedSentences
+from xpt.text.examples import Examples
+from xpt.text.special_tokens import SpecialIds
 
 SPECIAL = SpecialIds(bos=0, pad=1, eos=2, mask=499, vocab_size=500, reserved=(0, 1, 2, 3, 499))
 

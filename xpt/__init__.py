@@ -2,8 +2,8 @@
 
 import sys
 
-from xpt.program.earlier import EarlierCommands
+from xpt.program.old_commands import OldCommands
 
 __version__ = "0.1.0"
 
-sys.meta_path.insert(0, EarlierCommands())
+sys.meta_path.insert(0, OldCommands())

@@ -16,7 +16,7 @@ from tiny_runs import run as run_all
 
 from xpt.run.folder import Run
 from xpt.run.progress import Moment, PhaseProgress
-from xpt.text.batching import RowStream
+from xpt.text.packing import RowStream
 
 NUMBERS = st.one_of(st.none(), st.floats())
 POSITIVE = st.one_of(st.none(), st.floats(min_value=0), st.just(math.nan))

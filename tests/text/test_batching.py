@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 from tiny_examples import SPECIAL, make_examples
 from torch.utils.data import DataLoader, SequentialSampler
 
-from xpt.text.batching import (
-    IGNORE_INDEX,
-    Examples,
-    MLMCollator,
-    PhaseRows,
-    Row,
-    RowStream,
-    hash_uniform,
-    pack,
-    plan_epoch,
-)
+from xpt.text.examples import Examples
+from xpt.text.masking import IGNORE_INDEX, MLMCollator, hash_uniform
+from xpt.text.packing import PhaseRows, Row, RowStream, pack, plan_epoch
 
 
 @given(
@@ -54,7 +46,7 @@ def test_packed_rows_waste_under_two_percent():
 @pytest.fixture
 def small_window(monkeypatch):
     """Packing windows smaller than the examples are many."""
-    monkeypatch.setattr("xpt.text.batching.PACKING_WINDOW", 32)
+    monkeypatch.setattr("xpt.text.packing.PACKING_WINDOW", 32)
 
 
 @pytest.mark.usefixtures("small_window")

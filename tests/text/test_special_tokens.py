@@ -12,9 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from xpt.finetune.encoding import TextEncoder
 from xpt.program.errors import XPTError
-from xpt.text.batching import SpecialIds
 from xpt.text.encoding import encode_sentences
-from xpt.text.special_tokens import frame_of, id_count, special_ids, text_reader, unused_ids
+from xpt.text.special_tokens import SpecialIds, frame_of, id_count, special_ids, text_reader, unused_ids
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 SPELLED = ["[MASK]", "[SEP]", "[CLS]", "[PAD]", "[UNK]", "<mask>", "<s>", "</s>", "<pad>", "<unk>"]

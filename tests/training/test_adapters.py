@@ -23,7 +23,7 @@ from xpt.training.adapters import (
     save_adapters,
 )
 from xpt.training.phases import group_sizes, set_trainable
-from xpt.transplant.groups import ADAPTER_FOLDER
+from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 IDS = torch.arange(4, 24).reshape(2, 10)
 

@@ -13,7 +13,8 @@ from tiny_examples import SPECIAL, make_examples
 import xpt.training.evaluation
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.text.batching import IGNORE_INDEX, MLMCollator, Row
+from xpt.text.masking import IGNORE_INDEX, MLMCollator
+from xpt.text.packing import Row
 from xpt.training.evaluation import EVALUATION_SEED, _batches, _Contexts, evaluate_mlm, unigram_log_probs
 
 
@@ -91,7 +92,7 @@ def test_other_context_keeps_masks_and_labels_and_takes_visible_ids_of_another_s
 
 def test_a_model_that_reads_its_context_loses_by_the_exchange():
     """A model that copies a token repeated all over its sentence needs its own sentence."""
-    from xpt.text.batching import Examples
+    from xpt.text.examples import Examples
 
     sentences = encoded([[4 + i] * 20 for i in range(40)])
     examples = Examples(sentences, SPECIAL, 64)

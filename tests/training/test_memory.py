@@ -25,8 +25,9 @@ from xpt.program.environment import resident_memory_mib
 from xpt.program.formatting import short_size
 from xpt.run.folder import Run
 from xpt.run.progress import PhaseProgress
-from xpt.text.batching import MLMCollator, Row, RowStream
 from xpt.text.lengths import padded_length
+from xpt.text.masking import MLMCollator
+from xpt.text.packing import Row, RowStream
 from xpt.training.evaluation import TOKENS_PER_BATCH, _batches
 
 

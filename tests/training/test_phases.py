@@ -13,7 +13,7 @@ from xpt.recipe.command_line import read_recipe
 from xpt.run.post_training import PostTraining
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.phases import NEW_GROUPS, Parts, group_sizes, read_phase, set_trainable, training_dropout
-from xpt.transplant.groups import GROUPS, parameter_group
+from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
 MODEL = make_model()
 NAMES = [name for name, _ in MODEL.named_parameters()]

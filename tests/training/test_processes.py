@@ -17,7 +17,7 @@ from tiny_runs import assert_equal_runs, losses, run, weights
 
 from xpt.program.precision import has_fast_bf16
 from xpt.run.folder import Run
-from xpt.transplant.groups import parameter_group
+from xpt.transplant.parameter_groups import parameter_group
 
 PROCESSES = 2
 UNPACKED = {"packing": "false", "gradient_accumulation_steps": 3, "logging_steps": 4}

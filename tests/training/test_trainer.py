@@ -14,7 +14,8 @@ from transformers import TrainerCallback
 from xpt.program.errors import XPTError
 from xpt.program.interrupts import StopRequest
 from xpt.recipe.training import XPTTrainingArguments
-from xpt.text.batching import MLMCollator, RowStream
+from xpt.text.masking import MLMCollator
+from xpt.text.packing import RowStream
 from xpt.training import training_state
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.phases import NEW_GROUPS, Phase, set_trainable

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from xpt.text.batching import SpecialIds
+from xpt.text.special_tokens import SpecialIds
 from xpt.transplant.embeddings import EMBEDDING_INITS, EmbeddingContext, _product, cooccurrences, positive_pmi
 
 VOCAB = 80

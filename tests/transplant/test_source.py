@@ -10,7 +10,7 @@ from tiny_sources import random_source
 from transformers import AutoModel
 
 from xpt.program.errors import XPTError
-from xpt.transplant.groups import GROUPS
+from xpt.transplant.parameter_groups import GROUPS
 from xpt.transplant.source import TransplantSettings, format_report, open_source, transplant
 
 

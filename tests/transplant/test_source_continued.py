@@ -13,7 +13,7 @@ from modeling_xpt import XPTRobertaForMaskedLM
 from train_xpt import main
 from xpt.program.errors import XPTError
 from xpt.run.progress import PhaseProgress
-from xpt.transplant.groups import parameter_group
+from xpt.transplant.parameter_groups import parameter_group
 from xpt.transplant.source import open_source
 
 VOCABULARY = {"word_embeddings", "lm_head_bias"}

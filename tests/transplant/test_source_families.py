@@ -10,7 +10,7 @@ from tiny_sources import COUNTED_FROM_PADDING, RENAMED, SHAPES, random_config, r
 from transformers import AutoModel
 
 from xpt.program.errors import XPTError
-from xpt.text.batching import SpecialIds
+from xpt.text.special_tokens import SpecialIds
 from xpt.transplant.families import FAMILIES, REFUSED
 from xpt.transplant.source import TransplantSettings, open_source, transplant
 

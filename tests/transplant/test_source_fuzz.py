@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_sources import SHAPES, random_source
 
 from xpt.program.errors import XPTError
-from xpt.text.batching import SpecialIds
+from xpt.text.special_tokens import SpecialIds
 from xpt.transplant.families import FAMILIES
 from xpt.transplant.source import Source, TransplantSettings, open_source, transplant
 from xpt.transplant.source_config import read_config

@@ -30,8 +30,8 @@ from xpt.program.script import main_of
 from xpt.program.settings import option
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 from xpt.transplant.families import OLD_NAMES
-from xpt.transplant.groups import ADAPTER_CONFIG, ADAPTER_FOLDER
 from xpt.transplant.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
+from xpt.transplant.parameter_groups import ADAPTER_CONFIG, ADAPTER_FOLDER
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 
 INTRODUCTION = """\

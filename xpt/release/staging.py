@@ -36,7 +36,7 @@ from xpt.program.formatting import short_size
 from xpt.program.manifest import file_sha256
 from xpt.release.leaks import find_leak, own_places
 from xpt.release.staged_card import CardFacts, write_phase_card, write_result_card
-from xpt.transplant.groups import ADAPTER_FOLDER
+from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 CODE = tuple(Path(str(module.__file__)) for module in (configuration_xpt, modeling_xpt))
 TOKENIZER = (

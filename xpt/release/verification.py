@@ -14,7 +14,7 @@ from xpt.program.errors import XPTError
 from xpt.program.manifest import file_sha256
 from xpt.release.hub_access import hub_errors
 from xpt.release.staging import Staged
-from xpt.transplant.groups import ADAPTER_FOLDER
+from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 ROWS, LENGTH = 3, 12  # of the ids that models are compared on
 

@@ -26,7 +26,7 @@ from xpt.training.adapters import remove_adapters
 from xpt.training.checkpoints import KEPT
 from xpt.training.phases import Phase
 from xpt.training.training_state import SMALL_FILES_BYTES, estimated_bytes
-from xpt.transplant.groups import parameter_group
+from xpt.transplant.parameter_groups import parameter_group
 from xpt.transplant.source import format_report
 
 

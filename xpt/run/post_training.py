@@ -26,7 +26,7 @@ from xpt.run.plots import Curve, plot_loss
 from xpt.run.preparation import PreparedText, describe_text
 from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
-from xpt.text.batching import MLMCollator
+from xpt.text.masking import MLMCollator
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
@@ -34,7 +34,7 @@ from xpt.training.phases import Phase, group_sizes, set_trainable, training_drop
 from xpt.training.resumable import require_converging
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
-from xpt.transplant.groups import ADAPTER_FOLDER
+from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 
 def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:

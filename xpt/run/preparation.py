@@ -21,12 +21,13 @@ from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
 from xpt.recipe.recipe import Recipe
-from xpt.text.batching import Examples, ExampleSet, SpecialIds
 from xpt.text.corpus import Corpus, build_corpus
 from xpt.text.encoding import encode_sentences
+from xpt.text.examples import Examples, ExampleSet
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.opening import open_shards
 from xpt.text.shards.store import ShardStore
+from xpt.text.special_tokens import SpecialIds
 from xpt.text.tokenizer import (
     load_tokenizer,
     save_tokenizer,

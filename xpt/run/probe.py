@@ -25,7 +25,8 @@ from transformers.trainer_utils import SaveStrategy
 from xpt.program.environment import PeakMemory
 from xpt.program.precision import autocast_dtype
 from xpt.run.post_training import PostTraining
-from xpt.text.batching import Examples, PhaseRows
+from xpt.text.examples import Examples
+from xpt.text.packing import PhaseRows
 from xpt.training.evaluation import evaluate_mlm
 from xpt.training.trainer import XPTTrainer, phase_arguments
 

@@ -1,6 +1,7 @@
 """Sentences and a tokenizer become token ids on disk, memory-mapped and reused.
 
-Ids are stored without `<s>` and `</s>`: batching adds them. So one file serves every `--max_seq_length`.
+Ids are stored without `<s>` and `</s>`, which `xpt.text.examples` adds: one file serves every
+`--max_seq_length`.
 """
 
 from collections.abc import Iterator

@@ -5,15 +5,51 @@ is put around each text. What post-training needs of them is settled here, for a
 """
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 FRAMES = (("bos", "eos"), ("cls", "sep"))  # roles that may stand around a text, where nothing stands there
 # U+10FFFF is no character (Unicode 23.7), so that no text holds it: a piece with it is never found in one.
 _NO_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """the ids that batches treat specially; `reserved` are never masked nor drawn as a replacement.
+
+    `bos` and `eos` stand around each text: `<s>` and `</s>`, or BERT's `[CLS]` and `[SEP]`.
+    """
+
+    bos: int
+    pad: int
+    eos: int
+    mask: int
+    vocab_size: int
+    reserved: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> "SpecialIds":
+        """Read them from a tokenizer that `load_tokenizer` gave or `train_tokenizer` made."""
+        frame = frame_of(tokenizer)
+        if frame is None:
+            raise ValueError("the tokenizer does not put one token before and one behind a text")
+        return cls(
+            bos=frame[0],
+            pad=tokenizer.pad_token_id,
+            eos=frame[1],
+            mask=tokenizer.mask_token_id,
+            vocab_size=id_count(tokenizer),
+            reserved=tuple(sorted(special_ids(tokenizer) | unused_ids(tokenizer))),
+        )
+
+    def ordinary_ids(self) -> np.ndarray:
+        """All ids but the reserved ones, shape (vocab_size - len(reserved),)."""
+        return np.setdiff1d(np.arange(self.vocab_size), self.reserved)
 
 
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> set[int]:

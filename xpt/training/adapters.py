@@ -32,7 +32,7 @@ from transformers.hf_argparser import string_to_bool
 
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
-from xpt.transplant.groups import ADAPTER_FOLDER
+from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 ADAPTER_NAME = "default"  # peft's; a checkpoint does not hold it
 STORED_PREFIX = "base_model.model."  # of tensor names in a file of peft

@@ -20,8 +20,10 @@ from tqdm import tqdm
 from modeling_xpt import gather_predicted
 from xpt.program.launcher import is_first
 from xpt.program.processes import summed
-from xpt.text.batching import IGNORE_INDEX, Examples, MLMCollator, Row
+from xpt.text.examples import Examples
 from xpt.text.lengths import padded_length
+from xpt.text.masking import IGNORE_INDEX, MLMCollator
+from xpt.text.packing import Row
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15

@@ -18,7 +18,7 @@ from transformers import SchedulerType
 
 from xpt.program.errors import XPTError
 from xpt.training.adapters import LoraSettings, whole_number
-from xpt.transplant.groups import GROUPS, parameter_group
+from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
 ADAPTERS = "lora"  # a group where a phase has adapters

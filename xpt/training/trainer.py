@@ -11,7 +11,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallba
 
 from xpt.program.interrupts import StopRequest
 from xpt.program.precision import autocast_dtype
-from xpt.text.batching import Examples, MLMCollator, PhaseRows, RowSource
+from xpt.text.examples import Examples
+from xpt.text.masking import MLMCollator
+from xpt.text.packing import PhaseRows, RowSource
 from xpt.text.tokenizer import save_tokenizer
 from xpt.training.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
 from xpt.training.checkpoints import Checkpoints

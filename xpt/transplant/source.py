@@ -19,7 +19,7 @@ from xpt.program.seeding import seeded_generator
 from xpt.program.settings import option
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
-from xpt.transplant.groups import GROUPS, parameter_group
+from xpt.transplant.parameter_groups import GROUPS, parameter_group
 from xpt.transplant.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
 
 __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]

@@ -18,7 +18,7 @@ from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.transplant.families import FAMILIES, XPT
-from xpt.transplant.groups import ADAPTER_CONFIG
+from xpt.transplant.parameter_groups import ADAPTER_CONFIG
 from xpt.transplant.source_config import SUPPORTED, SourceConfig, read_config
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 

@@ -17,7 +17,9 @@ from shard_folders import SPECIAL, a_folder, numbered, open_folder, write_folder
 from torch.utils.data import BatchSampler, SequentialSampler
 
 from xpt.program.errors import XPTError
-from xpt.text.batching import Examples, MLMCollator, PhaseRows, pack
+from xpt.text.examples import Examples
+from xpt.text.masking import MLMCollator
+from xpt.text.packing import PhaseRows, pack
 from xpt.text.shards import rows as rows_module
 from xpt.text.shards.best_fit import count_rows, pack_rows
 from xpt.text.shards.store import ShardStore

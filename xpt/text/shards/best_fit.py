@@ -1,12 +1,12 @@
 """Best-fit packing whose count of rows follows from the lengths alone, whatever their order.
 
-The rows of `xpt.text.batching.pack`, found for all items of a length and all rows of a free space at once: a
+The rows of `xpt.text.packing.pack`, found for all items of a length and all rows of a free space at once: a
 quarter of a million sentences take some hundredths of a second, so that a whole shard is one window.
 """
 
 import numpy as np
 
-from xpt.text.batching import EpochPlan
+from xpt.text.packing import EpochPlan
 
 
 def best_fit(lengths: np.ndarray, counts: np.ndarray, capacity: int) -> np.ndarray:

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from xpt.text.batching import Examples, SpecialIds
 from xpt.text.encoding import EncodedSentences
+from xpt.text.examples import Examples
 from xpt.text.shards.rows import ShardedRows
 from xpt.text.shards.store import ShardStore
 from xpt.text.shards.writing import joined
+from xpt.text.special_tokens import SpecialIds
 
 _OPEN_SHARDS = 32  # mapped at once; their lengths take 12 bytes an example
 

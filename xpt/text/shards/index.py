@@ -46,7 +46,7 @@ class Shard:
     def example_lengths(self, max_seq_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Different lengths of its examples, ascending, `<s>` and `</s>` included, and how many have each.
 
-        Sentences are cut as `xpt.text.batching.Examples` cuts them.
+        Sentences are cut as `xpt.text.examples.Examples` cuts them.
         """
         room = max_seq_length - 2
         total = np.zeros(max_seq_length + 1, np.int64)

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from xpt.text.batching import EpochPlan, Examples, ExampleSet, Row
+from xpt.text.examples import Examples, ExampleSet
+from xpt.text.packing import EpochPlan, Row
 from xpt.text.shards.best_fit import count_rows, pack_rows
 from xpt.text.shards.index import Shard
 from xpt.text.shards.store import ShardStore

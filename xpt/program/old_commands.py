@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 # Module -> what follows `xpt` now; None where it only holds others.
-EARLIER = {
+OLD_COMMANDS = {
     "xpt.hub": "push",
     "xpt.klue": None,
     "xpt.klue.compare": "compare",
@@ -22,30 +22,30 @@ EARLIER = {
 IMPORTED = {"xpt.klue.saving": "from xpt.finetune.saving import load_fine_tuned  # noqa: F401\n"}
 
 
-class EarlierCommands(MetaPathFinder, InspectLoader):
-    """Finds the modules of `EARLIER` for `python -m`; nothing else is found by it."""
+class OldCommands(MetaPathFinder, InspectLoader):
+    """Finds the modules of `OLD_COMMANDS` for `python -m`; nothing else is found by it."""
 
     def find_spec(
         self, name: str, path: object = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in EARLIER:
+        if name not in OLD_COMMANDS:
             return None
         return ModuleSpec(name, self, is_package=self.is_package(name))
 
     def is_package(self, name: str) -> bool:
-        return EARLIER[name] is None and name not in IMPORTED
+        return OLD_COMMANDS[name] is None and name not in IMPORTED
 
     def get_source(self, name: str) -> str:
-        if EARLIER[name] is None:
+        if OLD_COMMANDS[name] is None:
             return IMPORTED.get(name, "")
-        return f"from xpt.program.earlier import run\nif __name__ == '__main__':\n    run({name!r})\n"
+        return f"from xpt.program.old_commands import run\nif __name__ == '__main__':\n    run({name!r})\n"
 
 
 def run(module: str) -> None:
     """Say what `module` is called now, run that, and exit."""
     import importlib
 
-    command, given = EARLIER[module], sys.argv[1:]
+    command, given = OLD_COMMANDS[module], sys.argv[1:]
     print(f"note: python -m {module} is now: xpt {command}", file=sys.stderr)
     if module == "xpt.hub" and given[:1] == ["push"]:  # it said what it does, which is the command's name now
         del given[0]

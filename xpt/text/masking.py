@@ -1,0 +1,97 @@
+"""Rows become masked batches: each mask is a pure function of (seed, epoch, example, position)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from xpt.text.examples import ExampleSet
+from xpt.text.lengths import padded_length
+from xpt.text.packing import Row
+
+IGNORE_INDEX = -100
+
+
+def hash_uniform(
+    seed: int, epoch: np.ndarray, example: np.ndarray, position: np.ndarray, draw: int
+) -> np.ndarray:
+    """Uniform numbers in [0, 1), one for each (epoch, example, position), without a generator's state.
+
+    Counter-based: the SplitMix64 finalizer (Steele, Lea and Flood 2014) over the chained coordinates.
+    """
+    state = np.zeros(np.broadcast(epoch, example, position).shape, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for coordinate in (seed, draw, epoch, example, position):
+            state = (state ^ np.asarray(coordinate).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state = state ^ (state >> np.uint64(31))
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class MLMCollator:
+    """Rows become `input_ids`, `labels`, `attention_mask` and, when packing, `position_ids`.
+
+    Masking follows BERT and RoBERTa: a share `mlm_probability` of the ordinary tokens is chosen; of these
+    80 % become `<mask>`, 10 % another ordinary token, 10 % stay. Packing does not change a sentence's masks.
+    With packing, sentences of a row never see each other: `attention_mask` is boolean, block-diagonal, of
+    shape (batch, 1, length, length), and positions restart at each sentence.
+    """
+
+    examples: ExampleSet
+    mlm_probability: float
+    seed: int
+    packing: bool
+    _ordinary: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ordinary", self.examples.special.ordinary_ids())
+
+    def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
+        special = self.examples.special
+        length = self._padded_length(rows)
+        shape = (len(rows), length)
+        ids = np.full(shape, special.pad, dtype=np.int64)
+        segment = np.zeros(shape, dtype=np.int64)  # 0 is padding; sentences count from 1
+        example = np.zeros(shape, dtype=np.int64)
+        position = np.zeros(shape, dtype=np.int64)
+        for r, row in enumerate(rows):
+            start = 0
+            for number, index in enumerate(row.examples, 1):
+                tokens = self.examples[index]
+                stop = start + len(tokens)
+                ids[r, start:stop], segment[r, start:stop], example[r, start:stop] = tokens, number, index
+                position[r, start:stop] = np.arange(len(tokens))
+                start = stop
+        epoch = np.asarray([[row.epoch] for row in rows])
+        masked_ids, labels = self._mask(ids, epoch, example, position)
+        batch = {"input_ids": torch.from_numpy(masked_ids), "labels": torch.from_numpy(labels)}
+        if self.packing:
+            seen = torch.from_numpy(segment)
+            batch["attention_mask"] = seen[:, None, :, None] == seen[:, None, None, :]
+            batch["position_ids"] = torch.from_numpy(
+                np.where(segment > 0, position + special.pad + 1, special.pad)
+            )
+        else:
+            batch["attention_mask"] = torch.from_numpy((segment > 0).astype(np.int64))
+        return batch
+
+    def _padded_length(self, rows: list[Row]) -> int:
+        if self.packing:
+            return self.examples.max_seq_length
+        longest = max(int(self.examples.lengths_of(row.examples).sum()) for row in rows)
+        return padded_length(longest, self.examples.max_seq_length)
+
+    def _mask(
+        self, ids: np.ndarray, epoch: np.ndarray, example: np.ndarray, position: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        special = self.examples.special
+        chosen = hash_uniform(self.seed, epoch, example, position, 0) < self.mlm_probability
+        chosen &= ~np.isin(ids, special.reserved)
+        action = hash_uniform(self.seed, epoch, example, position, 1)
+        drawn = (hash_uniform(self.seed, epoch, example, position, 2) * len(self._ordinary)).astype(np.int64)
+        labels = np.where(chosen, ids, IGNORE_INDEX)
+        masked = np.where(chosen & (action < 0.8), special.mask, ids)
+        masked = np.where(chosen & (action >= 0.9), self._ordinary[drawn], masked)
+        return masked, labels
