@@ -1,6 +1,8 @@
 """The front door: what it lists, where it sends, what it says of a mistake, what shells make of it."""
 
+import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ from places import REPO
 
 from xpt.command import COMMANDS, main
 from xpt.finetune import saving
-from xpt.program import old_commands
+from xpt.program import help_cache, old_commands
 from xpt.program.old_commands import OLD_COMMANDS
 
 
@@ -38,12 +40,42 @@ def test_help_imports_nothing_slow():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_its_own_help(name, capsys):
-    with pytest.raises(SystemExit) as left:
-        main([name, "--help"])
-    assert left.value.code == 0
+def test_each_command_has_its_own_help(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XPT_CACHE", str(tmp_path))
+    assert main([name, "--help"]) == 0
     told = capsys.readouterr().out
+    with pytest.raises(SystemExit) as left:  # as the script itself says it
+        importlib.import_module(COMMANDS[name].module).main(["--help"])
+    assert left.value.code == 0 and capsys.readouterr().out == told
     assert f"xpt {name} " in told or f"python {COMMANDS[name].module}.py" in told
+
+
+def test_help_that_was_made_once_comes_at_once(tmp_path):
+    asked = ("-X", "importtime", "-m", "xpt.command", "train", "--help")
+    first, again = (run(*asked, env={**os.environ, "XPT_CACHE": str(tmp_path)}) for _ in range(2))
+    assert "--itl_init" in first.stdout and first.stdout == again.stdout
+    slow = [any(line.endswith(" torch") for line in told.stderr.splitlines()) for told in (first, again)]
+    assert slow == [True, False]
+
+
+def test_help_is_made_anew_where_what_decides_about_it_has_changed_or_nothing_can_be_kept(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XPT_CACHE", str(tmp_path))
+    monkeypatch.setattr(help_cache, "PACKAGE", tmp_path / "package")
+    module = tmp_path / "package" / "training" / "options.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("a")
+    assert help_cache.cached_help("train", lambda: "한 1\n2") == "한 1\n2"
+    assert help_cache.cached_help("train", lambda: "new") == "한 1\n2"
+    assert help_cache.cached_help("score", lambda: "other") == "other"
+    module.write_text("ab")
+    assert help_cache.cached_help("train", lambda: "new") == "new"
+    (tmp_path / "help" / "train.txt").write_bytes(b"\xff")
+    assert help_cache.cached_help("train", lambda: "newer") == "newer"
+    monkeypatch.setenv("XPT_CACHE", str(module))  # a file: nothing can be kept in it
+    assert help_cache.cached_help("train", lambda: "1") == "1"
+    assert help_cache.cached_help("train", lambda: "2") == "2"
 
 
 def test_arguments_are_handed_on_and_the_exit_code_back(capsys):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from xpt.program.completion import SHELLS
+from xpt.program.help_cache import cached_help
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     command = COMMANDS[name]
+    if rest in (["-h"], ["--help"]):
+        print(cached_help(name, lambda: command.make_parser().format_help()), end="")
+        return 0
     run = importlib.import_module(command.module).main
     return run(rest, command.called) if command.called else run(rest)
 

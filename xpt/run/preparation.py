@@ -5,7 +5,6 @@ is never done twice and a changed setting redoes exactly what hangs on it.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.program.cache import cache_home
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
@@ -68,8 +68,8 @@ class PreparedText:
 
 def cache_folder(recipe: Recipe) -> Path:
     """Where prepared text is kept: `--cache_dir`, else $XPT_CACHE, else ~/.cache/xpt."""
-    chosen = recipe.training.cache_dir or os.environ.get("XPT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "xpt"
+    chosen = recipe.training.cache_dir
+    return Path(chosen).expanduser() if chosen else cache_home()
 
 
 def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
