@@ -129,7 +129,12 @@ def test_contestants_begin_with_the_same_weights_and_read_as_many_tokens(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "flags", [("--equal_tokens", "500"), ("--seeds", "0"), ("--contestants", "matrices")]
+    "flags",
+    [
+        ("--equal_tokens", "500"),
+        pytest.param(("--seeds", "0"), marks=pytest.mark.slow),
+        pytest.param(("--contestants", "matrices"), marks=pytest.mark.slow),
+    ],
 )
 def test_what_cannot_be_compared_is_refused(flags):
     command = [sys.executable, str(REPO / "benchmarks" / "throughput.py"), "--equal_tokens", "100000", *flags]

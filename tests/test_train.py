@@ -156,8 +156,13 @@ def test_a_finished_run_prints_its_result_and_changes_nothing(options, finished,
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize("packing", ["true", "false"])
-@pytest.mark.parametrize("accumulation", ["1", "3"])
+@pytest.mark.parametrize(
+    ("accumulation", "packing"),
+    [
+        *(("1", "true"), ("3", "false")),
+        *(pytest.param(*other, marks=pytest.mark.slow) for other in (("1", "false"), ("3", "true"))),
+    ],
+)
 def test_interrupted_at_five_random_points_the_run_ends_bit_equal(
     options, tmp_path, monkeypatch, packing, accumulation
 ):

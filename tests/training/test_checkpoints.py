@@ -39,7 +39,7 @@ def emptied(file: Path) -> None:
 
 
 FAULTS = (truncated, one_bit_flipped, deleted, emptied)
-SLOW = [pytest.param(fault, marks=pytest.mark.slow) for fault in (truncated, emptied)]
+SLOW = [pytest.param(fault, marks=pytest.mark.slow) for fault in (truncated, deleted, emptied)]
 
 
 def stop_after(monkeypatch, phase: str, step: int) -> None:
@@ -74,7 +74,7 @@ def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-@pytest.mark.parametrize("fault", [one_bit_flipped, deleted, *SLOW])
+@pytest.mark.parametrize("fault", [one_bit_flipped, *SLOW])
 def test_damage_to_any_file_of_the_newest_checkpoint_is_named_and_the_one_before_used(
     stopped, short, tmp_path, capsys, fault
 ):

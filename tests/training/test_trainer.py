@@ -84,8 +84,13 @@ def equal(first, second) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("packing", [True, False])
-@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize(
+    ("accumulation", "packing"),
+    [
+        (3, True),
+        *(pytest.param(*other, marks=pytest.mark.slow) for other in ((1, True), (1, False), (3, False))),
+    ],
+)
 def test_interrupted_anywhere_training_ends_bit_equal(tmp_path, tiny_tokenizer, packing, accumulation):
     options = {"packing": packing, "gradient_accumulation_steps": accumulation}
     undisturbed = run(tmp_path / "whole", tiny_tokenizer, **options)
