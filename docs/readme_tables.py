@@ -1,0 +1,367 @@
+"""The rendered parts of README.md and README.ko.md, out of stored results: `python docs/render.py`.
+
+A part stands between `<!-- NAME: docs/render.py -->` and `<!-- end of NAME -->`. Both languages show the same
+figures. Korean words get an English gloss from `glosses.json`; a word that is not there gets none.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import scale_table
+from performance_tables import load as load_benchmark
+from performance_tables import middle, minutes
+
+from xpt.finetune.klue.published import read_published
+
+DOCS = Path(__file__).parent
+READMES = {"en": DOCS.parent / "README.md", "ko": DOCS.parent / "README.ko.md"}
+DEMO = DOCS / "demo.md"
+RESULTS = DOCS / "results"
+BENCHMARKS = DOCS.parent / "benchmarks" / "results"
+KLUE_RUNS = DOCS.parent / "experiments" / "klue" / "results"
+PART = re.compile(r"<!-- (\w+): docs/render.py -->\n.*?<!-- end of \1 -->", re.DOTALL)
+KNOWN = ("mBERT-base", "XLM-R-base", "KLUE-BERT-base", "KLUE-RoBERTa-base")
+TASKS = {
+    "ynat/macro_f1": "YNAT F1",
+    "sts/pearsonr": "STS r",
+    "nli/accuracy": "NLI acc.",
+    "ner/entity_macro_f1": "NER F1",
+    "re/micro_f1": "RE F1",
+    "dp/uas_macro_f1": "DP UAS",
+    "mrc/rouge_w": "MRC ROUGE-W",
+    "wos/jga": "WoS JGA",
+}
+CUT_FROM_DEV = ("mrc", "wos")  # no training set was at hand: no score of the benchmark
+QUALITY = 2.0  # nats below unigram frequencies, of the record board
+
+TEXT: dict[str, dict[str, str]] = {
+    "en": {
+        "missing": "*not measured*",
+        "columns": "on held-out bills, nats per masked token | English layers transferred | random layers",
+        "loss": "masked-LM loss (lower is better)",
+        "unigram": "gap below unigram frequencies (higher is better)",
+        "shuffled": "gap below the shuffled-context baseline (higher is better)",
+        "cost": "{tokens} M tokens and one seed each; {minutes} and {other} minutes on {hardware}, peak memory "
+        "{memory} GiB. `{command}`, seed {seed}, {precision}, torch {torch}, transformers {transformers}.",
+        "fills_head": "held-out sentence | masked word | before training | after training",
+        "fills": "The likeliest pieces for a masked word; `##` marks one that continues the word before it. The "
+        "masked word is among the five likeliest in {found} of {count} sentences.",
+        "shown": "English layers help. In the demo, on {hardware}, the model with transferred layers ends "
+        "**{gain} nats** below one of the same shape with random layers, after the same {tokens} M tokens. One "
+        "seed, one text, three layers.",
+        "board": "At a budget of about a minute, **neither ITLs nor two phases help**: {quality} nats below "
+        "unigram frequencies take {without} minutes without ITLs and {both} with them; two phases were behind "
+        "in trials that were not recorded ([docs/performance.md](docs/performance.md)).",
+        "model": "model",
+        "published": "published",
+        "demo_row": "the demo's XPT, ours",
+        "own_row": "a base-size XPT by this package",
+        "klue_note": "Published: hidden test set, {source}. Ours: validation set, one seed, few epochs; † on a "
+        "part of the training set. MRC and WoS: only parts of the validation set were at hand, no comparable "
+        "score ([experiments/klue](experiments/klue/README.md)). The published XPT row is Son et al. 2022, in a "
+        "pipeline of their own, where KLUE-BERT has {klue_bert} and mBERT {mbert}; not comparable with the "
+        "other rows.",
+        "paper_row": "RoBERTa-base + XPT, paper",
+        "machines": "machine | model | tokens/s, phase 1 / 2 | peak memory | time",
+        "cpu": "2 CPU cores (AMD EPYC)",
+        "gpu": "1 GPU",
+        "demo_model": "demo: 3 layers of 384, 8,000 pieces",
+        "mini_model": "6 layers of 384, 32,000 pieces",
+        "base_model": "12 layers of 768, 32,000 pieces",
+        "whole": "{minutes} minutes, the whole demo",
+        "hours": "{hours} hours for 10^9 tokens (phase 2, computed)",
+    },
+    "ko": {
+        "missing": "*측정하지 않음*",
+        "columns": "학습에 쓰지 않은 법안, 마스크 토큰당 nat | 영어 층을 옮긴 모델 | 무작위 층",
+        "loss": "MLM 손실 (낮을수록 좋음)",
+        "unigram": "유니그램 빈도 기준선과의 차이 (클수록 좋음)",
+        "shuffled": "문맥을 바꿔 넣은 기준선과의 차이 (클수록 좋음)",
+        "cost": "각각 토큰 {tokens} M개, 시드 하나입니다. {hardware}에서 {minutes}분과 {other}분이 걸렸고 최대 메모리는 "
+        "{memory} GiB입니다. `{command}`, 시드 {seed}, {precision}, torch {torch}, transformers {transformers}.",
+        "fills_head": "학습에 쓰지 않은 문장 | 가린 단어 | 학습 전 | 학습 후",
+        "fills": "가린 단어 자리에 가장 그럴듯한 조각들입니다. `##`는 앞 단어에 이어지는 조각입니다. 가린 단어가 상위 "
+        "다섯 개에 든 문장은 {count}개 중 {found}개입니다.",
+        "shown": "영어 층은 도움이 됩니다. 데모({hardware})에서 영어 층을 옮긴 모델의 손실은 같은 토큰 {tokens} M개를 "
+        "읽은 뒤 같은 구조의 무작위 층 모델보다 **{gain} nat** 낮습니다. 시드 하나, 텍스트 하나, 세 층의 결과입니다.",
+        "board": "1분 남짓한 예산에서는 **ITL도 두 단계 학습도 도움이 되지 않습니다**. 유니그램 빈도보다 {quality} nat "
+        "낮아지는 데 ITL 없이는 {without}분, ITL이 있으면 {both}분이 걸립니다. 두 단계 학습은 기록하지 않은 시도에서 "
+        "뒤처졌습니다([docs/performance.md](docs/performance.md)).",
+        "model": "모델",
+        "published": "발표된 값",
+        "demo_row": "데모의 XPT (직접 측정)",
+        "own_row": "이 패키지로 만든 base 크기 XPT",
+        "klue_note": "발표된 값은 비공개 평가 세트의 점수입니다({source}). 직접 측정한 값은 검증 세트, 시드 하나, 적은 "
+        "에폭의 점수이며 †는 학습 세트의 일부만 썼다는 뜻입니다. MRC와 WoS는 검증 세트의 일부만 있어 비교할 점수가 "
+        "없습니다([experiments/klue](experiments/klue/README.md)). 논문의 XPT 행은 Son et al. 2022의 값으로, 자체 "
+        "파이프라인에서 KLUE-BERT가 {klue_bert}, mBERT가 {mbert}를 얻은 조건이므로 다른 행과 비교할 수 없습니다.",
+        "paper_row": "RoBERTa-base + XPT, 논문",
+        "machines": "장비 | 모델 | 초당 토큰, 1단계 / 2단계 | 최대 메모리 | 시간",
+        "cpu": "CPU 코어 2개 (AMD EPYC)",
+        "gpu": "GPU 1개",
+        "demo_model": "데모: 너비 384의 층 3개, 조각 8,000개",
+        "mini_model": "너비 384의 층 6개, 조각 32,000개",
+        "base_model": "너비 768의 층 12개, 조각 32,000개",
+        "whole": "데모 전체 {minutes}분",
+        "hours": "토큰 10^9개에 {hours}시간 (2단계, 계산값)",
+    },
+}
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """A result of a demo, or None."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def grid(head: str, rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {head} |", "|" + "-|" * (head.count("|") + 1), *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join(lines)
+
+
+def glossed(piece: str, words: dict[str, str]) -> str:
+    """A piece as code, its English gloss behind it where the table has one."""
+    return f"`{piece}`" + (f" ({words[piece]})" if piece in words else "")
+
+
+def hardware_of(result: dict[str, Any], language: str) -> str:
+    """Threads and processor, in words."""
+    threads, cpu = result["hardware"]["threads"], result["hardware"]["cpu"]
+    return {"en": f"{threads} CPU cores ({cpu})", "ko": f"CPU 코어 {threads}개({cpu})"}[language]
+
+
+def millions(result: dict[str, Any]) -> str:
+    """Tokens read in training."""
+    return f"{sum(phase['tokens'] for phase in result['phases']) / 1e6:.2f}"
+
+
+def minutes_of(result: dict[str, Any]) -> str:
+    """Of the whole run, preparation and evaluation included."""
+    return f"{sum(result['seconds'].values()) / 60:.1f}"
+
+
+def state(language: str) -> str:
+    """What is shown and what is not, in two points."""
+    text, demo, control = TEXT[language], load("demo"), load("demo-control")
+    if demo is None or control is None:
+        return text["missing"]
+    shown = text["shown"].format(
+        hardware=hardware_of(demo, language),
+        gain=f"{control['test']['loss'] - demo['test']['loss']:.2f}",
+        tokens=millions(demo),
+    )
+    without, both = (board_minutes(name) for name in ("no_itl", "quick"))
+    board = text["board"].format(quality=QUALITY, without=without, both=both)
+    return f"- {shown}\n- {board}"
+
+
+def board_minutes(name: str) -> str:
+    """Median over the seeds, to `QUALITY`."""
+    runs = [json.loads(file.read_text("utf-8")) for file in sorted(BENCHMARKS.glob(f"quality-{name}-*.json"))]
+    found = middle(minutes(runs, QUALITY))
+    return "-" if found is None else f"{found:.2f}"
+
+
+def demo(language: str) -> str:
+    """Three rows, what they cost, and what is filled in."""
+    text, ours, control = TEXT[language], load("demo"), load("demo-control")
+    if ours is None:
+        return text["missing"]
+    columns = [column(ours), column(control) if control else [text["missing"]] * 3]
+    labels = (text["loss"], text["unigram"], text["shuffled"])
+    rows = [list(cells) for cells in zip(labels, *columns, strict=True)]
+    cost = text["cost"].format(
+        tokens=millions(ours),
+        minutes=minutes_of(ours),
+        other=minutes_of(control) if control else "-",
+        hardware=hardware_of(ours, language),
+        memory=f"{ours['peak_memory_mib']['cpu'] / 1024:.1f}",
+        **{name: ours[name] for name in ("command", "seed", "precision")},
+        **{name: ours["versions"][name] for name in ("torch", "transformers")},
+    )
+    parts = [grid(text["columns"], rows), "", cost]
+    return "\n".join([*parts, "", fills(ours, language)] if ours["fills"] else parts)
+
+
+def column(result: dict[str, Any]) -> list[str]:
+    """Loss, and the gaps to both baselines."""
+    loss = result["test"]["loss"]
+    gaps = (result[f"{name}_loss"] - loss for name in ("unigram", "shuffled_context"))
+    return [f"{loss:.2f}", *(f"{gap:.2f}" for gap in gaps)]
+
+
+def fills(result: dict[str, Any], language: str, before: int = 3) -> str:
+    """Masked words of held-out sentences, before and after; in English with glosses."""
+    text = TEXT[language]
+    table = json.loads((DOCS / "glosses.json").read_text(encoding="utf-8"))
+    words, sentences = (table[name] if language == "en" else {} for name in ("words", "sentences"))
+    rows = []
+    for one in result["fills"]:
+        sentence = one["sentence"].replace("<mask>", "**`<mask>`**")
+        if one["sentence"] in sentences:
+            sentence += f"<br>*{sentences[one['sentence']]}*"
+        pieces = (
+            ", ".join(glossed(piece, words) for piece, _ in one[when][:count])
+            for when, count in (("before", before), ("after", 5))
+        )
+        rows.append([sentence, glossed(one["answer"], words), *pieces])
+    found = sum(one["answer"] in [piece for piece, _ in one["after"]] for one in result["fills"])
+    note = text["fills"].format(found=found, count=len(rows))
+    return f"{grid(text['fills_head'], rows)}\n\n{note}"
+
+
+def use(_: str) -> str:
+    """How a checkpoint loads, and the stored fills of a held-out sentence as a pipeline prints them."""
+    result = load("demo")
+    if result is None or not result["fills"]:
+        return TEXT["en"]["missing"]
+    one = result["fills"][0]
+    printed = [
+        (piece.removeprefix("##").replace("(space)", ""), round(share, 2)) for piece, share in one["after"]
+    ]
+    lines = [
+        "```python",
+        "from transformers import AutoModel, PreTrainedTokenizerFast, pipeline",
+        "",
+        'tokenizer = PreTrainedTokenizerFast.from_pretrained("output/demo")',
+        'model = AutoModel.from_pretrained("output/demo", trust_remote_code=True)',
+        'hidden = model(**tokenizer("안녕하세요.", return_tensors="pt")).last_hidden_state  # (1, length, '
+        f"{result['source']['hidden_size']})",
+        "",
+        'fill = pipeline("fill-mask", "output/demo", tokenizer=tokenizer, trust_remote_code=True)',
+        f'found = fill("{one["sentence"]}")',
+        'print([(one["token_str"], round(one["score"], 2)) for one in found])',
+        f"# {printed}",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def klue(language: str) -> str:
+    """Models that people know as published, the method as published, ours as measured."""
+    text, published = TEXT[language], read_published()
+    rows = [[f"{name} ({text['published']})", *(published[task][name] for task in TASKS)] for name in KNOWN]
+    with open(RESULTS / "published_xpt.csv", encoding="utf-8", newline="") as file:
+        paper = {row["model"]: row for row in csv.DictReader(file)}
+    rows.append([text["paper_row"], *(paper["RoBERTa-base + XPT"][task] or "-" for task in TASKS)])
+    rows.append([text["demo_row"], *(klue_score(metric, text) for metric in TASKS)])
+    rows.append([text["own_row"], *[text["missing"]] * len(TASKS)])
+    from xpt.finetune.klue.published import SOURCE
+
+    note = text["klue_note"].format(
+        source=SOURCE,
+        klue_bert=paper["KLUE-BERT-base"]["re/micro_f1"],
+        mbert=paper["mBERT-base"]["re/micro_f1"],
+    )
+    return f"{grid(' | '.join([text['model'], *TASKS.values()]), rows)}\n\n{note}"
+
+
+def klue_score(metric: str, text: dict[str, str]) -> str:
+    """The demo's model on a task; a dagger where it learned on a part of the training set."""
+    task = metric.split("/")[0]
+    file = KLUE_RUNS / f"xpt-demo-{task}.json"
+    if not file.exists():
+        return text["missing"]
+    if task in CUT_FROM_DEV:
+        return "-"
+    result = json.loads(file.read_text(encoding="utf-8"))
+    return f"{result['metrics'][metric]:.2f}" + ("" if result["data"]["train"]["whole"] else "†")
+
+
+def hardware(language: str) -> str:
+    """Speed, memory and time, of each size that was measured; the rest is said not to be."""
+    text, rates = TEXT[language], scale_table.stored_rates()
+    rows = []
+    for device, model, memory in (
+        ("cpu", "demo", None),
+        ("cpu", "mini", ("throughput-mini", "ours, phase 2")),
+        ("cpu", "base", ("memory-base", "ours, phase 2")),
+        ("gpu", "base", None),
+    ):
+        found = scale_table.rates_of(rates, model, device, 1)
+        if len(found) < 2:
+            rows.append([text[device], text[f"{model}_model"], *[text["missing"]] * 3])
+            continue
+        result = load("demo") if model == "demo" else load_benchmark(memory[0])
+        peak = result["peak_memory_mib"]["cpu"] if model == "demo" else result["results"][memory[1]]["peak_mib"]
+        hours = f"{1e9 / found['phase2'] / 3600:,.0f}"
+        time = text["whole"].format(minutes=minutes_of(result)) if model == "demo" else ""
+        rows.append(
+            [
+                text[device],
+                text[f"{model}_model"],
+                " / ".join(f"{found[phase]:,.0f}" for phase in ("phase1", "phase2")),
+                f"{peak / 1024:.1f} GiB",
+                time or text["hours"].format(hours=hours),
+            ]
+        )
+    return grid(text["machines"], rows)
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    "state": state,
+    "demo": demo,
+    "use": use,
+    "klue": klue,
+    "hardware": hardware,
+}
+
+
+def rendered(text: str, language: str = "en") -> str:
+    """A README with the figures of the stored results."""
+    return PART.sub(
+        lambda match: (
+            f"<!-- {match[1]}: docs/render.py -->\n{PARTS[match[1]](language)}\n<!-- end of {match[1]} -->"
+        ),
+        text,
+    )
+
+
+# ---- docs/demo.md ----------------------------------------------------------------------------------
+
+ROWS = (
+    "masked-LM loss on held-out documents, nats per masked token (lower is better)",
+    "gap below unigram frequencies, nats (higher is better)",
+    "gap below the shuffled-context baseline, nats (higher is better)",
+    "gap below unigram frequencies after phase 1, validation, nats",
+    "validation loss after phase 1, nats",
+    "tokens read in training, millions",
+    "time, preparation and evaluation included, minutes",
+    "peak memory, GiB",
+)
+
+
+def all_rows(result: dict[str, Any] | None) -> list[str]:
+    """One run's figures, in the order of `ROWS`."""
+    if result is None:
+        return ["*not measured*"] * len(ROWS)
+    first = result["phases"][0]
+    return [
+        *column(result),
+        f"{first['eval_unigram_loss'] - first['eval_loss']:.2f}",
+        f"{first['eval_loss']:.2f}",
+        millions(result),
+        minutes_of(result),
+        f"{result['peak_memory_mib']['cpu'] / 1024:.1f}",
+    ]
+
+
+def demo_page(text: str) -> str:
+    """docs/demo.md with all figures of the stored runs, fills before and after in full."""
+    ours, control = load("demo"), load("demo-control")
+    rows = [list(cells) for cells in zip(ROWS, all_rows(ours), all_rows(control), strict=True)]
+    parts = [grid("| English source | random source", rows)]
+    if ours is not None:
+        versions = ours["versions"]
+        parts += ["", fills(ours, "en", before=5), ""]
+        parts += [
+            f"`{ours['command']}`, seed {ours['seed']}; {ours['hardware']['threads']} threads of "
+            f"{ours['hardware']['cpu']}, {ours['precision']}; torch {versions['torch']}, transformers "
+            f"{versions['transformers']}."
+        ]
+    return PART.sub(f"<!-- demo: docs/render.py -->\n{chr(10).join(parts)}\n<!-- end of demo -->", text)
