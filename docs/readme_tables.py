@@ -13,7 +13,7 @@ from typing import Any
 
 import scale_table
 from performance_tables import load as load_benchmark
-from performance_tables import middle, minutes
+from performance_tables import middle, minutes, runs_of
 
 from xpt.finetune.klue.published import read_published
 
@@ -21,7 +21,6 @@ DOCS = Path(__file__).parent
 READMES = {"en": DOCS.parent / "README.md", "ko": DOCS.parent / "README.ko.md"}
 DEMO = DOCS / "demo.md"
 RESULTS = DOCS / "results"
-BENCHMARKS = DOCS.parent / "benchmarks" / "results"
 KLUE_RUNS = DOCS.parent / "experiments" / "klue" / "results"
 PART = re.compile(r"<!-- (\w+): docs/render.py -->\n.*?<!-- end of \1 -->", re.DOTALL)
 KNOWN = ("mBERT-base", "XLM-R-base", "KLUE-BERT-base", "KLUE-RoBERTa-base")
@@ -45,13 +44,13 @@ TEXT: dict[str, dict[str, str]] = {
         "loss": "masked-LM loss (lower is better)",
         "unigram": "gap below unigram frequencies (higher is better)",
         "shuffled": "gap below the shuffled-context baseline (higher is better)",
-        "cost": "{tokens} M tokens and one seed each; {minutes} and {other} minutes on {hardware}, peak memory "
+        "cost": "{tokens} tokens and one seed each; {minutes} and {other} minutes on {hardware}, peak memory "
         "{memory} GiB. `{command}`, seed {seed}, {precision}, torch {torch}, transformers {transformers}.",
         "fills_head": "held-out sentence | masked word | before training | after training",
         "fills": "The likeliest pieces for a masked word; `##` marks one that continues the word before it. The "
         "masked word is among the five likeliest in {found} of {count} sentences.",
         "shown": "English layers help. In the demo, on {hardware}, the model with transferred layers ends "
-        "**{gain} nats** below one of the same shape with random layers, after the same {tokens} M tokens. One "
+        "**{gain} nats** below one of the same shape with random layers, after the same {tokens} tokens. One "
         "seed, one text, three layers.",
         "board": "At a budget of about a minute, **neither ITLs nor two phases help**: {quality} nats below "
         "unigram frequencies take {without} minutes without ITLs and {both} with them; two phases were behind "
@@ -81,12 +80,12 @@ TEXT: dict[str, dict[str, str]] = {
         "loss": "MLM 손실 (낮을수록 좋음)",
         "unigram": "유니그램 빈도 기준선과의 차이 (클수록 좋음)",
         "shuffled": "문맥을 바꿔 넣은 기준선과의 차이 (클수록 좋음)",
-        "cost": "각각 토큰 {tokens} M개, 시드 하나입니다. {hardware}에서 {minutes}분과 {other}분이 걸렸고 최대 메모리는 "
+        "cost": "각각 토큰 {tokens} 개, 시드 하나입니다. {hardware}에서 {minutes}분과 {other}분이 걸렸고 최대 메모리는 "
         "{memory} GiB입니다. `{command}`, 시드 {seed}, {precision}, torch {torch}, transformers {transformers}.",
         "fills_head": "학습에 쓰지 않은 문장 | 가린 단어 | 학습 전 | 학습 후",
         "fills": "가린 단어 자리에 가장 그럴듯한 조각들입니다. `##`는 앞 단어에 이어지는 조각입니다. 가린 단어가 상위 "
         "다섯 개에 든 문장은 {count}개 중 {found}개입니다.",
-        "shown": "영어 층은 도움이 됩니다. 데모({hardware})에서 영어 층을 옮긴 모델의 손실은 같은 토큰 {tokens} M개를 "
+        "shown": "영어 층은 도움이 됩니다. 데모({hardware})에서 영어 층을 옮긴 모델의 손실은 같은 토큰 {tokens} 개를 "
         "읽은 뒤 같은 구조의 무작위 층 모델보다 **{gain} nat** 낮습니다. 시드 하나, 텍스트 하나, 세 층의 결과입니다.",
         "board": "1분 남짓한 예산에서는 **ITL도 두 단계 학습도 도움이 되지 않습니다**. 유니그램 빈도보다 {quality} nat "
         "낮아지는 데 ITL 없이는 {without}분, ITL이 있으면 {both}분이 걸립니다. 두 단계 학습은 기록하지 않은 시도에서 "
@@ -132,12 +131,13 @@ def glossed(piece: str, words: dict[str, str]) -> str:
 def hardware_of(result: dict[str, Any], language: str) -> str:
     """Threads and processor, in words."""
     threads, cpu = result["hardware"]["threads"], result["hardware"]["cpu"]
-    return {"en": f"{threads} CPU cores ({cpu})", "ko": f"CPU 코어 {threads}개({cpu})"}[language]
+    return {"en": f"{threads} CPU cores ({cpu})", "ko": f"{cpu} CPU 코어 {threads}개"}[language]
 
 
-def millions(result: dict[str, Any]) -> str:
-    """Tokens read in training."""
-    return f"{sum(phase['tokens'] for phase in result['phases']) / 1e6:.2f}"
+def tokens_of(result: dict[str, Any], language: str) -> str:
+    """Tokens read in training, in millions or, in Korean, in units of 10,000."""
+    tokens = sum(phase["tokens"] for phase in result["phases"])
+    return {"en": f"{tokens / 1e6:.2f} M", "ko": f"{tokens / 1e4:.0f}만"}[language]
 
 
 def minutes_of(result: dict[str, Any]) -> str:
@@ -153,7 +153,7 @@ def state(language: str) -> str:
     shown = text["shown"].format(
         hardware=hardware_of(demo, language),
         gain=f"{control['test']['loss'] - demo['test']['loss']:.2f}",
-        tokens=millions(demo),
+        tokens=tokens_of(demo, language),
     )
     without, both = (board_minutes(name) for name in ("no_itl", "quick"))
     board = text["board"].format(quality=QUALITY, without=without, both=both)
@@ -162,8 +162,7 @@ def state(language: str) -> str:
 
 def board_minutes(name: str) -> str:
     """Median over the seeds, to `QUALITY`."""
-    runs = [json.loads(file.read_text("utf-8")) for file in sorted(BENCHMARKS.glob(f"quality-{name}-*.json"))]
-    found = middle(minutes(runs, QUALITY))
+    found = middle(minutes(runs_of(name), QUALITY))
     return "-" if found is None else f"{found:.2f}"
 
 
@@ -176,7 +175,7 @@ def demo(language: str) -> str:
     labels = (text["loss"], text["unigram"], text["shuffled"])
     rows = [list(cells) for cells in zip(labels, *columns, strict=True)]
     cost = text["cost"].format(
-        tokens=millions(ours),
+        tokens=tokens_of(ours, language),
         minutes=minutes_of(ours),
         other=minutes_of(control) if control else "-",
         hardware=hardware_of(ours, language),
@@ -330,7 +329,7 @@ ROWS = (
     "gap below the shuffled-context baseline, nats (higher is better)",
     "gap below unigram frequencies after phase 1, validation, nats",
     "validation loss after phase 1, nats",
-    "tokens read in training, millions",
+    "tokens read in training",
     "time, preparation and evaluation included, minutes",
     "peak memory, GiB",
 )
@@ -345,7 +344,7 @@ def all_rows(result: dict[str, Any] | None) -> list[str]:
         *column(result),
         f"{first['eval_unigram_loss'] - first['eval_loss']:.2f}",
         f"{first['eval_loss']:.2f}",
-        millions(result),
+        tokens_of(result, "en"),
         minutes_of(result),
         f"{result['peak_memory_mib']['cpu'] / 1024:.1f}",
     ]
