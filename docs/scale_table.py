@@ -120,7 +120,7 @@ def row(machine: Machine, rates: list[dict[str, Any]]) -> list[str]:
 
 def sizing(rates: list[dict[str, Any]]) -> str:
     """The table, and what its columns mean."""
-    head = ["machine", "model", "global batch size (packed sequences)", "phase 1 (tokens/s)", "phase 2 (tokens/s)"]
+    head = ["machine", "model", "global batch size of the recipe (packed sequences)", "phase 1 (tokens/s)", "phase 2 (tokens/s)"]
     head += ["phase 2, 10^9 tokens (hours)", "DDP, phase 1 / 2 (GB per device)", "FSDP2, phase 1 / 2 (GB per device)"]
     lines = [head, ["-"] * len(head), *(row(machine, rates) for machine in MACHINES)]
     rows = ["| " + " | ".join(line) + " |" for line in lines]
