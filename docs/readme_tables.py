@@ -1,7 +1,8 @@
 """The rendered parts of README.md and README.ko.md, out of stored results: `python docs/render.py`.
 
 A part stands between `<!-- NAME: docs/render.py -->` and `<!-- end of NAME -->`. Both languages show the same
-figures. Korean words get an English gloss from `glosses.json`; a word that is not there gets none.
+figures, around which stand the words of `readme_texts.json`. Korean words get an English gloss from
+`glosses.json`; a word that is not there gets none.
 """
 
 import csv
@@ -37,78 +38,7 @@ TASKS = {
 CUT_FROM_DEV = ("mrc", "wos")  # no training set was at hand: no score of the benchmark
 QUALITY = 2.0  # nats below unigram frequencies, of the record board
 
-TEXT: dict[str, dict[str, str]] = {
-    "en": {
-        "missing": "*not measured*",
-        "columns": "on held-out bills, nats per masked token | English layers transferred | random layers",
-        "loss": "masked-LM loss (lower is better)",
-        "unigram": "gap below unigram frequencies (higher is better)",
-        "shuffled": "gap below the shuffled-context baseline (higher is better)",
-        "cost": "{tokens} tokens and one seed each; {minutes} and {other} minutes on {hardware}, peak memory "
-        "{memory} GiB. `{command}`, seed {seed}, {precision}, torch {torch}, transformers {transformers}.",
-        "fills_head": "held-out sentence | masked word | before training | after training",
-        "fills": "The likeliest pieces for a masked word; `##` marks one that continues the word before it. The "
-        "masked word is among the five likeliest in {found} of {count} sentences.",
-        "shown": "English layers help. In the demo, on {hardware}, the model with transferred layers ends "
-        "**{gain} nats** below one of the same shape with random layers, after the same {tokens} tokens. One "
-        "seed, one text, three layers.",
-        "board": "At a budget of about a minute, **neither ITLs nor two phases help**: {quality} nats below "
-        "unigram frequencies take {without} minutes without ITLs and {both} with them; two phases were behind "
-        "in trials that were not recorded ([docs/performance.md](docs/performance.md)).",
-        "model": "model",
-        "published": "published",
-        "demo_row": "the demo's XPT, ours",
-        "own_row": "a base-size XPT by this package",
-        "klue_note": "Published: hidden test set, {source}. Ours: validation set, one seed, few epochs; † on a "
-        "part of the training set. MRC and WoS: only parts of the validation set were at hand, no comparable "
-        "score ([experiments/klue](experiments/klue/README.md)). The published XPT row is Son et al. 2022, in a "
-        "pipeline of their own, where KLUE-BERT has {klue_bert} and mBERT {mbert}; not comparable with the "
-        "other rows.",
-        "paper_row": "RoBERTa-base + XPT, paper",
-        "machines": "machine | model | tokens/s, phase 1 / 2 | peak memory | time",
-        "cpu": "2 CPU cores (AMD EPYC)",
-        "gpu": "1 GPU",
-        "demo_model": "demo: 3 layers of 384, 8,000 pieces",
-        "mini_model": "6 layers of 384, 32,000 pieces",
-        "base_model": "12 layers of 768, 32,000 pieces",
-        "whole": "{minutes} minutes, the whole demo",
-        "hours": "{hours} hours for 10^9 tokens (phase 2, computed)",
-    },
-    "ko": {
-        "missing": "*측정하지 않음*",
-        "columns": "학습에 쓰지 않은 법안, 마스크 토큰당 nat | 영어 층을 옮긴 모델 | 무작위 층",
-        "loss": "MLM 손실 (낮을수록 좋음)",
-        "unigram": "유니그램 빈도 기준선과의 차이 (클수록 좋음)",
-        "shuffled": "문맥을 바꿔 넣은 기준선과의 차이 (클수록 좋음)",
-        "cost": "각각 토큰 {tokens} 개, 시드 하나입니다. {hardware}에서 {minutes}분과 {other}분이 걸렸고 최대 메모리는 "
-        "{memory} GiB입니다. `{command}`, 시드 {seed}, {precision}, torch {torch}, transformers {transformers}.",
-        "fills_head": "학습에 쓰지 않은 문장 | 가린 단어 | 학습 전 | 학습 후",
-        "fills": "가린 단어 자리에 가장 그럴듯한 조각들입니다. `##`는 앞 단어에 이어지는 조각입니다. 가린 단어가 상위 "
-        "다섯 개에 든 문장은 {count}개 중 {found}개입니다.",
-        "shown": "영어 층은 도움이 됩니다. 데모({hardware})에서 영어 층을 옮긴 모델의 손실은 같은 토큰 {tokens} 개를 "
-        "읽은 뒤 같은 구조의 무작위 층 모델보다 **{gain} nat** 낮습니다. 시드 하나, 텍스트 하나, 세 층의 결과입니다.",
-        "board": "1분 남짓한 예산에서는 **ITL도 두 단계 학습도 도움이 되지 않습니다**. 유니그램 빈도보다 {quality} nat "
-        "낮아지는 데 ITL 없이는 {without}분, ITL이 있으면 {both}분이 걸립니다. 두 단계 학습은 기록하지 않은 시도에서 "
-        "뒤처졌습니다([docs/performance.md](docs/performance.md)).",
-        "model": "모델",
-        "published": "발표된 값",
-        "demo_row": "데모의 XPT (직접 측정)",
-        "own_row": "이 패키지로 만든 base 크기 XPT",
-        "klue_note": "발표된 값은 비공개 평가 세트의 점수입니다({source}). 직접 측정한 값은 검증 세트, 시드 하나, 적은 "
-        "에폭의 점수이며 †는 학습 세트의 일부만 썼다는 뜻입니다. MRC와 WoS는 검증 세트의 일부만 있어 비교할 점수가 "
-        "없습니다([experiments/klue](experiments/klue/README.md)). 논문의 XPT 행은 Son et al. 2022의 값으로, 자체 "
-        "파이프라인에서 KLUE-BERT가 {klue_bert}, mBERT가 {mbert}를 얻은 조건이므로 다른 행과 비교할 수 없습니다.",
-        "paper_row": "RoBERTa-base + XPT, 논문",
-        "machines": "장비 | 모델 | 초당 토큰, 1단계 / 2단계 | 최대 메모리 | 시간",
-        "cpu": "CPU 코어 2개 (AMD EPYC)",
-        "gpu": "GPU 1개",
-        "demo_model": "데모: 너비 384의 층 3개, 조각 8,000개",
-        "mini_model": "너비 384의 층 6개, 조각 32,000개",
-        "base_model": "너비 768의 층 12개, 조각 32,000개",
-        "whole": "데모 전체 {minutes}분",
-        "hours": "토큰 10^9개에 {hours}시간 (2단계, 계산값)",
-    },
-}
+TEXT: dict[str, dict[str, str]] = json.loads((DOCS / "readme_texts.json").read_text(encoding="utf-8"))
 
 
 def load(name: str) -> dict[str, Any] | None:
@@ -119,7 +49,11 @@ def load(name: str) -> dict[str, Any] | None:
 
 def grid(head: str, rows: list[list[str]]) -> str:
     """A table in Markdown."""
-    lines = [f"| {head} |", "|" + "-|" * (head.count("|") + 1), *("| " + " | ".join(row) + " |" for row in rows)]
+    lines = [
+        f"| {head} |",
+        "|" + "-|" * (head.count("|") + 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
     return "\n".join(lines)
 
 
@@ -233,8 +167,8 @@ def use(_: str) -> str:
         f"{result['source']['hidden_size']})",
         "",
         'fill = pipeline("fill-mask", "output/demo", tokenizer=tokenizer, trust_remote_code=True)',
-        f'found = fill("{one["sentence"]}")',
-        'print([(one["token_str"], round(one["score"], 2)) for one in found])',
+        f'text = "{one["sentence"]}"',
+        'print([(one["token_str"], round(one["score"], 2)) for one in fill(text)])',
         f"# {printed}",
         "```",
     ]
@@ -286,10 +220,13 @@ def hardware(language: str) -> str:
         if len(found) < 2:
             rows.append([text[device], text[f"{model}_model"], *[text["missing"]] * 3])
             continue
-        result = load("demo") if model == "demo" else load_benchmark(memory[0])
-        peak = result["peak_memory_mib"]["cpu"] if model == "demo" else result["results"][memory[1]]["peak_mib"]
+        if memory is None:
+            result = load("demo")
+            peak = result["peak_memory_mib"]["cpu"]
+        else:
+            peak = load_benchmark(memory[0])["results"][memory[1]]["peak_mib"]
         hours = f"{1e9 / found['phase2'] / 3600:,.0f}"
-        time = text["whole"].format(minutes=minutes_of(result)) if model == "demo" else ""
+        time = text["whole"].format(minutes=minutes_of(result)) if memory is None else ""
         rows.append(
             [
                 text[device],

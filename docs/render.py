@@ -39,7 +39,10 @@ def main() -> None:
     import scale_table
 
     documents = {
-        **{path: partial(readme_tables.rendered, language=name) for name, path in readme_tables.READMES.items()},
+        **{
+            path: partial(readme_tables.rendered, language=name)
+            for name, path in readme_tables.READMES.items()
+        },
         readme_tables.DEMO: readme_tables.demo_page,
         scale_table.SCALE: scale_table.rendered,
         performance_tables.PERFORMANCE: performance_tables.rendered,

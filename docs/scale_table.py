@@ -38,9 +38,9 @@ SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediat
 
 
 NOTE = f"""\
-Tokens/s: real tokens of the target language, padding not counted. GB per device: weights, gradients and optimizer
-moments in float32, computed from the shape of the model (two ITLs and {VOCABULARY:,} pieces; the demo has 3 layers and
-{DEMO_VOCABULARY:,} pieces). Activations come on top; `--dry_run true` measures them."""
+Tokens/s: real tokens of the target language, padding not counted. GB per device: weights, gradients and
+optimizer moments in float32, computed from the shape of the model (two ITLs and {VOCABULARY:,} pieces; the
+demo has 3 layers and {DEMO_VOCABULARY:,} pieces). Activations come on top; `--dry_run true` measures them."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,18 @@ def row(machine: Machine, rates: list[dict[str, Any]]) -> list[str]:
 
 def sizing(rates: list[dict[str, Any]]) -> str:
     """The table, and what its columns mean."""
-    head = ["machine", "model", "global batch size of the recipe (packed sequences)", "phase 1 (tokens/s)", "phase 2 (tokens/s)"]
-    head += ["phase 2, 10^9 tokens (hours)", "DDP, phase 1 / 2 (GB per device)", "FSDP2, phase 1 / 2 (GB per device)"]
+    head = [
+        "machine",
+        "model",
+        "global batch size of the recipe (packed sequences)",
+        "phase 1 (tokens/s)",
+        "phase 2 (tokens/s)",
+    ]
+    head += [
+        "phase 2, 10^9 tokens (hours)",
+        "DDP, phase 1 / 2 (GB per device)",
+        "FSDP2, phase 1 / 2 (GB per device)",
+    ]
     lines = [head, ["-"] * len(head), *(row(machine, rates) for machine in MACHINES)]
     rows = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([*rows, "", NOTE])
