@@ -16,7 +16,7 @@ import scale_table
 from performance_tables import load as load_benchmark
 from performance_tables import middle, minutes, runs_of
 
-from xpt.finetune.klue.published import read_published
+from xpt.finetune.klue.published import SOURCE, read_published
 
 DOCS = Path(__file__).parent
 READMES = {"en": DOCS.parent / "README.md", "ko": DOCS.parent / "README.ko.md"}
@@ -80,7 +80,7 @@ def minutes_of(result: dict[str, Any]) -> str:
 
 
 def state(language: str) -> str:
-    """What is shown and what is not, in two points."""
+    """What is shown and what is not, and what it costs, in four points."""
     text, demo, control = TEXT[language], load("demo"), load("demo-control")
     if demo is None or control is None:
         return text["missing"]
@@ -91,7 +91,15 @@ def state(language: str) -> str:
     )
     without, both = (board_minutes(name) for name in ("no_itl", "quick"))
     board = text["board"].format(quality=QUALITY, without=without, both=both)
-    return f"- {shown}\n- {board}"
+    nli = "nli/accuracy"
+    quality = text["quality"].format(ours=klue_score(nli, text), theirs=read_published()[nli]["mBERT-base"])
+    base = scale_table.rates_of(scale_table.stored_rates(), "base", "cpu", 1)
+    price = text["price"].format(
+        minutes=minutes_of(demo),
+        memory=f"{demo['peak_memory_mib']['cpu'] / 1024:.1f}",
+        speed=f"{base['phase2']:,.0f}",
+    )
+    return "\n".join(f"- {point}" for point in (shown, board, quality, price))
 
 
 def board_minutes(name: str) -> str:
@@ -184,8 +192,6 @@ def klue(language: str) -> str:
     rows.append([text["paper_row"], *(paper["RoBERTa-base + XPT"][task] or "-" for task in TASKS)])
     rows.append([text["demo_row"], *(klue_score(metric, text) for metric in TASKS)])
     rows.append([text["own_row"], *[text["missing"]] * len(TASKS)])
-    from xpt.finetune.klue.published import SOURCE
-
     note = text["klue_note"].format(
         source=SOURCE,
         klue_bert=paper["KLUE-BERT-base"]["re/micro_f1"],
