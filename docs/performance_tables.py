@@ -70,8 +70,8 @@ def headlines(_: str) -> str:
     quality = (
         f"- **Time to quality**: 2.0 nats below unigram frequencies take {found['quick']:.2f} minutes, the "
         f"stock script {found['stock_30']:.2f}. At such a budget **neither ITLs nor two phases help**: "
-        f"without ITLs it is {found['no_itl']:.2f} minutes, and the quick recipe has one phase. What they give "
-        f"over hours is {NOT_MEASURED}."
+        f"without ITLs it is {found['no_itl']:.2f} minutes, and the quick recipe has one phase. "
+        f"What they give over hours is {NOT_MEASURED}."
     )
     return f"{speed}\n{quality}\n- **GPUs**: {NOT_MEASURED}."
 
