@@ -64,7 +64,7 @@ def models(size: str) -> dict[str, Any]:
     xpt = XPTRobertaModel(XPTRobertaConfig(**shape), add_pooling_layer=False)
     stock = RobertaModel(RobertaConfig(**shape), add_pooling_layer=False)
     return {
-        f"XPT, native, {layers + ITLS} layers": to_native(xpt).eval(),
+        f"XPT, RoBERTa export, {layers + ITLS} layers": to_native(xpt).eval(),
         f"stock RoBERTa, {layers} layers": stock.eval(),
     }
 

@@ -4,7 +4,7 @@
 
 Post-training and fine-tuning on NLI, of the demo's model and of mini, in float32 and in bfloat16; each case
 is a process of its own. Numbers of masked tokens and lengths of batches change from step to step as in any
-run; few rows a step make it affordable. Of post-training, what `--dry_run true` says stands beside it.
+run; small batches make it affordable. Of post-training, what `--dry_run true` says stands beside it.
 """
 
 import json

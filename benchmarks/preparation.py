@@ -1,4 +1,4 @@
-"""How fast text becomes ids, and what memory it takes, through the front door's own preparation.
+"""How fast text becomes ids, and what memory it takes, through the preparation of the CLI.
 
     python benchmarks/preparation.py PARTS... --scale 1 5 --tokenizer tokenizer --store FILE.json
 

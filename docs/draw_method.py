@@ -10,23 +10,23 @@ from matplotlib.patches import FancyBboxPatch
 
 NEW, KEPT, FROZEN = "#c2571a", "#1f5fa8", "#9aa5b1"
 LAYERS = (
-    ("LM-head transform (learns where it is new)", "head"),
+    ("LM-head transform (trained if new)", "head"),
     ("ITL out", "new"),
-    ("English layer L", "kept"),
+    ("source layer L", "kept"),
     ("…", "kept"),
-    ("English layer 1", "kept"),
+    ("source layer 1", "kept"),
     ("ITL in", "new"),
     ("word embeddings = output matrix (target language)", "new"),
 )
 STAGES = (
-    ("English encoder", "before"),
-    ("phase 1: learn what is new", "phase1"),
-    ("phase 2: learn everything", "phase2"),
+    ("source model (English)", "before"),
+    ("phase 1: train what is new", "phase1"),
+    ("phase 2: train everything", "phase2"),
 )
 
 
 def color(kind: str, stage: str) -> str:
-    """What a box looks like in a stage: orange learns, gray is frozen, blue is English."""
+    """What a box looks like in a stage: orange is trained, gray is frozen, blue is the source model."""
     if stage == "before":
         return KEPT
     if stage == "phase2" or kind == "new":
@@ -39,7 +39,7 @@ def draw_stage(axis, left: float, title: str, stage: str) -> None:
     for row, (label, kind) in enumerate(LAYERS):
         if stage == "before" and label.startswith("ITL"):
             continue
-        shown = label if stage == "phase1" else label.split(" (learns")[0]
+        shown = label if stage == "phase1" else label.split(" (trained")[0]
         if stage == "before":
             shown = shown.replace("(target language)", "(English)")
         fill = color(kind, stage)
@@ -69,13 +69,13 @@ def main() -> None:
         axis.annotate("", (column * 4.5 + 4.4, -2.7), (column * 4.5 + 3.75, -2.7), arrowprops=arrow)
     for position, (shade, meaning) in enumerate(
         (
-            (KEPT, "English, pre-trained"),
-            (FROZEN, "copied and frozen"),
-            (NEW, "learns (masked language modeling)"),
+            (KEPT, "pre-trained on English"),
+            (FROZEN, "copied (weight transfer), frozen"),
+            (NEW, "trained by masked language modeling"),
         )
     ):
-        axis.add_patch(plt.Rectangle((0.1 + 3.1 * position, -7.1), 0.35, 0.35, color=shade, alpha=0.85))
-        axis.text(0.55 + 3.1 * position, -6.93, meaning, va="center", fontsize=9)
+        axis.add_patch(plt.Rectangle((0.1 + 3.9 * position, -7.1), 0.35, 0.35, color=shade, alpha=0.85))
+        axis.text(0.55 + 3.9 * position, -6.93, meaning, va="center", fontsize=9)
     axis.set(xlim=(-0.2, 12.9), ylim=(-7.4, 1.7))
     axis.axis("off")
     figure.savefig(Path(__file__).with_name("method.png"), dpi=130)

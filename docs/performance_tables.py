@@ -19,6 +19,12 @@ PERFORMANCE = DOCS / "performance.md"
 PICTURE = DOCS / "images" / "throughput.png"
 RESULTS = DOCS.parent / "benchmarks" / "results"
 NOT_MEASURED = "*not measured*"
+EARLIER_WORDS = {
+    r"(\d+) rows a step": r"global batch size \1",
+    "everything learns": "all weights train",
+    "XPT, native,": "XPT, RoBERTa export,",
+    "frozen layers drop too": "dropout in frozen layers too",
+}
 SECTION = re.compile(r"<!-- (\w+): (\S*) -->\n.*?<!-- end of \1 -->", re.DOTALL)
 
 
@@ -49,6 +55,27 @@ def ratio(row: dict[str, Any], to: float = 1.0) -> str:
     return f"{row['ratio'] / to:.2f} ({row['ratio_slowest'] / to:.2f}-{row['ratio_fastest'] / to:.2f})"
 
 
+def headlines(_: str) -> str:
+    """What the page says, in three points."""
+    small, large, ideas = load("throughput-mini"), load("throughput-base"), load("quality-quick-42")
+    if small is None or large is None or ideas is None:
+        return NOT_MEASURED
+    mini, base = (one["results"]["ours, phase 2"]["ratio"] for one in (small, large))
+    found = {name: middle(minutes(runs_of(name), 2.0)) for name in ("quick", "no_itl", "stock_30")}
+    speed = (
+        f"- **Speed**: on two CPU cores phase 2 reads {mini:.1f} times as many tokens/s as transformers' "
+        f"Trainer with its best flags (6 layers of 384), {base:.1f} times with 12 layers of 768. After equal "
+        "tokens the loss is that of the Trainer line by line, within the noise of seeds."
+    )
+    quality = (
+        f"- **Time to quality**: 2.0 nats below unigram frequencies take {found['quick']:.2f} minutes, the "
+        f"stock script {found['stock_30']:.2f}. At such a budget **neither ITLs nor two phases help**: "
+        f"without ITLs it is {found['no_itl']:.2f} minutes, and the quick recipe has one phase. "
+        f"What they give over hours is {NOT_MEASURED}."
+    )
+    return f"{speed}\n{quality}\n- **GPUs**: {NOT_MEASURED}."
+
+
 def throughput(name: str) -> str:
     """Ours beside the stock Trainer."""
     result = load(name)
@@ -70,7 +97,8 @@ def throughput(name: str) -> str:
         ]
         for contestant, row in rows.items()
     ]
-    head = ["", "real tokens/s", "to line by line", "to best flags", "FLOP a token", "FLOP/s", "MFU"]
+    head = ["", "real tokens/s", "speedup over line by line", "speedup over best flags", "FLOP per token"]
+    head += ["FLOP/s", "MFU"]
     return f"{grid([*head, 'peak memory', 'data wait'], table)}\n\n{measured_by(result)}"
 
 
@@ -104,7 +132,12 @@ def ablation(name: str) -> str:
     if result is None:
         return NOT_MEASURED
     table = [
-        [variant, f"{row['tokens_per_second']:,.0f}", ratio(row), f"{row['peak_mib'] / 1024:.2f} GiB"]
+        [
+            in_words_of_today(variant),
+            f"{row['tokens_per_second']:,.0f}",
+            ratio(row),
+            f"{row['peak_mib'] / 1024:.2f} GiB",
+        ]
         for variant, row in result["results"].items()
     ]
     return f"{grid(['', 'real tokens/s', 'ratio to whole', 'peak memory'], table)}\n\n{measured_by(result)}"
@@ -121,7 +154,7 @@ def memory(name: str) -> str:
         [contestant, f"{row['peak_mib'] / 1024:.2f} GiB", f"{row['peak_mib'] / last:.2f}"]
         for contestant, row in rows.items()
     ]
-    shape = f"{result['rows']} rows of {result['max_seq_length']} tokens"
+    shape = f"{result['rows']} packed sequences of {result['max_seq_length']} tokens"
     head = [shape, "peak memory", f"to {result['ratio_to']}"]
     return f"{grid(head, table)}\n\n{measured_by(result)}"
 
@@ -136,7 +169,7 @@ def steady(pattern: str) -> str:
     table = [
         [
             case,
-            f"{row['steps']:,} of {result['rows']} rows",
+            f"{row['steps']:,} of {result['rows']} packed sequences",
             f"{row['first_mib']:,.0f} MiB",
             f"{row['last_mib']:,.0f} MiB",
             f"{row['ratio']:.3f}",
@@ -171,7 +204,7 @@ def inference(name: str) -> str:
         return NOT_MEASURED
     table = [
         [
-            engine,
+            in_words_of_today(engine),
             f"{row['milliseconds_at_batch_1']:.1f}",
             f"{row['sequences_per_second_at_batch_32']:.1f}",
         ]
@@ -202,7 +235,13 @@ def preparation(name: str) -> str:
             ]
             for size in result["sizes"]
         ]
-        head = [f"sentences, {tokenizer}", "a second", "a second of one core", "peak memory", "second start"]
+        head = [
+            f"sentences, {tokenizer}",
+            "sentences/s",
+            "sentences per CPU second",
+            "peak memory",
+            "warm start",
+        ]
         load_then = result["hardware"]["load"]
         parts += [grid(head, table), "", f"`{result['command']}`; load {load_then}.", ""]
         parts += [growth(result["growth"]), ""] if "growth" in result else []
@@ -232,24 +271,47 @@ def record_board(pattern: str) -> str:
         nats: min(filter(None, (middle(minutes(runs, nats)) for runs in stock)), default=None)
         for nats in TARGETS
     }
+    ordered = sorted(ideas.values(), key=lambda runs: middle(minutes(runs, TARGETS[0])) or float("inf"))
     table = [
         [
-            f"{runs[0]['contestant']}, *{runs[0]['name']}*: {runs[0]['idea']}",
+            f"{runs[0]['contestant']}, *{runs[0]['name']}*: {in_words_of_today(runs[0]['idea'])}",
             *(
                 cell
                 for nats in TARGETS
                 for cell in (spread(runs, nats), times(best[nats], middle(minutes(runs, nats))))
             ),
             ", ".join(str(run["seed"]) for run in runs),
-            f"`{runs[0]['command']}`",
         ]
-        for runs in sorted(ideas.values(), key=lambda runs: middle(minutes(runs, TARGETS[0])) or float("inf"))
+        for runs in ordered
     ]
-    head = [cell for nats in TARGETS for cell in (f"minutes to {nats} nats", "stock / this")]
-    first = next(iter(ideas.values()))[0]
-    hardware = first["hardware"]
-    where = f"{hardware['threads']} threads of {hardware['cpu']}"
-    return f"{grid(['', *head, 'seeds', 'command'], table)}\n\n{where}."
+    head = [cell for nats in TARGETS for cell in (f"minutes to {nats} nats", "speedup over stock")]
+    hardware = ordered[0][0]["hardware"]
+    commands = [f"- *{runs[0]['name']}*: `{without_idea(runs[0]['command'])}`" for runs in ordered]
+    lines = [
+        grid(["", *head, "seeds"], table),
+        "",
+        f"{hardware['threads']} threads of {hardware['cpu']}. The commands, without their label (`--idea`):",
+        "",
+        *commands,
+    ]
+    return "\n".join(lines)
+
+
+def in_words_of_today(label: str) -> str:
+    """A stored label; results are kept as they were written, and some of their words have gone since."""
+    for old, new in EARLIER_WORDS.items():
+        label = re.sub(old, new, label)
+    return label
+
+
+def without_idea(command: str) -> str:
+    """A stored command without the label of the board, which changes nothing that is measured."""
+    return re.sub(r" --idea '[^']*'", "", command)
+
+
+def runs_of(name: str) -> list[dict[str, Any]]:
+    """The stored runs of an idea, a seed each."""
+    return [json.loads(file.read_text("utf-8")) for file in sorted(RESULTS.glob(f"quality-{name}-*.json"))]
 
 
 def minutes(runs: list[dict[str, Any]], nats: float) -> list[float] | None:
@@ -284,6 +346,7 @@ def times(other: float | None, own: float | None) -> str:
 
 
 SECTIONS: dict[str, Callable[[str], str]] = {
+    "headlines": headlines,
     "throughput": throughput,
     "losses": losses,
     "ablation": ablation,

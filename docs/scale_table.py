@@ -25,7 +25,7 @@ RESULTS = DOCS.parent / "benchmarks" / "results"
 DEMO = DOCS / "results" / "demo.json"
 BEGIN, END = "<!-- sizing: docs/scale_table.py -->", "<!-- end of sizing -->"
 VOCABULARY, DEMO_VOCABULARY = 32_000, 8_000
-ROWS, DEMO_ROWS = 256, 8  # a step, as in configs/xpt_ko_4m.yaml and configs/demo.yaml
+ROWS, DEMO_ROWS = 256, 8  # global batch size of configs/xpt_ko_4m.yaml and configs/demo.yaml
 TOKENS = 1e9
 PHASES = {"phase1": ("word_embeddings", "itl", "lm_head_bias"), "phase2": ("all",)}
 SHAPES = {  # layers, width, heads, width of the feed-forward part
@@ -38,10 +38,9 @@ SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediat
 
 
 NOTE = f"""\
-Phase 1 and 2: real tokens a second. 10^9 tokens: hours of phase 2. A copy each, FSDP2: what one device keeps
-of weights, gradients and moments in phase 1 / 2, float32, computed from the model's shape (two ITLs and
-{VOCABULARY:,} pieces; of the demo 3 layers and {DEMO_VOCABULARY:,} pieces). Activations come on top;
-`--dry_run true` measures them."""
+Tokens/s: real tokens of the target language, padding not counted. GB per device: weights, gradients and
+optimizer moments in float32, computed from the shape of the model (two ITLs and {VOCABULARY:,} pieces; the
+demo has 3 layers and {DEMO_VOCABULARY:,} pieces). Activations come on top; `--dry_run true` measures them."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,15 @@ def state_bytes(model: str, phase: str) -> int:
     return sum((16 if p.requires_grad else 4) * p.numel() for p in made.parameters())
 
 
+def rates_of(rates: list[dict[str, Any]], model: str, device: str, devices: int) -> dict[str, float]:
+    """Real tokens a second of each phase that was measured there."""
+    wanted = {"model": model, "device": device, "devices": devices}
+    return {rate["phase"]: rate["tokens_per_second"] for rate in rates if wanted.items() <= rate.items()}
+
+
 def row(machine: Machine, rates: list[dict[str, Any]]) -> list[str]:
     """The cells of a machine."""
-    wanted = {"model": machine.model, "device": machine.device, "devices": machine.devices}
-    found = {rate["phase"]: rate["tokens_per_second"] for rate in rates if wanted.items() <= rate.items()}
+    found = rates_of(rates, machine.model, machine.device, machine.devices)
     speeds = [f"{found[phase]:,.0f}" if phase in found else "*not measured*" for phase in PHASES]
     known = "phase2" in found
     hours = f"{TOKENS / found['phase2'] / 3600:,.1f}" if known else "*not measured*"
@@ -106,17 +110,28 @@ def row(machine: Machine, rates: list[dict[str, Any]]) -> list[str]:
     return [
         machine.name,
         machine.model,
-        f"{machine.devices} x {share} rows" if machine.devices > 1 else f"{share} rows",
+        f"{machine.devices} x {share}" if machine.devices > 1 else f"{share}",
         *speeds,
         hours,
-        " / ".join(f"{size:.2f} GB" for size in sizes),
-        " / ".join(f"{size / machine.devices:.2f} GB" for size in sizes) if machine.devices > 1 else "",
+        " / ".join(f"{size:.2f}" for size in sizes),
+        " / ".join(f"{size / machine.devices:.2f}" for size in sizes) if machine.devices > 1 else "",
     ]
 
 
 def sizing(rates: list[dict[str, Any]]) -> str:
     """The table, and what its columns mean."""
-    head = ["machine", "model", "a step", "phase 1", "phase 2", "10^9 tokens", "a copy each", "FSDP2"]
+    head = [
+        "machine",
+        "model",
+        "global batch size of the recipe (packed sequences)",
+        "phase 1 (tokens/s)",
+        "phase 2 (tokens/s)",
+    ]
+    head += [
+        "phase 2, 10^9 tokens (hours)",
+        "DDP, phase 1 / 2 (GB per device)",
+        "FSDP2, phase 1 / 2 (GB per device)",
+    ]
     lines = [head, ["-"] * len(head), *(row(machine, rates) for machine in MACHINES)]
     rows = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([*rows, "", NOTE])

@@ -2,26 +2,189 @@
 
 import importlib.util
 import json
+import re
 import statistics
+import sys
 from pathlib import Path
 
 import pytest
 from places import REPO
 
+import xpt
+from xpt.command import COMMANDS, COMPLETION
+from xpt.recipe.command_line import read_recipe
+
 
 def loaded(script: str):
+    """A script as a module; those of docs/ find each other."""
+    if str(REPO / "docs") not in sys.path:
+        sys.path.append(str(REPO / "docs"))
     specification = importlib.util.spec_from_file_location(Path(script).stem, REPO / script)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
 
 
-def test_the_readme_shows_the_stored_results():
-    render = loaded("docs/render.py")
-    text = (REPO / "README.md").read_text(encoding="utf-8")
-    assert render.rendered(text) == text, "run python docs/render.py"
-    stale = text.replace(render.END, f"| 1.00 |\n{render.END}")
-    assert render.rendered(stale) == text
+def stored(name: str) -> dict:
+    return json.loads((REPO / "docs" / "results" / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_readmes_show_the_stored_results(language):
+    tables = loaded("docs/readme_tables.py")
+    text = tables.READMES[language].read_text(encoding="utf-8")
+    assert tables.rendered(text, language) == text, "run python docs/render.py"
+    assert tables.rendered(text.replace("<!-- end of ", "| 1.00 |\n<!-- end of "), language) == text
+    assert set(tables.PART.findall(text)) == set(tables.PARTS)
+    # Cells of both pages, worked out here.
+    english, random = (stored(name) for name in ("demo", "demo-control"))
+    losses = [one["test"]["loss"] for one in (english, random)]
+    for baseline in ("unigram_loss", "shuffled_context_loss"):
+        gaps = [one[baseline] - loss for one, loss in zip((english, random), losses, strict=True)]
+        assert f" | {gaps[0]:.2f} | {gaps[1]:.2f} |" in text
+    assert f"**{losses[1] - losses[0]:.2f} nat" in text
+    klue = {
+        line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")
+        for line in text.splitlines()
+        if line.startswith("| ")
+    }
+    published = (REPO / "xpt" / "finetune" / "klue" / "published.csv").read_text("utf-8").splitlines()
+    nli = published[0].split(",").index("nli/accuracy")
+    for line in published[1:]:
+        shown = [cells for name, cells in klue.items() if name.startswith(f"{line.split(',')[0]} (")]
+        assert all(cells[3] == line.split(",")[nli] for cells in shown)
+    nli_of_ours = json.loads((REPO / "experiments/klue/results/xpt-demo-nli.json").read_text("utf-8"))
+    assert f" | {nli_of_ours['metrics']['nli/accuracy']:.2f} | " in text
+
+
+def test_the_page_of_the_demo_shows_the_stored_results():
+    tables = loaded("docs/readme_tables.py")
+    text = tables.DEMO.read_text(encoding="utf-8")
+    assert tables.demo_page(text) == text, "run python docs/render.py"
+    assert tables.demo_page(text.replace("<!-- end of ", "| 1.00 |\n<!-- end of ")) == text
+    assert f"{stored('demo')['phases'][0]['eval_loss']:.2f} |" in text
+
+
+def test_a_korean_word_without_a_gloss_stands_alone_and_what_is_not_stored_was_not_measured(
+    tmp_path, monkeypatch
+):
+    tables = loaded("docs/readme_tables.py")
+    fill = {
+        "sentence": "<mask> 간다",
+        "answer": "나는",
+        "before": [["현행", 0.5]],
+        "after": [["없는말", 0.5]],
+    }
+    shown = tables.fills({"fills": [fill]}, "en").splitlines()[2]
+    assert shown == "| **`<mask>`** 간다 | `나는` | `현행` (current) | `없는말` |"
+    assert "(current)" not in tables.fills({"fills": [fill]}, "ko")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    for language, words in (("en", "*not measured*"), ("ko", "*측정하지 않음*")):
+        assert tables.state(language) == tables.demo(language) == words
+
+
+def blocks_of(text: str) -> list[tuple[str, list[str]]]:
+    """Language and lines of each block of code, without comments and the blanks that align them."""
+    found = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
+    return [
+        (kind, [line.split("  #")[0].split(" #")[0].rstrip() for line in body.splitlines()])
+        for kind, body in found
+    ]
+
+
+def test_both_readmes_have_the_same_sections_commands_and_tables():
+    english, korean = ((REPO / name).read_text("utf-8") for name in ("README.md", "README.ko.md"))
+    assert blocks_of(english) == blocks_of(korean) and len(blocks_of(english)) >= 7
+    english, korean = (re.sub(r"```.*?```", "", text, flags=re.DOTALL) for text in (english, korean))
+    for part in (r"^#+ ", r"^\|", r"^!\[", r"^<!-- "):
+        counts = [len(re.findall(part, text, re.MULTILINE)) for text in (english, korean)]
+        assert counts[0] == counts[1] > 0, part
+    assert "(README.ko.md)" in english.split("##")[0] and "(README.md)" in korean.split("##")[0]
+    assert re.findall(r"^#+ .*[가-힣]", english, re.MULTILINE) == []
+    links = [set(re.findall(r"\]\(([\w./-]+)", text)) for text in (english, korean)]
+    assert links[0] - {"README.ko.md"} == links[1] - {"README.md"}
+
+
+DOCUMENTS = sorted(
+    path
+    for path in REPO.rglob("*.md")
+    if not {".venv", "output", "downloads", "cards", "build"} & set(path.relative_to(REPO).parts)
+    and not any(part.startswith(".") for part in path.relative_to(REPO).parts)
+    and path != REPO / "model_card.md"  # a template
+)
+WITH_THE_PYTHON_API = {"docs/api.md", "notebooks/quickstart.ipynb"}  # they come with it
+
+
+def anchors(text: str) -> set[str]:
+    """Those that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_links_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        if target in WITH_THE_PYTHON_API and not hasattr(xpt, "post_train"):
+            continue
+        file = document.parent / target if target else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text("utf-8")), f"{target}#{anchor}"
+
+
+def known_options() -> set[str]:
+    """Of every command of xpt, and what scripts of the repository spell out."""
+    parsers = [command.make_parser() for command in COMMANDS.values()]
+    found = {name for parser in parsers for action in parser._actions for name in action.option_strings}
+    for folder in ("benchmarks", "demo", "docs", "experiments", "space", "tests/soak", "tokenizer"):
+        for script in (REPO / folder).rglob("*.py"):
+            text = script.read_text("utf-8")
+            found |= set(re.findall(r"--[a-z]\w+", text))
+            found |= {f"--{name}" for name in re.findall(r"^    (\w+): ", text, re.MULTILINE)}
+    return found
+
+
+ELSEWHERE = {  # of torchrun, accelerate, Slurm, pip, ruff, WikiExtractor, run_mlm.py
+    *("--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--rdzv-id", "--config_file"),
+    *("--machine_rank", "--main_process_ip", "--job-name", "--nodes", "--ntasks-per-node", "--gpus-per-node"),
+    *("--cpus-per-task", "--time", "--requeue", "--signal", "--no-deps", "--no-binary", "--json", "--check"),
+    *("--line_by_line", "--parallel_decoding", "--truncate", "--version"),
+}
+
+
+def test_every_option_that_documents_name_exists():
+    known = known_options() | ELSEWHERE
+    for document in DOCUMENTS:
+        named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", document.read_text("utf-8")))
+        assert named <= known, f"{document.relative_to(REPO)}: {sorted(named - known)}"
+
+
+def test_every_command_of_xpt_that_documents_name_exists():
+    for document in DOCUMENTS:
+        lines = re.findall(r"(?:^|`)xpt ([a-z]\w+)", document.read_text("utf-8"), re.MULTILINE)
+        assert set(lines) <= {*COMMANDS, COMPLETION}, document.relative_to(REPO)
+
+
+GONE = (
+    r"\b(house|room|shell|mend(s|ed|ing)?|one voice|rows a step|passing folder|native twin|shares? out|"
+    r"shared out|to the bit|front door|otherwise than there)\b"
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_documents_use_the_words_of_the_field(document):
+    found = re.search(GONE, document.read_text(encoding="utf-8"), re.IGNORECASE)
+    assert not found, found
+
+
+def test_the_recipes_in_documents_are_recipes(tmp_path):
+    for name in ("README.md", "docs/training.md"):
+        blocks = re.findall(r"```yaml\n(.*?)```", (REPO / name).read_text("utf-8"), re.DOTALL)
+        assert blocks
+        for body in blocks:
+            (tmp_path / "mine.yaml").write_text(body, encoding="utf-8")
+            recipe = read_recipe([str(tmp_path / "mine.yaml")])
+            assert len(recipe.planned_phases()) >= 2
 
 
 def test_the_picture_of_the_layout_is_that_of_the_imports():
@@ -130,6 +293,11 @@ def test_the_headline_is_the_quotient_of_two_lines_of_the_board():
         tables.middle(theirs) / tables.middle(own)
         for theirs, own in ((stock, ours), (minutes("stock_30"), minutes("quick")))
     )
+    quick, without = tables.middle(minutes("quick")), tables.middle(minutes("no_itl"))
+    assert f"take {quick:.2f} minutes, the stock script {minutes('stock_30')[0]:.2f}" in text
+    assert without < quick and f"without ITLs it is {without:.2f} minutes" in text
+    equal = tables.load("equal_tokens-mini")["results"]["ours, phase 2"]
+    assert equal["verdict"] == "same" and "within the noise of seeds" in text
     assert f"*stock_15* takes {same:.1f} times as long as *quick_15*" in text
     assert f"it is {stock[0] / ours[-1]:.1f} to {stock[-1] / ours[0]:.1f} times" in text
     assert f"{better:.1f} times, *stock_30* (one seed) over *quick*" in text
@@ -163,8 +331,8 @@ def test_the_experiment_with_languages_quotes_its_results(language, column):
     said = table["validation loss: before, after phase 1, after phase 2"]
     assert said == ", ".join(f"{value:.3f}" for value in losses)
     assert table["test loss (masked tokens)"] == f"{loss:.3f} ({results['test']['masked_tokens']:,})"
-    assert table["below unigram frequencies"] == f"{results['unigram_loss'] - loss:.3f}"
-    context = table["below its own loss on another sentence's context"]
+    assert table["gap below unigram frequencies"] == f"{results['unigram_loss'] - loss:.3f}"
+    context = table["gap below the shuffled-context baseline"]
     assert context == f"{results['shuffled_context_loss'] - loss:.3f}"
 
 
@@ -178,6 +346,10 @@ def test_the_table_of_ceilings_shows_the_stored_ones():
     for name, tasks in stored.items():
         scores = {metric: value for task in tasks.values() for metric, value in task["scores"].items()}
         assert shown[name] == [f"{scores[metric]:.2f}" for metric in rows[0][1:]], name
+    entity, exact = (
+        shown["tokenizer"][rows[0].index(name) - 1] for name in ("ner/entity_macro_f1", "mrc/em")
+    )
+    assert f"{entity} entity F1 on NER or {exact} exact match on MRC" in " ".join(text.split())
 
 
 def test_the_runs_on_klue_are_the_stored_ones():

@@ -1,5 +1,6 @@
 """What a run says of itself: the verdict in words, and a summary that fits and names what matters."""
 
+import ast
 import json
 import math
 import os
@@ -85,7 +86,7 @@ print(type(tokenizer).__name__, tokenizer("국회는 오늘")["input_ids"])
 )
 def test_the_lines_that_are_shown_load_without_a_question(finished, tmp_path, where):
     """In a process without the package, standard input closed; nothing is asked, nothing is warned of."""
-    folder = tmp_path / "org" / "xpt-ko"
+    folder = tmp_path / ("output/demo" if where == "README.md" else "org/xpt-ko")
     shutil.copytree(finished, folder)
     write_phase_card(folder, CardFacts("org/xpt-ko")) if where == "phase card" else write_card(
         folder, "org/xpt-ko"
@@ -101,6 +102,9 @@ def test_the_lines_that_are_shown_load_without_a_question(finished, tmp_path, wh
         blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
         lines = next(block for block in blocks if "Tokenizer" in block).splitlines()
         lines = [line.replace(', revision="v1.0"', "") for line in lines]  # a folder has none
+        lines = [
+            re.sub('^text = ".*"$', 'text = "국회는 <mask> 한다."', line) for line in lines
+        ]  # 40 positions
     assert len([line for line in lines if "from_pretrained(" in line]) >= 2
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -112,7 +116,15 @@ def test_the_lines_that_are_shown_load_without_a_question(finished, tmp_path, wh
         text=True,
     )
     ids = AutoTokenizer.from_pretrained(folder)("국회는 오늘")["input_ids"]  # registered in this process
-    assert (done.returncode, done.stdout) == (0, f"TokenizersBackend {ids}\n"), done.stderr
+    *printed, last = done.stdout.splitlines() or [""]
+    assert (done.returncode, last) == (0, f"TokenizersBackend {ids}"), done.stderr
+    if where == "README.md":  # five fills, in the form that the comment below the line shows
+        shown = [ast.literal_eval(line.removeprefix("# ")) for line in [*printed, lines[-1]]]
+        assert [[(type(piece), type(score)) for piece, score in fills] for fills in shown] == [
+            [(str, float)] * 5
+        ] * 2
+    else:
+        assert not printed
     assert not re.search("custom code|model of type|y/N|Error", done.stderr), done.stderr
 
 
