@@ -2,7 +2,7 @@
 
 `fixtures/begun_before.tar.xz` was made by the code of commit 22ac30d, before modules moved into packages: a
 post-training stopped after step 3 of 5 of its first phase and a fine-tuning stopped after step 3 of 6, what
-they read, the cache, and the logs of the same two without a stop. Another row, mask or dropped activation
+they read, the cache, and logs and files of the same two without a stop. Another row, mask or dropped activation
 changes a loss by much more than the tolerance; how a processor rounds changes it by much less.
 """
 
@@ -11,6 +11,7 @@ import tarfile
 
 import pytest
 from places import FIXTURES
+from safetensors.torch import load_file
 
 import finetune_klue
 import train_xpt
@@ -59,6 +60,16 @@ def test_what_earlier_code_began_goes_on_as_if_it_had_never_stopped(begun, name,
             assert f"{place[0]}  step  {place[1]}/" not in shown
         else:
             assert found[place] == (pytest.approx(loss, abs=1e-3), pytest.approx(grad_norm, rel=2e-2))
+
+
+def test_the_files_of_a_model_are_byte_for_byte_those_of_earlier_code(begun):
+    flags = json.loads((begun / "flags.json").read_text("utf-8"))["run"]
+    assert train_xpt.main([*flags, "--output_dir", "run"]) == 0
+    expected = {file.name: file.read_bytes() for file in (begun / "expected" / "hub").iterdir()}
+    assert len(expected) == 4
+    assert {name: (begun / "run" / name).read_bytes() for name in expected} == expected
+    names = (load_file(begun / name / "model.safetensors").keys() for name in ("run", "model"))
+    assert next(names) == next(names)
 
 
 def test_other_settings_are_still_refused_by_name(begun, capsys):
