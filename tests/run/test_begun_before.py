@@ -2,8 +2,8 @@
 
 `fixtures/begun_before.tar.xz` was made by the code of commit 22ac30d, before modules moved into packages: a
 post-training stopped after step 3 of 5 of its first phase and a fine-tuning stopped after step 3 of 6, what
-they read, the cache, and logs and files of the same two without a stop. Another row, mask or dropped activation
-changes a loss by much more than the tolerance; how a processor rounds changes it by much less.
+they read, the cache, and logs and files of the same two without a stop. Another row, mask or dropped
+activation changes a loss by much more than the tolerance; how a processor rounds changes it by much less.
 """
 
 import json
