@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from xpt.program.errors import XPTError
-from xpt.program.settings import option, option_of
+from xpt.program.settings import check_values, option, option_of
 from xpt.text.corpus import CorpusSettings
 from xpt.text.shards.credentials import check_place
 
@@ -45,6 +45,7 @@ class CorpusArguments:
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:
+        check_values(self)
         if self.corpus_shards:
             self._check_shards()
         elif self.corpus:

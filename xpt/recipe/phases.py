@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from xpt.program.settings import option
+from xpt.program.settings import check_values, option
 
 
 @dataclass
@@ -43,3 +43,6 @@ class PhaseArguments:
     packing: bool = option(
         True, "Several sentences share a row without seeing each other: no padding to compute."
     )
+
+    def __post_init__(self) -> None:
+        check_values(self)

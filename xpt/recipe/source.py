@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from xpt.program.settings import option, option_of
+from xpt.program.settings import check_values, option, option_of
 from xpt.transplant.embeddings import EMBEDDING_INITS
 from xpt.transplant.source import TransplantSettings
 
@@ -40,3 +40,6 @@ class SourceArguments:
     output_bias_init: Literal["unigram", "zero"] = option(
         "unigram", "Output bias: log unigram frequencies of the training split, or zero (P21)."
     )
+
+    def __post_init__(self) -> None:
+        check_values(self)

@@ -83,14 +83,14 @@ class Publication:
         return f"{title}, {len(self.staged.files)} files, downloaded and compared\n{where}"
 
 
-def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list[Publication]:
+def push(folder: str | Path, repo_id: str, options: PushOptions | None = None) -> list[Publication]:
     """Publish a folder, and its native twin where one is asked for.
 
     Raises:
         XPTError: in one line, for whatever the user can mend. A repository changes in one commit: then it is
             as before, or complete.
     """
-    options, api = options or PushOptions(), HfApi()
+    folder, options, api = Path(folder), options or PushOptions(), HfApi()
     ids = [repo_id, *filter(None, (options.native_model_id,))]
     if len(set(ids)) < len(ids):
         raise XPTError(f"{repo_id} is both --native_model_id and the model's own; give the twin another name")

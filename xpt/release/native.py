@@ -54,7 +54,7 @@ class NativeArguments:
     num_itl_out: int = option(1, "Of a stock model's layers, how many of the last become ITLs. Default: 1.")
 
 
-def export_native(folder: Path, output: Path) -> None:
+def export_native(folder: str | Path, output: str | Path) -> None:
     """Write the XPT checkpoint in `folder` as a stock RoBERTa checkpoint with the same outputs.
 
     Args:
@@ -64,6 +64,7 @@ def export_native(folder: Path, output: Path) -> None:
     Raises:
         XPTError: `folder` is not that, or `output` holds something.
     """
+    folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)
     if (folder / LORA_CONFIG).is_file():
         model: Any = load_fine_tuned(folder)[0]
@@ -81,7 +82,9 @@ def export_native(folder: Path, output: Path) -> None:
         write_card(staging, output.name)
 
 
-def import_native(folder: Path, output: Path, *, num_itl_in: int = 1, num_itl_out: int = 1) -> None:
+def import_native(
+    folder: str | Path, output: str | Path, *, num_itl_in: int = 1, num_itl_out: int = 1
+) -> None:
     """Write the stock RoBERTa checkpoint in `folder` as an XPT checkpoint, to be post-trained further.
 
     Args:
@@ -93,6 +96,7 @@ def import_native(folder: Path, output: Path, *, num_itl_in: int = 1, num_itl_ou
     Raises:
         XPTError: `folder` is not that, has too few layers, or `output` holds something.
     """
+    folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)
     for name, count in (("num_itl_in", num_itl_in), ("num_itl_out", num_itl_out)):
         if count < 0:

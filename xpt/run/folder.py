@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from xpt.program.environment import describe_versions, peak_memory_mib
 from xpt.program.errors import XPTError
@@ -53,7 +53,10 @@ HARDWARE_SETTINGS = ("bf16", "use_cpu", "world_size", "n_gpu")
 
 @dataclass
 class Run:
-    """One run folder. Only the main process writes (`writes`), one run at a time: `close` frees it."""
+    """One run folder. Only the main process writes (`writes`), one run at a time: `close` frees it.
+
+    What was reached can be read whether it is closed or not.
+    """
 
     folder: Path
     writes: bool = True
@@ -62,7 +65,14 @@ class Run:
     _lock: FolderLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
         self._lock = FolderLock(self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let other processes use the folder."""
