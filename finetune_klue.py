@@ -32,7 +32,31 @@ from xpt.run.folder import Run
 def fine_tune(
     plan: Plan, command: str | None = None, stop: StopRequest | None = None
 ) -> list[dict[str, Any]]:
-    """The benchmark, task by task, each score printed when it is there."""
+    """The benchmark (KLUE, Park et al. 2021), task by task; each score is printed when it is there.
+
+    Called again with an equal plan, it goes on where it stopped; what is finished is given back.
+
+    Args:
+        plan: which model on which tasks.
+        command: what results say was typed; without, the call with all that is not the default's.
+        stop: who listens to signals; without, this function does until it ends, in the main thread.
+
+    Returns:
+        The results of each job, as its results.json has them: `metrics` by name, in percent.
+
+    Raises:
+        XPTError: for anything the user can mend, before anything is trained.
+
+    Example:
+        >>> plan = xpt.Plan(
+        ...     model=xpt.ModelArguments("output/mine"),
+        ...     tasks=xpt.TaskArguments("nli", data_dir="klue-v1.1"),
+        ...     training=xpt.FineTuningArguments(output_dir="output/tuned", num_train_epochs=1),
+        ... )
+        >>> (results,) = xpt.fine_tune(plan)
+        >>> list(results["metrics"]), 0 <= results["metrics"]["nli/accuracy"] <= 100
+        (['nli/accuracy'], True)
+    """
     name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
     backbone = open_backbone(name, revision)
     publishers = [Publisher.of(plan.training, job.repo_id) for job in plan.jobs]

@@ -38,7 +38,40 @@ from xpt.transplant.source import open_source
 
 
 def post_train(recipe: Recipe, command: str | None = None, stop: StopRequest | None = None) -> Run:
-    """The method, from recipe to run folder."""
+    """The method (Lee et al. 2021), from recipe to the finished folder of a run.
+
+    Called again with an equal recipe, a run goes on where it stopped; finished, it is given back. Interrupted
+    (Ctrl-C, a notebook's stop button, SIGTERM), it ends its step and saves.
+
+    Args:
+        recipe: what is trained on what.
+        command: what results say was typed; without, the call with all that is not the default's.
+        stop: who listens to signals; without, this function does until it ends, in the main thread.
+
+    Returns:
+        The run: `folder` has the model, `results()` every loss, `read_log()` the logged steps.
+
+    Raises:
+        XPTError: for anything the user can mend, before anything is written.
+
+    Example:
+        >>> recipe = xpt.Recipe(
+        ...     source=xpt.SourceArguments("tiny-roberta"),
+        ...     corpus=xpt.CorpusArguments("wiki.txt", language="ko"),
+        ...     tokenizer=xpt.TokenizerArguments(vocab_size=300),
+        ...     phases=xpt.PhaseArguments(phase1_steps=2, phase2_steps=2, max_seq_length=32),
+        ...     training=xpt.XPTTrainingArguments(output_dir="output/new", per_device_train_batch_size=4),
+        ... )
+        >>> run = xpt.post_train(recipe)
+        >>> [phase["steps"] for phase in run.results()["phases"]]
+        [2, 2]
+        >>> sorted(file.name for file in run.folder.glob("*.safetensors"))
+        ['model.safetensors']
+        >>> from transformers import pipeline
+        >>> fill = pipeline("fill-mask", model="output/new", trust_remote_code=True)
+        >>> len(fill(f"국회는 오늘 {fill.tokenizer.mask_token} 검토하였다."))
+        5
+    """
     if recipe.training.dry_run:
         raise XPTError("--dry_run trains nothing; leave it out, or call xpt.dry_run(recipe)")
     writes = recipe.training.should_save
@@ -82,7 +115,25 @@ def prepare(recipe: Recipe, run: Run, stop: StopRequest) -> tuple[PostTraining, 
 
 
 def dry_run(recipe: Recipe, stop: StopRequest | None = None) -> str:
-    """What `post_train` would do."""
+    """What `post_train` would do: counts, memory, disk, and time from a few steps.
+
+    Nothing is written but prepared text into the cache.
+
+    Args:
+        recipe: what would be trained on what.
+        stop: who listens to signals; as in `post_train`.
+
+    Returns:
+        Lines of text.
+
+    Raises:
+        XPTError: for what `post_train` would refuse.
+
+    Example:
+        >>> told = xpt.dry_run(xpt.read_recipe("tiny.yaml"))
+        >>> told.splitlines()[1].strip()
+        'dry run of output/tiny: nothing is written there'
+    """
     with StopRequest.of(stop) as stop, Run(_folder(recipe), writes=False, regroups=True) as run:
         check_dry_run(recipe)
         run.check_settings(recipe.settings())

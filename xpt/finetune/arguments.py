@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 
 from xpt.finetune.task import Hyperparameters, Options
 from xpt.program.errors import XPTError
-from xpt.program.settings import changed_values, check_values, option
+from xpt.program.settings import check_values, option
 from xpt.training.arguments import HUB_REFUSED, HubArguments
 
 EVALUATIONS_PER_EPOCH = 4
@@ -46,7 +46,15 @@ REFUSED = {
 
 @dataclass
 class ModelArguments:
-    """Model: the checkpoint that is fine-tuned."""
+    """Model: the checkpoint that is fine-tuned.
+
+    Raises:
+        XPTError: text where a number or a truth value is wanted.
+
+    Example:
+        >>> xpt.ModelArguments("klue/bert-base", lora=True).lora_r
+        8
+    """
 
     model_name_or_path: str | None = option(
         None,
@@ -70,7 +78,16 @@ class ModelArguments:
 
 @dataclass
 class TaskArguments:
-    """Task and data."""
+    """Task and data.
+
+    Raises:
+        XPTError: a value that is none of the choices.
+
+    Example:
+        >>> tasks = xpt.TaskArguments(["nli", "sts"], seeds=[1, 2, 3], data_dir="klue-v1.1")
+        >>> tasks.max_train_examples is None  # all
+        True
+    """
 
     task: list[str] | None = option(
         None, "ynat, sts, nli, ner, re, dp, mrc, wos; several, or all. Default: none, it must be given."
@@ -117,7 +134,16 @@ class TaskArguments:
 
 @dataclass
 class FineTuningArguments(HubArguments):
-    """Training: transformers' options; what is not given is the benchmark's own for each task."""
+    """Training: transformers' options; what is not given is the benchmark's own for each task.
+
+    Raises:
+        XPTError: an option that cannot be meant or cannot be used on this machine.
+
+    Example:
+        >>> training = xpt.FineTuningArguments(output_dir="output/nli", learning_rate=3e-5)
+        >>> training.given
+        {'learning_rate': 3e-05}
+    """
 
     refused: ClassVar[Mapping[str, str]] = REFUSED
 
@@ -163,10 +189,9 @@ class FineTuningArguments(HubArguments):
     logging_steps: float = option(50, "Steps between log lines, or below 1 a share of training.")
 
     def __post_init__(self) -> None:
-        check_values(self)
         if self.output_dir is None:
             self.output_dir = DEFAULT_OUTPUT
-        chosen = changed_values(self)
+        chosen = self.checked()
         self.given = {name: getattr(self, name) for name in OFFICIAL if getattr(self, name) is not None}
         for name in OFFICIAL:  # the stock class compares them with numbers
             setattr(self, name, self.given.get(name, TrainingArguments.__dataclass_fields__[name].default))

@@ -44,7 +44,19 @@ def make_parser() -> OptionParser:
 
 
 def read_recipe(arguments: str | os.PathLike[str] | Sequence[str]) -> Recipe:
-    """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
+    """A recipe from YAML files and flags, as `xpt train` takes them.
+
+    Args:
+        arguments: one file, or a command line in words: files, names of methods, then flags. Later ones win.
+
+    Raises:
+        XPTError: in one line, for anything that cannot be used.
+
+    Example:
+        >>> recipe = xpt.read_recipe(["tiny.yaml", "--phase1_steps", "7"])
+        >>> recipe.phases.phase1_steps, recipe.training.output_dir
+        (7, 'output/tiny')
+    """
     words = [os.fspath(arguments)] if isinstance(arguments, str | os.PathLike) else arguments
     given = make_parser().read(words, _find, default_output="output/{}")
     recipe = Recipe(*given.parts)

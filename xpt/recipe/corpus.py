@@ -15,7 +15,16 @@ OF_SHARDS = ("corpus_shards", "shard_cache_gb", "language", "attribution")
 
 @dataclass
 class CorpusArguments:
-    """Text in the target language."""
+    """Text in the target language.
+
+    Raises:
+        XPTError: a language, a share or a count that cannot be meant.
+
+    Example:
+        >>> corpus = xpt.CorpusArguments(["wiki.txt", "news/"], corpus_weights=[0.7, 0.3], language="ko")
+        >>> corpus.settings().splitter
+        'sentencex'
+    """
 
     corpus: list[str] | None = option_of(CorpusSettings, "corpus", default=None)
     corpus_shards: str | None = option(

@@ -30,7 +30,33 @@ FLAG_ENTRIES = ("steps", "learning_rate", "mlm_probability")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All arguments of a run."""
+    """Everything that decides a run of post-training (Lee et al. 2021), in typed parts with defaults.
+
+    A recipe made here is checked as the command line checks one.
+
+    Args:
+        source: the English encoder, and what is built around it.
+        corpus: text in the target language.
+        tokenizer: the vocabulary of the target language.
+        phases: the two phases, and the rows that they read.
+        training: the optimizer, the run's folder, its log.
+        phase_list: phases of your own instead of the two, a dictionary each, as `phases:` in a recipe's YAML.
+
+    Raises:
+        XPTError: an option that cannot be meant, a tracker that is not installed, a flag that no phase takes.
+
+    Example:
+        >>> recipe = xpt.Recipe(
+        ...     source=xpt.SourceArguments("tiny-roberta"),
+        ...     corpus=xpt.CorpusArguments("wiki.txt", language="ko"),
+        ...     phases=xpt.PhaseArguments(phase1_steps=100, phase2_steps=200),
+        ...     training=xpt.XPTTrainingArguments(output_dir="output/new", per_device_train_batch_size=8),
+        ... )
+        >>> [(phase.name, phase.steps) for phase in recipe.planned_phases()]
+        [('phase1', 100), ('phase2', 200)]
+        >>> recipe.settings()["learning_rate"]
+        0.0001
+    """
 
     source: SourceArguments = field(default_factory=SourceArguments)
     corpus: CorpusArguments = field(default_factory=CorpusArguments)

@@ -10,7 +10,16 @@ from xpt.transplant.source import TransplantSettings
 
 @dataclass
 class SourceArguments:
-    """Source: the English encoder, and what is built around it."""
+    """Source: the English encoder, and what is built around it.
+
+    Raises:
+        XPTError: a value that is none of the choices.
+
+    Example:
+        >>> source = xpt.SourceArguments("FacebookAI/roberta-base", num_itl_in=2, embedding_init="static")
+        >>> source.source_model_name_or_path, source.itl_init
+        ('FacebookAI/roberta-base', 'auto')
+    """
 
     source_model_name_or_path: str | None = option(
         None,

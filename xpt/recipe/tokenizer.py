@@ -9,7 +9,15 @@ from xpt.text.tokenizer_settings import TokenizerSettings, character_settings
 
 @dataclass
 class TokenizerArguments:
-    """Tokenizer: the vocabulary of the target language."""
+    """Tokenizer: the vocabulary of the target language.
+
+    Raises:
+        XPTError: a value that is none of the choices.
+
+    Example:
+        >>> xpt.TokenizerArguments(vocab_size=8000).tokenizer_model_type
+        'unigram'
+    """
 
     tokenizer_name_or_path: str | None = option_of(TokenizerSettings, "name")
     vocab_size: int = option_of(TokenizerSettings, "vocab_size")

@@ -75,7 +75,22 @@ class RunArguments(HubArguments):
 
 @dataclass
 class XPTTrainingArguments(RunArguments):
-    """Training: transformers' options with the defaults of the method."""
+    """Training: transformers' options with the defaults of the method.
+
+    All options of `transformers.TrainingArguments` are taken but those that cannot be meant here.
+
+    Raises:
+        XPTError: an option that cannot be meant or cannot be used on this machine; the message says what
+            instead.
+
+    Example:
+        >>> training = xpt.XPTTrainingArguments(output_dir="output/new", gradient_accumulation_steps=8)
+        >>> training.rows_per_step  # of 32 rows a micro-batch
+        256
+        >>> xpt.XPTTrainingArguments(max_steps=100)
+        Traceback (most recent call last):
+        xpt.program.errors.XPTError: --max_steps contradicts the phases; use --phase1_steps and --phase2_steps
+    """
 
     refused: ClassVar[Mapping[str, str]] = REFUSED
 

@@ -63,6 +63,12 @@ def export_native(folder: str | Path, output: str | Path) -> None:
 
     Raises:
         XPTError: `folder` is not that, or `output` holds something.
+
+    Example:
+        >>> xpt.export_native("output/mine", "output/mine-native")
+        >>> from transformers import AutoModelForMaskedLM
+        >>> type(AutoModelForMaskedLM.from_pretrained("output/mine-native")).__name__
+        'RobertaForMaskedLM'
     """
     folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)
@@ -95,6 +101,13 @@ def import_native(
 
     Raises:
         XPTError: `folder` is not that, has too few layers, or `output` holds something.
+
+    Example:
+        >>> xpt.export_native("output/mine", "output/mine-native")
+        >>> xpt.import_native("output/mine-native", "output/again")
+        >>> source = xpt.open_source("output/again")
+        >>> source.is_xpt, source.config.num_itl_in, source.config.num_hidden_layers
+        (True, 1, 3)
     """
     folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)

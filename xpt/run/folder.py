@@ -55,13 +55,29 @@ HARDWARE_SETTINGS = ("bf16", "use_cpu", "world_size", "n_gpu")
 class Run:
     """One run folder. Only the main process writes (`writes`), one run at a time: `close` frees it.
 
-    What was reached can be read whether it is closed or not.
+    What was reached can be read whether it is closed or not: `results()`, `read_log()`, `progress()`.
+
+    Args:
+        folder: of one run of post-training or fine-tuning, there or not.
+        writes: whether this process is the one that writes.
+        keeps_checkpoints: whether a finished run keeps the weights of its checkpoints.
+        regroups: whether it goes on in other processes or micro-batches of the same rows a step.
+
+    Raises:
+        XPTError: by its methods, for a folder that holds something else, is damaged, or is in use.
+
+    Example:
+        >>> run = xpt.Run("output/mine")
+        >>> run.finished, sorted(run.results()["test"])
+        (True, ['loss', 'masked_tokens', 'perplexity'])
+        >>> sorted({entry["phase"] for entry in run.read_log()})
+        ['phase1', 'phase2']
     """
 
     folder: Path
     writes: bool = True
-    keeps_checkpoints: bool = True  # of a finished run, their weights
-    regroups: bool = False  # whether it goes on in other processes or micro-batches of the same rows a step
+    keeps_checkpoints: bool = True
+    regroups: bool = False
     _lock: FolderLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

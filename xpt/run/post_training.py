@@ -56,7 +56,36 @@ def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
 
 
 class PostTraining:
-    """One run: its model, text and phases, and the stages to take them through."""
+    """One run: its model, text and phases, and the stages to take them through.
+
+    `post_train` does all of this; here are the stages for who wants to look, or to do something, in between.
+
+    Args:
+        recipe: of which the rows, the evaluation and the log are taken.
+        run: its open folder.
+        model: at step 0; it is trained in place.
+        report: of the transplant.
+        text: what is read.
+        phases: in order; the recipe's where they are not given.
+        stop: whether a signal asked to stop; None where nobody listens to signals.
+
+    Raises:
+        XPTError: a phase that the model cannot be trained in.
+
+    Example:
+        >>> recipe, source = xpt.read_recipe("tiny.yaml"), xpt.open_source("tiny-roberta")
+        >>> text = xpt.prepare_text(recipe, source)
+        >>> model, report = xpt.prepare_model(recipe, source, text)
+        >>> with xpt.Run("output/staged") as run:
+        ...     run.start(recipe.settings(), text.fingerprints)
+        ...     training = xpt.PostTraining(recipe, run, model, report, text)
+        ...     training.start()
+        ...     for index in range(len(training.phases)):
+        ...         training.run_phase(index)
+        ...     training.finish(source.describe())
+        >>> [phase["name"] for phase in run.results()["phases"]]
+        ['phase1', 'phase2']
+    """
 
     def __init__(
         self,

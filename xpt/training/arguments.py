@@ -61,11 +61,7 @@ class MachineArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        check_values(self)
-        self.chosen: dict[str, Any] = changed_values(self)
-        for name in self.chosen:
-            if name in self.refused:
-                raise XPTError(f"--{name} {self.refused[name]}")
+        self.chosen = self.checked()
         check_license(self.model_license)
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
@@ -80,6 +76,14 @@ class MachineArguments(TrainingArguments):
             raise XPTError(
                 "--fp16 does not go with FSDP2; give --bf16 true, or a launcher's config without FSDP"
             )
+
+    def checked(self) -> dict[str, Any]:
+        """What is not the default's, by name. Raises `XPTError` for what is refused, or is no such value."""
+        for name in changed_values(self):
+            if name in self.refused:
+                raise XPTError(f"--{name} {self.refused[name]}")
+        check_values(self)
+        return changed_values(self)
 
     @property
     def rows_per_step(self) -> int:

@@ -35,7 +35,19 @@ def make_parser() -> OptionParser:
 
 
 def read_plan(arguments: str | os.PathLike[str] | Sequence[str]) -> Plan:
-    """Parse the command line. Raises `XPTError` with one line for anything that cannot be used."""
+    """A plan from YAML files and flags, as `xpt finetune` takes them.
+
+    Args:
+        arguments: one file, or a command line in words: files, then flags. Later ones win.
+
+    Raises:
+        XPTError: in one line, for anything that cannot be used.
+
+    Example:
+        >>> plan = xpt.read_plan("--model_name_or_path output/mine --task nli --seeds 1 2".split())
+        >>> [job.seed for job in plan.jobs]
+        [1, 2]
+    """
     words = [os.fspath(arguments)] if isinstance(arguments, str | os.PathLike) else arguments
     return Plan(*make_parser().read(words, _file).parts)
 

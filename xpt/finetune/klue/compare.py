@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
 
 from xpt.finetune.klue.published import published_figures
 from xpt.finetune.klue.table import (
@@ -70,6 +67,12 @@ class Comparison:
     Args:
         table: `table[model][column]` is a cell with `mean`, `spread` over seeds and `values`, in percent.
         published: whether the benchmark's own models follow in a section of their own.
+
+    Example:
+        >>> comparison = xpt.compare("output", published=False)
+        >>> comparison.save("output/comparison")
+        >>> comparison.as_csv().splitlines()[1].split(",")[0]
+        'mine'
     """
 
     table: Table
@@ -104,7 +107,23 @@ class Comparison:
 def compare(
     folders: str | Path | Iterable[str | Path], *, separate: bool = False, published: bool = True
 ) -> Comparison:
-    """Compare what was fine-tuned."""
+    """One table over what was fine-tuned: the mean over seeds, ± the standard deviation, in percent.
+
+    Args:
+        folders: of results; they are found below, too.
+        separate: whether results of different data get lines of their own; else they are refused.
+        published: whether the published figures of the benchmark's own models follow.
+
+    Raises:
+        XPTError: no results, or results of one metric on different data.
+
+    Example:
+        >>> comparison = xpt.compare(["output/nli"])
+        >>> print(str(comparison).splitlines()[0])
+        | | mine (num_train_epochs 1) |
+        >>> [(model.name, column.metric) for model, cells in comparison.table.items() for column in cells]
+        [('mine', 'nli/accuracy')]
+    """
     named = [folders] if isinstance(folders, str | Path) else folders
     table = tabulate(find_results(map(Path, named)))
     if not separate:
@@ -118,9 +137,8 @@ def draw(table: Table, path: Path) -> None:
     across = min(3, len(columns))
     down = math.ceil(len(columns) / across)
     height = 0.7 + 0.34 * len(rows)
-    figure, axes = plt.subplots(
-        down, across, figsize=(4.6 * across, height * down), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(4.6 * across, height * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False)
     for axis, column in zip_longest(axes.flat, columns):
         if column is None:
             axis.set_axis_off()
@@ -137,7 +155,6 @@ def draw(table: Table, path: Path) -> None:
         axis.set_xlim(0, 100)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def make_parser() -> OptionParser:

@@ -25,7 +25,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a fine-tuning is asked for, and the `jobs` that this makes."""
+    """Everything that a fine-tuning on KLUE (Park et al. 2021) is asked for, and the `jobs` that this makes.
+
+    Args:
+        model: what is fine-tuned.
+        tasks: on what.
+        training: how, and the folder of the results.
+
+    Raises:
+        XPTError: no model, no task, one that there is not, or options that do not go together.
+
+    Example:
+        >>> plan = xpt.Plan(
+        ...     model=xpt.ModelArguments("output/mine"),
+        ...     tasks=xpt.TaskArguments(["nli", "sts"], data_dir="klue-v1.1"),
+        ...     training=xpt.FineTuningArguments(output_dir="output/klue"),
+        ... )
+        >>> [job.folder.as_posix() for job in plan.jobs]
+        ['output/klue/nli/seed-42', 'output/klue/sts/seed-42']
+        >>> len(plan.splits("nli")["train"].examples)
+        16
+    """
 
     model: ModelArguments = field(default_factory=ModelArguments)
     tasks: TaskArguments = field(default_factory=TaskArguments)

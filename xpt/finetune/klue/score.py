@@ -55,11 +55,26 @@ class ScoreArguments:
 def score(
     task: str, gold: str | Path, predictions: str | Path, *, variants: bool = False
 ) -> dict[str, float | None]:
-    """Metrics in percent by name, None for NaN.
+    """Score anybody's predictions as the benchmark's own code does, its defects included.
+
+    Args:
+        task: ynat, sts, nli, ner, re, dp, mrc or wos.
+        gold: an official file, plain or .xz.
+        predictions: a file of one JSON object a line; `xpt score --help` shows its fields.
+        variants: whether metrics of other definitions are added, under names of their own.
+
+    Returns:
+        Metrics by name, in percent, unrounded; None where the official code gives NaN.
 
     Raises:
         XPTError: a file that cannot be read; a prediction that is missing, doubled, of no gold example, or
             not of the task's form: the line and the guid are named.
+
+    Example:
+        >>> gold = "klue-v1.1/klue-nli-v1.1/klue-nli-v1.1_dev.json"
+        >>> metrics = xpt.score("nli", gold, "output/nli/predictions.jsonl")
+        >>> metrics == xpt.Run("output/nli").results()["metrics"]
+        True
     """
     made = make_task(task)
     examples = read_file(made, Path(gold), "validation").examples
