@@ -88,7 +88,7 @@ def test_it_has_types_and_says_what_it_takes_and_refuses(name):
         assert parameter.name in hints, parameter
     if not inspect.isclass(value):
         assert "return" in hints
-        documented = ast.literal_eval(repr(explained)).partition("Args:\n")[2]
+        documented = explained.partition("Args:\n")[2]
         for parameter in signature.parameters:
             assert f"\n    {parameter}: " in f"\n{documented}", f"{parameter} is not explained"
     elif dataclasses.is_dataclass(value):

@@ -229,7 +229,7 @@ class PostTraining:
     def finish(
         self,
         source: dict[str, Any],
-        command: str = BY_HAND,
+        command: str | None = None,
         write_card: Callable[[dict[str, Any], str], str] | None = None,
     ) -> None:
         """Measure the test split and write the run folder: model, card, picture and, last, the results.
@@ -242,7 +242,7 @@ class PostTraining:
         after = fill(self.model, self.text.tokenizer, self.prompts)
         if not self.run.writes:
             return
-        results = self._results(source, command, scored, after)
+        results = self._results(source, command or BY_HAND, scored, after)
         curve = Curve("XPT", self.run.read_log(), results)
         card = write_card(results, self.run.folder.name) if write_card else None
         with replace_files(self.run.folder) as staging:
