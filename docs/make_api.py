@@ -44,8 +44,8 @@ What the command line refuses is refused here too: by an `XPTError` that says in
 what to do instead; options are named as on the command line (`--max_seq_length`).
 
 The examples below run as tests, in a folder with a tiny random RoBERTa (`tiny-roberta`), a Korean text
-(`wiki.txt`), a recipe of both (`tiny.yaml`), what was trained by it (`output/mine`), files of two tasks as the
-benchmark has them (`klue-v1.1`), and a fine-tuned model (`output/nli`). What training prints is left out.
+(`wiki.txt`), a recipe of both (`tiny.yaml`), what was trained by it (`output/mine`), files of two tasks as
+the benchmark has them (`klue-v1.1`), and a fine-tuned model (`output/nli`). What training prints is left out.
 """
 
 # What stands under which step, and what of a class is told beside its fields.

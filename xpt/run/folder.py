@@ -189,6 +189,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether it has results, which are written last."""
         return self.results_file.exists()
 
     def results(self) -> dict[str, Any]:
