@@ -33,7 +33,6 @@ def test_the_picture_of_the_layout_is_that_of_the_imports():
 
 
 def test_the_page_on_the_api_is_that_of_the_docstrings():
-    pytest.importorskip("griffe", reason="comes with the dev extra")
     make = loaded("docs/make_api.py")
     assert make.PAGE.read_text(encoding="utf-8") == make.page(), "run python docs/make_api.py"
     shown = [name for names in make.STEPS.values() for name in names.split()]
