@@ -24,7 +24,7 @@ from xpt.finetune.weight_files import find_weights
 from xpt.program.environment import describe_call, describe_command
 from xpt.program.interrupts import StopRequest
 from xpt.program.launcher import is_first
-from xpt.program.script import run_program
+from xpt.program.script import run_program, working
 from xpt.release.publishing import Publisher
 from xpt.run.folder import Run
 
@@ -66,7 +66,7 @@ def fine_tune(
             publisher.check()
     data = {task: plan.splits(task) for task in dict.fromkeys(job.task for job in plan.jobs)}
     command, results = command or describe_call("xpt.fine_tune", plan), []
-    with StopRequest.of(stop) as stop:
+    with working(stop) as stop:
         for job, publisher in zip(plan.jobs, publishers, strict=True):
             results.append(run_job(plan, job, data[job.task], command, stop))
             if is_first():

@@ -24,7 +24,7 @@ from xpt.program.environment import describe_call, describe_command
 from xpt.program.errors import XPTError
 from xpt.program.interrupts import StopRequest
 from xpt.program.processes import first_on_machine_first
-from xpt.program.script import run_program
+from xpt.program.script import run_program, working
 from xpt.recipe.command_line import read_recipe
 from xpt.recipe.recipe import Recipe
 from xpt.recipe.training_check import check_training
@@ -76,7 +76,7 @@ def post_train(recipe: Recipe, command: str | None = None, stop: StopRequest | N
         raise XPTError("--dry_run trains nothing; leave it out, or call xpt.dry_run(recipe)")
     writes = recipe.training.should_save
     publisher = Publisher.of(recipe.training) if writes else None
-    with StopRequest.of(stop) as stop, Run(_folder(recipe), writes, regroups=True) as run:
+    with working(stop) as stop, Run(_folder(recipe), writes, regroups=True) as run:
         run.check_settings(recipe.settings())
         if run.finished:
             run.tidy()
@@ -134,7 +134,7 @@ def dry_run(recipe: Recipe, stop: StopRequest | None = None) -> str:
         >>> told.splitlines()[1].strip()
         'dry run of output/tiny: nothing is written there'
     """
-    with StopRequest.of(stop) as stop, Run(_folder(recipe), writes=False, regroups=True) as run:
+    with working(stop) as stop, Run(_folder(recipe), writes=False, regroups=True) as run:
         check_dry_run(recipe)
         run.check_settings(recipe.settings())
         if run.finished:

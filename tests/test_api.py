@@ -14,6 +14,7 @@ from pathlib import Path
 import api_folder
 import pytest
 from places import REPO
+from transformers.utils.logging import enable_progress_bar, is_progress_bar_enabled
 
 import xpt
 from finetune_klue import main as finetune
@@ -21,6 +22,7 @@ from train_xpt import main as train
 from xpt.cards.public import shown_command
 from xpt.program.environment import describe_call
 from xpt.program.interrupts import StopRequest
+from xpt.program.script import working
 from xpt.run.post_training import PostTraining
 
 
@@ -254,14 +256,17 @@ def test_a_notebooks_stop_button_ends_the_step_and_the_next_call_goes_on(there, 
     assert run.results()["test"] == whole.results()["test"]
 
 
-def test_signals_are_listened_to_only_where_nobody_does_yet():
+def test_signals_and_bars_are_as_they_were_and_who_listens_already_goes_on():
     before = signal.getsignal(signal.SIGTERM)
     given = StopRequest()
-    with StopRequest.of(given) as stop:
+    enable_progress_bar()
+    assert is_progress_bar_enabled()
+    with working(given) as stop:
+        assert not is_progress_bar_enabled()
         assert stop is given and signal.getsignal(signal.SIGTERM) is before
-    with StopRequest.of(None):
+    with working():
         assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is before and is_progress_bar_enabled()
 
 
 def test_a_call_is_shown_without_secrets_and_published_without_places():

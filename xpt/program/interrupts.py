@@ -41,16 +41,6 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    @classmethod
-    @contextmanager
-    def of(cls, given: "StopRequest | None") -> Iterator["StopRequest"]:
-        """`given`, or where nobody listens yet, as in a notebook, one that does while open."""
-        if given is not None:
-            yield given
-            return
-        with cls().installed() as own:
-            yield own
-
     @contextmanager
     def put_off(self, wanted: bool = True) -> Iterator[None]:
         """While open, a first signal only leaves its `number`; where not `wanted`, it ends the program."""
