@@ -10,28 +10,52 @@ with the same options, it goes on where it stopped. `--help` lists every option.
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from typing import Any
 
 from xpt.finetune.backbone import check_task, open_backbone
 from xpt.finetune.fine_tuning import FineTuning
-from xpt.finetune.klue.command import Job, Plan, read_plan
+from xpt.finetune.klue.command import read_plan
+from xpt.finetune.klue.plan import Job, Plan
 from xpt.finetune.klue.table import markdown, tabulate
 from xpt.finetune.saving import save_model
 from xpt.finetune.split import Split
 from xpt.finetune.summary import announcement, result_lines
 from xpt.finetune.weight_files import find_weights
-from xpt.program.environment import describe_command
+from xpt.program.environment import describe_call, describe_command
 from xpt.program.interrupts import StopRequest
 from xpt.program.launcher import is_first
-from xpt.program.script import run_program
+from xpt.program.script import run_program, working
 from xpt.release.publishing import Publisher
 from xpt.run.folder import Run
 
 
-def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
-    """The benchmark, task by task, each score printed when it is there; gives back the table of several.
+def fine_tune(
+    plan: Plan, command: str | None = None, stop: StopRequest | None = None
+) -> list[dict[str, Any]]:
+    """The benchmark (KLUE, Park et al. 2021), task by task; each score is printed when it is there.
 
-    Raises `XPTError` for anything the user can mend, before anything is trained.
+    Called again with an equal plan, it goes on where it stopped; what is finished is given back.
+
+    Args:
+        plan: which model on which tasks.
+        command: what results say was typed; without, the call with all that is not the default's.
+        stop: who listens to signals; without, this function does until it ends, in the main thread.
+
+    Returns:
+        The results of each job, as its results.json has them: `metrics` by name, in percent.
+
+    Raises:
+        XPTError: for anything the user can mend, before anything is trained.
+
+    Example:
+        >>> plan = xpt.Plan(
+        ...     model=xpt.ModelArguments("output/mine"),
+        ...     tasks=xpt.TaskArguments("nli", data_dir="klue-v1.1"),
+        ...     training=xpt.FineTuningArguments(output_dir="output/tuned", num_train_epochs=1),
+        ... )
+        >>> (results,) = xpt.fine_tune(plan)
+        >>> list(results["metrics"]), 0 <= results["metrics"]["nli/accuracy"] <= 100
+        (['nli/accuracy'], True)
     """
     name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
     backbone = open_backbone(name, revision)
@@ -41,23 +65,26 @@ def fine_tune(plan: Plan, command: str, stop: StopRequest) -> str:
         if publisher and is_first():
             publisher.check()
     data = {task: plan.splits(task) for task in dict.fromkeys(job.task for job in plan.jobs)}
-    results = []
-    for job, publisher in zip(plan.jobs, publishers, strict=True):
-        results.append(run_job(plan, job, data[job.task], command, stop))
-        if is_first():
-            print(result_lines(results[-1]), flush=True)
-            if publisher:
-                publisher.publish(job.folder)
-    return f"\n{markdown(tabulate(results))}" if len(results) > 1 else ""
+    command, results = command or describe_call("xpt.fine_tune", plan), []
+    with working(stop) as stop:
+        for job, publisher in zip(plan.jobs, publishers, strict=True):
+            results.append(run_job(plan, job, data[job.task], command, stop))
+            if is_first():
+                print(result_lines(results[-1]), flush=True)
+                if publisher:
+                    publisher.publish(job.folder)
+    return results
 
 
-def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: StopRequest) -> dict:
+def run_job(
+    plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: StopRequest
+) -> dict[str, Any]:
     """One task with one seed; the results of its folder, new or found."""
     name, revision = str(plan.model.model_name_or_path), plan.model.model_revision
     task, backbone, weights = plan.task(job.task), open_backbone(name, revision), find_weights(name, revision)
     official = task.official_settings(backbone.hidden_size)
     arguments = plan.training.for_task(official, job.seed, plan.model.lora)
-    with closing(Run(job.folder, plan.training.should_save, keeps_checkpoints=False)) as run:
+    with Run(job.folder, plan.training.should_save, keeps_checkpoints=False) as run:
         tuning = FineTuning(run, task, backbone, weights, splits, arguments, plan.model, stop)
         run.check_settings(tuning.settings())
         if not run.finished:
@@ -75,8 +102,12 @@ def run_job(plan: Plan, job: Job, splits: dict[str, Split], command: str, stop: 
 def main(arguments: Sequence[str] | None = None, called: str = "finetune_klue.py") -> int:
     """Run the command line, noted in results under the name `called`; gives back the exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = describe_command(called, given)
-    return run_program(lambda stop: fine_tune(read_plan(given), command, stop))
+
+    def work(stop: StopRequest) -> str:
+        results = fine_tune(read_plan(given), describe_command(called, given), stop)
+        return f"\n{markdown(tabulate(results))}" if len(results) > 1 else ""
+
+    return run_program(work)
 
 
 if __name__ == "__main__":

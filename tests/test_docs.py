@@ -195,6 +195,15 @@ def test_the_picture_of_the_layout_is_that_of_the_imports():
     assert all(order.index(one) < order.index(other) for one, other in draw.imports())
 
 
+def test_the_page_on_the_api_is_that_of_the_docstrings():
+    make = loaded("docs/make_api.py")
+    assert make.PAGE.read_text(encoding="utf-8") == make.page(), "run python docs/make_api.py"
+    shown = [name for names in make.STEPS.values() for name in names.split()]
+    assert sorted(shown) == sorted(make.xpt.__all__), "each name has one place"
+    score = make.page().partition("### `score`\n")[2].partition("### ")[0]
+    assert "- `gold`: an official file, plain or .xz." in score and ">>> metrics = xpt.score(" in score
+
+
 def test_the_sizing_table_shows_stored_rates_and_says_what_is_not_measured():
     table = loaded("docs/scale_table.py")
     text = (REPO / "docs" / "scale.md").read_text(encoding="utf-8")

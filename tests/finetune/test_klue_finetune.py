@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import xpt.finetune.trainer
 from finetune_klue import main
 from xpt.finetune.fine_tuning import FineTuning
-from xpt.finetune.klue.score import score_files
+from xpt.finetune.klue.score import score
 from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.summary import result_lines
 from xpt.finetune.trainer import best_step, is_over
@@ -61,7 +61,7 @@ def test_a_folder_holds_model_predictions_and_scores_that_belong_together(option
     assert (folder / "model.safetensors").stat().st_mode & 0o044 == 0o044
     # The predictions are scored the same by `score`, and are those of the model that stands there.
     task, gold = make_task("nli"), tmp_path / "nli_dev.json"
-    assert score_files(task, gold, folder / "predictions.jsonl") == results["metrics"]
+    assert score("nli", gold, folder / "predictions.jsonl") == results["metrics"]
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert [model.config.id2label[index] for index in range(3)] == list(task.labels)

@@ -10,12 +10,12 @@ from transformers import TrainingArguments
 
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser
-from xpt.recipe.command_line import REFUSED, make_parser, read_recipe
+from xpt.recipe.command_line import make_parser, read_recipe
 from xpt.recipe.corpus import CorpusArguments
 from xpt.recipe.phases import PhaseArguments
 from xpt.recipe.source import SourceArguments
 from xpt.recipe.tokenizer import TokenizerArguments
-from xpt.recipe.training import XPTTrainingArguments
+from xpt.recipe.training import REFUSED, XPTTrainingArguments
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,9 @@ STOCK = {entry.name for entry in fields(TrainingArguments) if entry.init}
 
 def test_help_explains_every_option_of_ours_once_with_its_default():
     explained = OPTION.findall(make_parser().format_help())
-    declared = [name for kind in OURS for name in vars(kind).get("__annotations__", {})]
+    declared = [
+        entry.name for kind in OURS for entry in fields(kind) if entry.name in vars(kind)["__annotations__"]
+    ]
     declared += [entry.name for entry in fields(XPTTrainingArguments) if entry.name not in STOCK]
     assert {"dry_run", "packing", "corpus", "learning_rate", "cache_dir"} <= set(declared)
     assert set(declared) <= {name for name, _ in explained}

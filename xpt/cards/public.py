@@ -4,6 +4,7 @@ Commands and settings hold paths as somebody typed them. Of one that leaves the 
 is kept; a relative one is as it was.
 """
 
+import ast
 import re
 import shlex
 from pathlib import PureWindowsPath
@@ -36,12 +37,25 @@ def publishable(value: Any, key: str = "") -> Any:
 
 
 def shown_command(command: str) -> str:
-    """A command line whose paths are relative, or the last part of what they were."""
+    """A command line, or a call of ours in Python, whose paths are relative, or the last part of them."""
+    if command.startswith("xpt.") and "(" in command:
+        return _shown_call(command)
     try:
         words = shlex.split(command)
     except ValueError:
         return shown_text(command)
     return shlex.join(map(_word, words))
+
+
+def _shown_call(call: str) -> str:
+    try:
+        tree = ast.parse(call, mode="eval")
+    except (SyntaxError, ValueError, RecursionError):
+        return shown_text(call)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = shown_text(node.value)
+    return ast.unparse(tree)
 
 
 def _word(word: str) -> str:

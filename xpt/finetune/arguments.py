@@ -1,15 +1,16 @@
 """What a user says of a fine-tuning: model, tasks and data, training; every field with its reason."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from transformers import TrainingArguments
 
 from xpt.finetune.task import Hyperparameters, Options
 from xpt.program.errors import XPTError
-from xpt.program.settings import option
-from xpt.training.arguments import HubArguments
+from xpt.program.settings import check_values, option
+from xpt.training.arguments import HUB_REFUSED, HubArguments
 
 EVALUATIONS_PER_EPOCH = 4
 LORA_LEARNING_RATE = 5e-4
@@ -18,10 +19,42 @@ OFFICIAL = (
     *("learning_rate", "per_device_train_batch_size", "num_train_epochs", "warmup_steps", "weight_decay"),
 )
 
+DEFAULT_OUTPUT = "output/klue"
+# Options of TrainingArguments that cannot be meant here, and why or what instead.
+REFUSED = {
+    "max_steps": "is not used: give --num_train_epochs",
+    "resume_from_checkpoint": "is not needed: a run goes on from its --output_dir by itself",
+    "load_best_model_at_end": "is not needed: the best weights are always the result",
+    "metric_for_best_model": "is not used: the benchmark says which metric decides",
+    "greater_is_better": "is not used: the benchmark says which metric decides",
+    "auto_find_batch_size": "would change what a step reads; use --per_device_train_batch_size",
+    "train_sampling_strategy": "is not used: see --length_grouping",
+    "eval_strategy": "is not used: see --evaluations_per_epoch",
+    "eval_steps": "is not used: see --evaluations_per_epoch",
+    "save_strategy": "is not used: a checkpoint comes with each evaluation",
+    "save_steps": "is not used: a checkpoint comes with each evaluation",
+    "label_smoothing_factor": "is refused: losses are the benchmark's",
+    "accelerator_config": "is refused: processes would read rows twice or never",
+    "save_only_model": "is refused: an interrupted run could not go on",
+    "ignore_data_skip": "is refused: a resumed run would read other rows",
+    "enable_jit_checkpoint": "is not needed: SIGTERM saves and stops by itself",
+    **HUB_REFUSED,
+    "fsdp": "is not supported; use torchrun without it",
+    "deepspeed": "is not supported; use torchrun without it",
+}
+
 
 @dataclass
 class ModelArguments:
-    """Model: the checkpoint that is fine-tuned."""
+    """Model: the checkpoint that is fine-tuned.
+
+    Raises:
+        XPTError: text where a number or a truth value is wanted.
+
+    Example:
+        >>> xpt.ModelArguments("klue/bert-base", lora=True).lora_r
+        8
+    """
 
     model_name_or_path: str | None = option(
         None,
@@ -39,10 +72,22 @@ class ModelArguments:
         None, "Ends of the names of adapted matrices. Default: query and value of attention (Hu et al. 2021)."
     )
 
+    def __post_init__(self) -> None:
+        check_values(self)
+
 
 @dataclass
 class TaskArguments:
-    """Task and data."""
+    """Task and data.
+
+    Raises:
+        XPTError: a value that is none of the choices.
+
+    Example:
+        >>> tasks = xpt.TaskArguments(["nli", "sts"], seeds=[1, 2, 3], data_dir="klue-v1.1")
+        >>> tasks.max_train_examples is None  # all
+        True
+    """
 
     task: list[str] | None = option(
         None, "ynat, sts, nli, ner, re, dp, mrc, wos; several, or all. Default: none, it must be given."
@@ -79,6 +124,9 @@ class TaskArguments:
         False, "ynat, sts, nli, re: one linear layer on the first token instead of the model's own head."
     )
 
+    def __post_init__(self) -> None:
+        check_values(self)
+
     def task_options(self) -> Options:
         """The changes to tasks that were asked for."""
         return Options(self.entity_markers, self.tree_constraint, self.use_pos, self.linear_head)
@@ -86,7 +134,18 @@ class TaskArguments:
 
 @dataclass
 class FineTuningArguments(HubArguments):
-    """Training: transformers' options; what is not given is the benchmark's own for each task."""
+    """Training: transformers' options; what is not given is the benchmark's own for each task.
+
+    Raises:
+        XPTError: an option that cannot be meant or cannot be used on this machine.
+
+    Example:
+        >>> training = xpt.FineTuningArguments(output_dir="output/nli", learning_rate=3e-5)
+        >>> training.given
+        {'learning_rate': 3e-05}
+    """
+
+    refused: ClassVar[Mapping[str, str]] = REFUSED
 
     output_dir: str | None = option(
         None,
@@ -130,10 +189,14 @@ class FineTuningArguments(HubArguments):
     logging_steps: float = option(50, "Steps between log lines, or below 1 a share of training.")
 
     def __post_init__(self) -> None:
+        if self.output_dir is None:
+            self.output_dir = DEFAULT_OUTPUT
+        chosen = self.checked()
         self.given = {name: getattr(self, name) for name in OFFICIAL if getattr(self, name) is not None}
         for name in OFFICIAL:  # the stock class compares them with numbers
             setattr(self, name, self.given.get(name, TrainingArguments.__dataclass_fields__[name].default))
         super().__post_init__()
+        self.chosen = chosen
 
     def for_task(self, official: Hyperparameters, seed: int, lora: bool) -> "FineTuningArguments":
         """A copy with the task's own values where the user gave none; adapters learn at a rate of their own.

@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
 
 from xpt.run.plots import COLORS
 
@@ -22,7 +19,8 @@ def write_predictions(predictions: Sequence[dict[str, Any]], path: Path) -> None
 
 def plot_scores(results: dict[str, Any], log: Sequence[dict[str, Any]], path: Path) -> None:
     """Training loss and validation scores over the steps, the best one marked (PNG)."""
-    figure, losses = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    losses = figure.subplots()
     scores = losses.twinx()
     logged = [(entry["step"], entry["loss"]) for entry in log if "loss" in entry]
     if logged:
@@ -43,4 +41,3 @@ def plot_scores(results: dict[str, Any], log: Sequence[dict[str, Any]], path: Pa
     handles = [*losses.get_legend_handles_labels()[0], *scores.get_legend_handles_labels()[0]]
     figure.legend(handles=handles, frameon=False, fontsize=9, loc="outside lower center", ncols=len(handles))
     figure.savefig(path, dpi=120)
-    plt.close(figure)

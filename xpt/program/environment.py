@@ -10,11 +10,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from xpt.program.settings import changed_values
 
 PACKAGES = ("xpt", "torch", "transformers", "tokenizers", "sentencepiece", "accelerate", "numpy", "scipy")
 
@@ -28,6 +31,29 @@ def describe_command(called: str, arguments: Sequence[str]) -> str:
     shown = re.sub(r"(--\w*token)([= ])\S+", r"\1\2***", shlex.join(arguments))
     program = f"python {Path(called).name}" if called.endswith(".py") else called
     return f"{program} {shown}".rstrip()
+
+
+def describe_call(function: str, settings: Any) -> str:
+    """The call of a function of ours in Python, as one would write it again; secrets are left out.
+
+    Args:
+        function: as one calls it, `xpt.post_train`.
+        settings: what it is given; dataclasses that `xpt` exports, whose values are shown where they are not
+            the default's.
+    """
+    return f"{function}({_expression(settings)})"
+
+
+def _expression(value: Any) -> str:
+    if not is_dataclass(value) or isinstance(value, type):
+        return repr(getattr(value, "value", value))  # choices of transformers are enumerations
+    values = getattr(value, "chosen", None)  # of what its making has changed, what was given
+    shown = [
+        f"{name}={_expression(entry)}"
+        for name, entry in (changed_values(value) if values is None else values).items()
+        if not name.endswith("_token")
+    ]
+    return f"xpt.{type(value).__name__}({', '.join(shown)})"
 
 
 def describe_versions() -> dict[str, str]:

@@ -7,7 +7,16 @@ from safetensors import SafetensorError
 
 
 class XPTError(Exception):
-    """Something the user gave cannot be used; the message names the thing and the way out."""
+    """Something the user gave cannot be used; the message names the thing and the way out.
+
+    Example:
+        >>> try:
+        ...     xpt.open_source("no/such-encoder")
+        ... except xpt.XPTError as error:
+        ...     message = str(error)
+        >>> "no/such-encoder" in message
+        True
+    """
 
 
 def user_message(error: Exception) -> str | None:

@@ -7,6 +7,7 @@ dataclass appears without being listed here.
 import argparse
 import inspect
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from typing import Any
 
 from transformers import TrainingArguments
@@ -47,9 +48,9 @@ def grouped_options(dataclass_types: Iterable[Any]) -> tuple[dict[str, list[str]
     others: list[str] = []
     for kind in dataclass_types:
         seen: set[str] = set()
-        declared = []
+        declared, known = [], {entry.name for entry in fields(kind)}
         for owner in inspect.getmro(kind):  # what a class declares anew is its own, not its parent's
-            names = [name for name in inspect.get_annotations(owner) if name in kind.__dataclass_fields__]
+            names = [name for name in inspect.get_annotations(owner) if name in known]
             declared.append((owner, [name for name in names if name not in seen]))
             seen |= set(names)
         for owner, names in reversed(declared):

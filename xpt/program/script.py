@@ -1,9 +1,14 @@
 """A script's frame: work that is done, stopped or refused in one line, and the exit code of it."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import (
+    disable_progress_bar,
+    enable_progress_bar,
+    is_progress_bar_enabled,
+)
 
 from xpt.program.errors import user_message
 from xpt.program.interrupts import Interrupted, StopRequest
@@ -34,9 +39,8 @@ def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the sam
     Returns:
         The exit code: 0, 2 for what a user can mend, 130 or 143 where a signal stopped it.
     """
-    disable_progress_bar()  # of reading and writing weights: ours shows the training
     try:
-        with StopRequest().installed() as stop:
+        with working() as stop:
             summary = work(stop)
             if is_first() and summary:
                 print(summary)
@@ -56,3 +60,23 @@ def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the sam
         return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
     finally:
         end_group()
+
+
+@contextmanager
+def working(given: StopRequest | None = None) -> Iterator[StopRequest]:
+    """What surrounds work, whoever calls for it; then signals and transformers' bars are as they were.
+
+    Bars of reading and writing weights are off, as ours shows the training. Signals are caught, unless
+    somebody listens already: then `given` is what comes out.
+    """
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        if given is not None:
+            yield given
+            return
+        with StopRequest().installed() as own:
+            yield own
+    finally:
+        if shown:
+            enable_progress_bar()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from xpt.program.errors import XPTError
-from xpt.program.settings import option, option_of
+from xpt.program.settings import check_values, option, option_of
 from xpt.text.corpus import CorpusSettings
 from xpt.text.shards.credentials import check_place
 
@@ -15,7 +15,16 @@ OF_SHARDS = ("corpus_shards", "shard_cache_gb", "language", "attribution")
 
 @dataclass
 class CorpusArguments:
-    """Text in the target language."""
+    """Text in the target language.
+
+    Raises:
+        XPTError: a language, a share or a count that cannot be meant.
+
+    Example:
+        >>> corpus = xpt.CorpusArguments(["wiki.txt", "news/"], corpus_weights=[0.7, 0.3], language="ko")
+        >>> corpus.settings().splitter
+        'sentencex'
+    """
 
     corpus: list[str] | None = option_of(CorpusSettings, "corpus", default=None)
     corpus_shards: str | None = option(
@@ -45,6 +54,7 @@ class CorpusArguments:
     attribution: str | None = option(None, "Who made the text and its license, for the model card.")
 
     def __post_init__(self) -> None:
+        check_values(self)
         if self.corpus_shards:
             self._check_shards()
         elif self.corpus:

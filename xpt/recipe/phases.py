@@ -2,12 +2,23 @@
 
 from dataclasses import dataclass
 
-from xpt.program.settings import option
+from xpt.program.settings import check_values, option
 
 
 @dataclass
 class PhaseArguments:
-    """Phases of post-training, and the rows they read."""
+    """Phases of post-training, and the rows they read.
+
+    In phase 1 the English layers are frozen, in phase 2 everything learns (Lee et al. 2021).
+
+    Raises:
+        XPTError: text where a number is wanted.
+
+    Example:
+        >>> phases = xpt.PhaseArguments(phase1_steps=440, phase2_steps=800, dropout=0.0)
+        >>> phases.phase1_mlm_probability, phases.max_seq_length
+        (0.15, 128)
+    """
 
     phase1_steps: int = option(
         30_000, "Steps with the English layers frozen. RE22: 60K in all; split not published."
@@ -43,3 +54,6 @@ class PhaseArguments:
     packing: bool = option(
         True, "Several sentences share a row without seeing each other: no padding to compute."
     )
+
+    def __post_init__(self) -> None:
+        check_values(self)

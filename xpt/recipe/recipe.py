@@ -4,11 +4,14 @@ Reasons for defaults stand in each field's help: "P21" is Lee et al. 2021, "RE22
 extraction report of 2022; "measured" means the repository holds the result.
 """
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from xpt.program.errors import XPTError
+from xpt.program.options import check_trackers
+from xpt.program.settings import changed_values
 from xpt.recipe.corpus import CorpusArguments
 from xpt.recipe.phases import PhaseArguments
 from xpt.recipe.source import SourceArguments
@@ -27,14 +30,49 @@ FLAG_ENTRIES = ("steps", "learning_rate", "mlm_probability")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All arguments of a run."""
+    """Everything that decides a run of post-training (Lee et al. 2021), in typed parts with defaults.
 
-    source: SourceArguments
-    corpus: CorpusArguments
-    tokenizer: TokenizerArguments
-    phases: PhaseArguments
-    training: XPTTrainingArguments
+    A recipe made here is checked as the command line checks one.
+
+    Args:
+        source: the English encoder, and what is built around it.
+        corpus: text in the target language.
+        tokenizer: the vocabulary of the target language.
+        phases: the two phases, and the rows that they read.
+        training: the optimizer, the run's folder, its log.
+        phase_list: phases of your own instead of the two, a dictionary each, as `phases:` in a recipe's YAML.
+
+    Raises:
+        XPTError: an option that cannot be meant, a tracker that is not installed, a flag that no phase takes.
+
+    Example:
+        >>> recipe = xpt.Recipe(
+        ...     source=xpt.SourceArguments("tiny-roberta"),
+        ...     corpus=xpt.CorpusArguments("wiki.txt", language="ko"),
+        ...     phases=xpt.PhaseArguments(phase1_steps=100, phase2_steps=200),
+        ...     training=xpt.XPTTrainingArguments(output_dir="output/new", per_device_train_batch_size=8),
+        ... )
+        >>> [(phase.name, phase.steps) for phase in recipe.planned_phases()]
+        [('phase1', 100), ('phase2', 200)]
+        >>> recipe.settings()["learning_rate"]
+        0.0001
+    """
+
+    source: SourceArguments = field(default_factory=SourceArguments)
+    corpus: CorpusArguments = field(default_factory=CorpusArguments)
+    tokenizer: TokenizerArguments = field(default_factory=TokenizerArguments)
+    phases: PhaseArguments = field(default_factory=PhaseArguments)
+    training: XPTTrainingArguments = field(default_factory=XPTTrainingArguments)
     phase_list: list[dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        check_trackers(self.training)
+        if self.phases.phases is not None:  # as a command line has them
+            if self.phase_list is not None:
+                raise XPTError("--phases and phase_list: give one of them")
+            object.__setattr__(self, "phase_list", _read_phases(self.phases.phases))
+            object.__setattr__(self, "phases", replace(self.phases, phases=None))
+        self.refuse_idle_flags(changed_values(self.phases))
 
     def planned_phases(self, report: dict[str, Any] | None = None) -> list[Phase]:
         """The phases in order, for the model of a transplant's `report`; without, as far as they can be read.
@@ -77,6 +115,12 @@ class Recipe:
             defaults |= {entry: value for entry, value in flags.items() if value is not None}
         return defaults
 
+    def refuse_idle_flags(self, given: Iterable[str]) -> None:
+        """Raise `XPTError` where `given` names a flag that no phase takes."""
+        for flag in self.idle_flags(given):
+            phase, _, entry = flag.partition("_")
+            raise XPTError(f"--{flag} has no effect: in `phases:` no {phase} leaves its {entry} to a flag")
+
     def idle_flags(self, given: Iterable[str]) -> list[str]:
         """Flags among `given` that no phase takes, because `phases:` says it itself or lacks the phase."""
         if self.phase_list is None:
@@ -101,3 +145,13 @@ class Recipe:
         # Which rows a step reads depends on how many processes share it.
         found |= {"world_size": self.training.world_size, "n_gpu": self.training.n_gpu}
         return found
+
+
+def _read_phases(text: str) -> list[dict[str, Any]]:
+    try:
+        phases = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise XPTError(f"--phases is not JSON: {error}") from error
+    if not isinstance(phases, list) or not all(isinstance(phase, dict) for phase in phases):
+        raise XPTError("phases: give a list of phases, each with name, train, steps, learning_rate")
+    return phases

@@ -3,14 +3,23 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from xpt.program.settings import option, option_of
+from xpt.program.settings import check_values, option, option_of
 from xpt.transplant.embeddings import EMBEDDING_INITS
 from xpt.transplant.source import TransplantSettings
 
 
 @dataclass
 class SourceArguments:
-    """Source: the English encoder, and what is built around it."""
+    """Source: the English encoder, and what is built around it.
+
+    Raises:
+        XPTError: a value that is none of the choices.
+
+    Example:
+        >>> source = xpt.SourceArguments("FacebookAI/roberta-base", num_itl_in=2, embedding_init="static")
+        >>> source.source_model_name_or_path, source.itl_init
+        ('FacebookAI/roberta-base', 'auto')
+    """
 
     source_model_name_or_path: str | None = option(
         None,
@@ -40,3 +49,6 @@ class SourceArguments:
     output_bias_init: Literal["unigram", "zero"] = option(
         "unigram", "Output bias: log unigram frequencies of the training split, or zero (P21)."
     )
+
+    def __post_init__(self) -> None:
+        check_values(self)

@@ -3,18 +3,29 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from xpt.program.settings import option_of
+from xpt.program.settings import check_values, option_of
 from xpt.text.tokenizer_settings import TokenizerSettings, character_settings
 
 
 @dataclass
 class TokenizerArguments:
-    """Tokenizer: the vocabulary of the target language."""
+    """Tokenizer: the vocabulary of the target language.
+
+    Raises:
+        XPTError: a value that is none of the choices.
+
+    Example:
+        >>> xpt.TokenizerArguments(vocab_size=8000).tokenizer_model_type
+        'unigram'
+    """
 
     tokenizer_name_or_path: str | None = option_of(TokenizerSettings, "name")
     vocab_size: int = option_of(TokenizerSettings, "vocab_size")
     tokenizer_model_type: Literal["unigram", "bpe"] = option_of(TokenizerSettings, "model_type")
     tokenizer_sentences: int | None = option_of(TokenizerSettings, "sentences")
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
     def settings(self, language: str) -> TokenizerSettings:
         """The same as the tokenizer takes it, for text in `language`."""

@@ -1,11 +1,33 @@
 """What a user says of training, of its folder and its log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from transformers import IntervalStrategy, SchedulerType
 
 from xpt.program.settings import option
-from xpt.training.arguments import HubArguments
+from xpt.training.arguments import HUB_REFUSED, HubArguments
+
+DEFAULT_OUTPUT = "output/xpt"
+# Options of TrainingArguments that cannot be meant here, and why or what instead.
+REFUSED = {
+    "max_steps": "contradicts the phases; use --phase1_steps and --phase2_steps",
+    "num_train_epochs": "contradicts the phases; use --phase1_steps and --phase2_steps",
+    "resume_from_checkpoint": "is not needed: a run goes on from its --output_dir by itself",
+    "load_best_model_at_end": "contradicts the phases, which end with their last step",
+    "auto_find_batch_size": "would change what a step reads; use --per_device_train_batch_size",
+    "train_sampling_strategy": "is not used: rows are shuffled by seed and epoch",
+    "label_smoothing_factor": "is refused: losses would not compare with the baselines",
+    "accelerator_config": "is refused: processes would read rows twice or never",
+    "enable_jit_checkpoint": "is not needed: SIGTERM saves and stops by itself",
+    "save_only_model": "is refused: an interrupted run could not go on",
+    "ignore_data_skip": "is refused: a resumed run would read other rows",
+    **HUB_REFUSED,
+    "fsdp": "is asked for by the launcher; see configs/accelerate/fsdp2_1x8.yaml",
+    "fsdp_config": "stands in the launcher's config file; see configs/accelerate/fsdp2_1x8.yaml",
+    "deepspeed": "is not supported; FSDP2 does the same, see configs/accelerate/fsdp2_1x8.yaml",
+}
 
 
 @dataclass
@@ -45,10 +67,32 @@ class RunArguments(HubArguments):
         3, "Held-out sentences whose masked word is filled before and after training, for the reader's eye."
     )
 
+    def __post_init__(self) -> None:
+        if self.output_dir is None:
+            self.output_dir = DEFAULT_OUTPUT
+        super().__post_init__()
+
 
 @dataclass
 class XPTTrainingArguments(RunArguments):
-    """Training: transformers' options with the defaults of the method."""
+    """Training: transformers' options with the defaults of the method.
+
+    All options of `transformers.TrainingArguments` are taken but those that cannot be meant here.
+
+    Raises:
+        XPTError: an option that cannot be meant or cannot be used on this machine; the message says what
+            instead.
+
+    Example:
+        >>> training = xpt.XPTTrainingArguments(output_dir="output/new", gradient_accumulation_steps=8)
+        >>> training.rows_per_step  # of 32 rows a micro-batch
+        256
+        >>> xpt.XPTTrainingArguments(max_steps=100)
+        Traceback (most recent call last):
+        xpt.program.errors.XPTError: --max_steps contradicts the phases; use --phase1_steps and --phase2_steps
+    """
+
+    refused: ClassVar[Mapping[str, str]] = REFUSED
 
     per_device_train_batch_size: int = option(
         32, "Rows a device and micro-batch. RE22: 256 in all; 32 suits small devices, see --dry_run."

@@ -43,7 +43,12 @@ is that of `hf auth login` or HF_TOKEN. The same command again finishes what was
 
 @dataclass(frozen=True)
 class PushOptions:
-    """Publishing."""
+    """Publishing.
+
+    Example:
+        >>> xpt.PushOptions(private=True, tag="v1.0").dry_run
+        False
+    """
 
     private: bool | None = option(
         None,
@@ -83,14 +88,30 @@ class Publication:
         return f"{title}, {len(self.staged.files)} files, downloaded and compared\n{where}"
 
 
-def push(folder: Path, repo_id: str, options: PushOptions | None = None) -> list[Publication]:
+def push(folder: str | Path, repo_id: str, options: PushOptions | None = None) -> list[Publication]:
     """Publish a folder, and its native twin where one is asked for.
+
+    Only what belongs in a model repository is uploaded, in one commit, then downloaded again and compared.
+    The token is that of `hf auth login` or `HF_TOKEN`.
+
+    Args:
+        folder: of a finished run, of a phase's checkpoint, or of a native twin.
+        repo_id: OWNER/NAME.
+        options: what else there is to say.
+
+    Returns:
+        What each repository now holds (`repo_id`, `staged.files`, `commit`, `tag`), the model's own first.
 
     Raises:
         XPTError: in one line, for whatever the user can mend. A repository changes in one commit: then it is
             as before, or complete.
+
+    Example:
+        >>> (would,) = xpt.push("output/mine", "org/mine", xpt.PushOptions(dry_run=True))  # nothing is sent
+        >>> would.repo_id, would.commit, "model.safetensors" in would.staged.files
+        ('org/mine', None, True)
     """
-    options, api = options or PushOptions(), HfApi()
+    folder, options, api = Path(folder), options or PushOptions(), HfApi()
     ids = [repo_id, *filter(None, (options.native_model_id,))]
     if len(set(ids)) < len(ids):
         raise XPTError(f"{repo_id} is both --native_model_id and the model's own; give the twin another name")

@@ -54,7 +54,7 @@ class NativeArguments:
     num_itl_out: int = option(1, "Of a stock model's layers, how many of the last become ITLs. Default: 1.")
 
 
-def export_native(folder: Path, output: Path) -> None:
+def export_native(folder: str | Path, output: str | Path) -> None:
     """Write the XPT checkpoint in `folder` as a stock RoBERTa checkpoint with the same outputs.
 
     Args:
@@ -63,7 +63,14 @@ def export_native(folder: Path, output: Path) -> None:
 
     Raises:
         XPTError: `folder` is not that, or `output` holds something.
+
+    Example:
+        >>> xpt.export_native("output/mine", "output/mine-native")
+        >>> from transformers import AutoModelForMaskedLM
+        >>> type(AutoModelForMaskedLM.from_pretrained("output/mine-native")).__name__
+        'RobertaForMaskedLM'
     """
+    folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)
     if (folder / LORA_CONFIG).is_file():
         model: Any = load_fine_tuned(folder)[0]
@@ -81,7 +88,9 @@ def export_native(folder: Path, output: Path) -> None:
         write_card(staging, output.name)
 
 
-def import_native(folder: Path, output: Path, *, num_itl_in: int = 1, num_itl_out: int = 1) -> None:
+def import_native(
+    folder: str | Path, output: str | Path, *, num_itl_in: int = 1, num_itl_out: int = 1
+) -> None:
     """Write the stock RoBERTa checkpoint in `folder` as an XPT checkpoint, to be post-trained further.
 
     Args:
@@ -92,7 +101,15 @@ def import_native(folder: Path, output: Path, *, num_itl_in: int = 1, num_itl_ou
 
     Raises:
         XPTError: `folder` is not that, has too few layers, or `output` holds something.
+
+    Example:
+        >>> xpt.export_native("output/mine", "output/mine-native")
+        >>> xpt.import_native("output/mine-native", "output/again")
+        >>> source = xpt.open_source("output/again")
+        >>> source.is_xpt, source.config.num_itl_in, source.config.num_hidden_layers
+        (True, 1, 3)
     """
+    folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)
     for name, count in (("num_itl_in", num_itl_in), ("num_itl_out", num_itl_out)):
         if count < 0:

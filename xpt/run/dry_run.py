@@ -59,7 +59,7 @@ class PhasePlan:
         return (self.phase.steps - self.steps_done) * self.cost.seconds if self.cost else 0.0
 
 
-def dry_run(training: PostTraining) -> str:
+def rehearse(training: PostTraining) -> str:
     """Measure, and say what would happen; the model's weights are used up. Writes nothing."""
     training.model.to(training.recipe.training.device)
     rows = training.stream.rows_in_epoch

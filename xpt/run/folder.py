@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from xpt.program.environment import describe_versions, peak_memory_mib
 from xpt.program.errors import XPTError
@@ -53,16 +53,42 @@ HARDWARE_SETTINGS = ("bf16", "use_cpu", "world_size", "n_gpu")
 
 @dataclass
 class Run:
-    """One run folder. Only the main process writes (`writes`), one run at a time: `close` frees it."""
+    """One run folder. Only the main process writes (`writes`), one run at a time: `close` frees it.
+
+    What was reached can be read whether it is closed or not: `results()`, `read_log()`, `progress()`.
+
+    Args:
+        folder: of one run of post-training or fine-tuning, there or not.
+        writes: whether this process is the one that writes.
+        keeps_checkpoints: whether a finished run keeps the weights of its checkpoints.
+        regroups: whether it goes on in other processes or micro-batches of the same rows a step.
+
+    Raises:
+        XPTError: by its methods, for a folder that holds something else, is damaged, or is in use.
+
+    Example:
+        >>> run = xpt.Run("output/mine")
+        >>> run.finished, sorted(run.results()["test"])
+        (True, ['loss', 'masked_tokens', 'perplexity'])
+        >>> sorted({entry["phase"] for entry in run.read_log()})
+        ['phase1', 'phase2']
+    """
 
     folder: Path
     writes: bool = True
-    keeps_checkpoints: bool = True  # of a finished run, their weights
-    regroups: bool = False  # whether it goes on in other processes or micro-batches of the same rows a step
+    keeps_checkpoints: bool = True
+    regroups: bool = False
     _lock: FolderLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
         self._lock = FolderLock(self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let other processes use the folder."""
@@ -163,6 +189,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether it has results, which are written last."""
         return self.results_file.exists()
 
     def results(self) -> dict[str, Any]:

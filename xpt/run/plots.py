@@ -5,10 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
 
 COLORS = ("#1f5fa8", "#c2571a", "#2e7d4f", "#7a3e9d")
 
@@ -24,7 +21,8 @@ class Curve:
 
 def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
     """Draw one or several runs into `path` (PNG). Phases follow each other on the axis of steps."""
-    figure, axis = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axis = figure.subplots()
     for color, curve in zip(COLORS, curves, strict=False):
         starts = _phase_starts(curve.results["phases"])
         steps = [starts[entry["phase"]] + entry["step"] for entry in curve.log if "loss" in entry]
@@ -54,7 +52,6 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def _masked(curve: Curve) -> str:

@@ -36,6 +36,8 @@ from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_
 from xpt.training.training_state import estimated_bytes
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
+BY_HAND = "xpt.PostTraining"  # what results note where nobody says what was typed
+
 
 def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
     """The model at step 0 and its transplant report, where an earlier start has left them undamaged."""
@@ -54,7 +56,36 @@ def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
 
 
 class PostTraining:
-    """One run: its model, text and phases, and the stages to take them through."""
+    """One run: its model, text and phases, and the stages to take them through.
+
+    `post_train` does all of this; here are the stages for who wants to look, or to do something, in between.
+
+    Args:
+        recipe: of which the rows, the evaluation and the log are taken.
+        run: its open folder.
+        model: at step 0; it is trained in place.
+        report: of the transplant.
+        text: what is read.
+        phases: in order; the recipe's where they are not given.
+        stop: whether a signal asked to stop; None where nobody listens to signals.
+
+    Raises:
+        XPTError: a phase that the model cannot be trained in.
+
+    Example:
+        >>> recipe, source = xpt.read_recipe("tiny.yaml"), xpt.open_source("tiny-roberta")
+        >>> text = xpt.prepare_text(recipe, source)
+        >>> model, report = xpt.prepare_model(recipe, source, text)
+        >>> with xpt.Run("output/staged") as run:
+        ...     run.start(recipe.settings(), text.fingerprints)
+        ...     training = xpt.PostTraining(recipe, run, model, report, text)
+        ...     training.start()
+        ...     for index in range(len(training.phases)):
+        ...         training.run_phase(index)
+        ...     training.finish(source.describe())
+        >>> [phase["name"] for phase in run.results()["phases"]]
+        ['phase1', 'phase2']
+    """
 
     def __init__(
         self,
@@ -63,13 +94,14 @@ class PostTraining:
         model: PreTrainedModel,
         report: dict[str, Any],
         text: PreparedText,
-        phases: list[Phase],
-        stop: StopRequest,
+        phases: list[Phase] | None = None,
+        stop: StopRequest | None = None,
     ):
-        self.recipe, self.run, self.model, self.report, self.stop = recipe, run, model, report, stop
+        self.recipe, self.run, self.model, self.report = recipe, run, model, report
+        self.stop = stop or StopRequest()
         model.config.sparse_prediction = True
-        self.text, self.phases = text, phases
-        for phase in phases:  # what the model lacks is found before anything is written
+        self.text, self.phases = text, recipe.planned_phases(report) if phases is None else phases
+        for phase in self.phases:  # what the model lacks is found before anything is written
             self.prepare(phase)
             remove_adapters(model)
         arguments, training = recipe.phases, recipe.training
@@ -81,7 +113,7 @@ class PostTraining:
 
     # ---- stages ------------------------------------------------------------------------------------------
 
-    def start(self, preparation_seconds: float) -> None:
+    def start(self, preparation_seconds: float = 0.0) -> None:
         """Keep the model at step 0 and measure it."""
         self.run.record("seconds", {"prepare": round(preparation_seconds, 2), **self._seconds()})
         if self.run.writes:
@@ -195,25 +227,29 @@ class PostTraining:
         return bool(told_by_first(int(passed), self.recipe.training.device))
 
     def finish(
-        self, source: dict[str, Any], command: str, write_card: Callable[[dict[str, Any], str], str]
+        self,
+        source: dict[str, Any],
+        command: str | None = None,
+        write_card: Callable[[dict[str, Any], str], str] | None = None,
     ) -> None:
         """Measure the test split and write the run folder: model, card, picture and, last, the results.
 
         Args:
             source: what `results.json` says of it; command: what was typed.
-            write_card: gives the card's text from results and the folder's name.
+            write_card: gives the card's text from results and the folder's name; without, there is no card.
         """
         scored = self._evaluate("test", "Evaluating the test split")
         after = fill(self.model, self.text.tokenizer, self.prompts)
         if not self.run.writes:
             return
-        results = self._results(source, command, scored, after)
+        results = self._results(source, command or BY_HAND, scored, after)
         curve = Curve("XPT", self.run.read_log(), results)
-        card = write_card(results, self.run.folder.name)
+        card = write_card(results, self.run.folder.name) if write_card else None
         with replace_files(self.run.folder) as staging:
             save_model(self.model, self.text.tokenizer, staging)
             plot_loss([curve], staging / "loss.png", f"Post-training of {source['name']}")
-            (staging / "README.md").write_text(card, encoding="utf-8")
+            if card is not None:
+                (staging / "README.md").write_text(card, encoding="utf-8")
         self.run.finish(results)
 
     # ---- measuring ---------------------------------------------------------------------------------------

@@ -46,7 +46,21 @@ SPLITS = ("train", *HELD_OUT)
 
 @dataclass(frozen=True)
 class PreparedText:
-    """Text as training reads it."""
+    """Text as training reads it.
+
+    Args:
+        corpus: clean sentences in three splits, and the report of how they came to be.
+        tokenizer: of the target language.
+        special: the ids of its special tokens.
+        train: the training split as token ids.
+        held_out: the others, "validation" and "test".
+        counts: how often each id stands in the training split, (vocab_size,).
+
+    Example:
+        >>> text = xpt.prepare_text(xpt.read_recipe("tiny.yaml"))
+        >>> sorted(text.held_out), text.counts.shape, tuple(text.log_probs.shape)
+        (['test', 'validation'], (300,), (300,))
+    """
 
     corpus: Corpus
     tokenizer: PreTrainedTokenizerFast
@@ -72,10 +86,24 @@ def cache_folder(recipe: Recipe) -> Path:
     return Path(chosen).expanduser() if chosen else cache_home()
 
 
-def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
+def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
     """Clean and split the corpus, train or load the tokenizer, and encode every split.
 
-    Of the source nothing matters but that an XPT checkpoint brings a tokenizer.
+    Done once: what was prepared is kept in `cache_dir`.
+
+    Args:
+        recipe: says which text, which vocabulary and how long a row is.
+        source: matters only where it is an XPT checkpoint, which brings a tokenizer.
+
+    Raises:
+        XPTError: text or a tokenizer that cannot be used, or a split without a sentence.
+
+    Example:
+        >>> text = xpt.prepare_text(xpt.read_recipe("tiny.yaml"))
+        >>> text.corpus.report["splits"]["train"]["sentences"] == len(text.corpus.split("train"))
+        True
+        >>> text.tokenizer.convert_ids_to_tokens([text.train[0][0]])  # of the first sentence
+        ['<s>']
     """
     if not (recipe.corpus.corpus or recipe.corpus.corpus_shards):
         raise XPTError("no text: give --corpus with files, folders or a Hub data set")
@@ -95,7 +123,7 @@ def prepare_text(recipe: Recipe, source: Source) -> PreparedText:
     return PreparedText(corpus, tokenizer, train.special, train, examples, counts)
 
 
-def _prepare_shards(recipe: Recipe, source: Source, cache: Path) -> PreparedText:
+def _prepare_shards(recipe: Recipe, source: Source | None, cache: Path) -> PreparedText:
     """Text that was prepared before, with its tokenizer; held-out text is encoded here."""
     place = str(recipe.corpus.corpus_shards)
     store = ShardStore(place, cache / "shards", round(recipe.corpus.shard_cache_gb * 1e9))
@@ -130,11 +158,11 @@ def _encode(
     return examples
 
 
-def _ready_tokenizer(recipe: Recipe, source: Source) -> PreTrainedTokenizerFast | None:
+def _ready_tokenizer(recipe: Recipe, source: Source | None) -> PreTrainedTokenizerFast | None:
     """The tokenizer that is named, or an XPT source's own where it is kept; else one is to be trained."""
     if recipe.tokenizer.tokenizer_name_or_path:
         return load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
-    if source.is_xpt and recipe.source.keep_vocabulary is not False:
+    if source is not None and source.is_xpt and recipe.source.keep_vocabulary is not False:
         return source_tokenizer(source)
     return None
 
@@ -231,7 +259,30 @@ def keeps_vocabulary(recipe: Recipe, source: Source) -> bool:
 def prepare_model(
     recipe: Recipe, source: Source, text: PreparedText
 ) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
-    """The transplanted model at step 0, a function of source, text and seed alone."""
+    """The transplanted model at step 0, a function of source, text and seed alone (Lee et al. 2021).
+
+    The layers are the source's. New are the word embeddings, the Implicit Translation Layers before the first
+    and after the last layer, and the output bias.
+
+    Args:
+        recipe: says how what is new starts.
+        source: of which layers and positions are copied.
+        text: the target language's, whose frequencies start the output bias.
+
+    Returns:
+        The model, on the CPU, and a report of what was copied and what is new.
+
+    Raises:
+        XPTError: settings that the source cannot serve.
+
+    Example:
+        >>> recipe, source = xpt.read_recipe("tiny.yaml"), xpt.open_source("tiny-roberta")
+        >>> model, report = xpt.prepare_model(recipe, source, xpt.prepare_text(recipe, source))
+        >>> len(model.roberta.itl_in), len(model.roberta.encoder.layer), len(model.roberta.itl_out)
+        (1, 3, 1)
+        >>> report["groups"]["encoder"]["new"], report["groups"]["itl"]["copied"]
+        (0, 0)
+    """
     arguments, seed = recipe.source, recipe.training.seed
     settings = transplant_settings(recipe)
     kept = settings.copies_layers and keeps_vocabulary(recipe, source)

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import IntervalStrategy, TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import SaveStrategy
 
 from xpt.program.environment import PeakMemory
@@ -95,7 +96,7 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
             train_dataset=PhaseRows(data.stream, data.first_row, rows),
             callbacks=[timer],
         )
-        trainer.remove_callback(ProgressCallback)
+        trainer.remove_callback(DEFAULT_PROGRESS_CALLBACK)  # a notebook's is another
         trainer.remove_callback(PrinterCallback)
         with training.training_conditions():
             trainer.train()

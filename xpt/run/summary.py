@@ -79,7 +79,19 @@ def verdict(loss: float, unigram: float, shuffled: float) -> str:
 def summarize(run: Run) -> str:
     """A finished run, as one would show it to somebody: what it is, what it reached, how to use it.
 
-    Raises `XPTError` where the results are not what a run writes.
+    Args:
+        run: of post-training.
+
+    Returns:
+        Lines of text: losses in nats per masked token beside their baselines, and what the model fills in.
+
+    Raises:
+        XPTError: the results are not what a run writes.
+
+    Example:
+        >>> lines = xpt.summarize(xpt.Run("output/mine")).splitlines()
+        >>> lines[1].strip().startswith("tiny-roberta -> Korean: ")
+        True
     """
     results = run.results()
     try:

@@ -1,14 +1,16 @@
 """Options that any training here shares: what it computes in, where it reports to and is published."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from transformers import TrainingArguments
 
 from xpt.program.errors import XPTError
 from xpt.program.precision import resolve_bf16
-from xpt.program.settings import option
+from xpt.program.settings import changed_values, check_values, option
 from xpt.training.sharded import take_request
 
 # Options of transformers' own pushing, which is not used.
@@ -22,7 +24,13 @@ HUB_REFUSED = {
 
 @dataclass
 class MachineArguments(TrainingArguments):
-    """Hardware and log."""
+    """Hardware and log.
+
+    `refused` has options of transformers that cannot be meant here, and why or what instead; `chosen`, once
+    it is made, the values that are not the default's, as they were given.
+    """
+
+    refused: ClassVar[Mapping[str, str]] = {}
 
     bf16: bool | None = option(
         None, "bfloat16 autocast: faster, and less memory. Default: where the hardware has it."
@@ -53,17 +61,29 @@ class MachineArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        self.chosen = self.checked()
         check_license(self.model_license)
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
         self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False
         asked = take_request()
-        super().__post_init__()
+        try:
+            super().__post_init__()
+        except (ValueError, ImportError) as error:
+            raise XPTError(" ".join(str(error).split())) from error
         self.shards = asked and self.world_size > 1  # whether processes share out the weights
         if self.shards and self.fp16:
             raise XPTError(
                 "--fp16 does not go with FSDP2; give --bf16 true, or a launcher's config without FSDP"
             )
+
+    def checked(self) -> dict[str, Any]:
+        """What is not the default's, by name. Raises `XPTError` for what is refused, or is no such value."""
+        for name in changed_values(self):
+            if name in self.refused:
+                raise XPTError(f"--{name} {self.refused[name]}")
+        check_values(self)
+        return changed_values(self)
 
     @property
     def rows_per_step(self) -> int:

@@ -32,7 +32,18 @@ TOKENS_PER_BATCH = 4096  # a usual step has as many: what training has taken is 
 
 @dataclass(frozen=True)
 class MLMEvaluation:
-    """Losses in nats per masked token, over the same `masked_tokens` positions."""
+    """Losses in nats per masked token, over the same `masked_tokens` positions.
+
+    Args:
+        loss: of the model.
+        masked_tokens: how many positions were scored.
+        unigram_loss: of the training split's word frequencies; a model that ignores its input has it too.
+        shuffled_context_loss: of the model when it reads another sentence.
+
+    Example:
+        >>> xpt.MLMEvaluation(loss=0.0, masked_tokens=10).perplexity
+        1.0
+    """
 
     loss: float
     masked_tokens: int
@@ -61,9 +72,26 @@ def evaluate_mlm(
 ) -> MLMEvaluation:
     """Loss of `model` on all `examples` at 15 % masking; the model's mode and RNG are left as they were.
 
-    Every process of the run must call it: each scores a share and gets the result of all. With `log_probs`,
-    shape (vocab_size,), also the unigram loss; with `shuffled_context` also the loss on another sentence's
-    visible tokens.
+    Every process of the run must call it: each scores a share and gets the result of all.
+
+    Args:
+        model: an XPT or a RoBERTa masked language model, on any device.
+        examples: held-out sentences as token ids, such as `text.held_out["test"]`.
+        log_probs: unigram log probabilities, (vocab_size,), for the unigram loss: `text.log_probs`.
+        shuffled_context: whether the loss on another sentence's visible tokens is measured too.
+        autocast_dtype: to compute in; None for that of the weights.
+        description: of the progress bar.
+
+    Returns:
+        Losses in nats per masked token.
+
+    Example:
+        >>> recipe, source = xpt.read_recipe("tiny.yaml"), xpt.open_source("tiny-roberta")
+        >>> text = xpt.prepare_text(recipe, source)
+        >>> model, report = xpt.prepare_model(recipe, source, text)
+        >>> scored = xpt.evaluate_mlm(model, text.held_out["test"], text.log_probs)
+        >>> scored.masked_tokens > 0 and scored.perplexity > 1 and scored.unigram_loss > 0
+        True
     """
     device, process = next(model.parameters()).device, PartialState()
     was_training = model.training

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, set_seed
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
+from transformers.trainer_callback import PrinterCallback
 
 from xpt.program.errors import XPTError
 from xpt.program.files import STAGING
@@ -224,7 +225,7 @@ class ResumableTrainer(Trainer):
         Raises `Interrupted` where a signal ended it, with everything saved.
         """
         self.add_callback(StopAtSignal(self.stop))
-        self.remove_callback(ProgressCallback)
+        self.remove_callback(DEFAULT_PROGRESS_CALLBACK)  # a notebook's is another
         self.remove_callback(PrinterCallback)
         if self.args.should_save:
             self.checkpoints.require_space(self.estimated_bytes(), 2)

@@ -38,22 +38,36 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An opened, verified checkpoint.
+    """An opened, verified checkpoint; all tensors are float32.
 
-    `body` holds embeddings and layers (an XPT checkpoint's ITLs too) under RoBERTa's names without prefix;
-    `head` the LM-head transform under `dense.*` and `layer_norm.*`, or None; `output_bias`, (vocabulary,), is
-    an XPT checkpoint's, or None; all float32. `sha256` covers names and bytes of all of them. `config` is in
-    our words, see `SourceConfig`. `commit` is that of the Hub, None for a folder.
+    Args:
+        name: the folder or the Hub id.
+        family: transformers' `model_type`.
+        config: in our words, whatever the family.
+        body: embeddings and layers (an XPT checkpoint's ITLs too) under RoBERTa's names without prefix.
+        head: the LM-head transform under `dense.*` and `layer_norm.*`, or None.
+        output_bias: an XPT checkpoint's, (vocabulary,), or None.
+        first_position: the row of the position table that the first token reads.
+        lm_head_activation: what the LM head computes, by transformers' name.
+        sha256: of names and bytes of all tensors.
+        commit: of the Hub; None for a folder.
+
+    Example:
+        >>> source = xpt.open_source("tiny-roberta")
+        >>> source.family, source.config.num_hidden_layers, source.is_xpt
+        ('roberta', 3, False)
+        >>> tuple(source.word_embeddings.shape)  # (source vocabulary, hidden)
+        (120, 32)
     """
 
     name: str
-    family: str  # a key of FAMILIES, transformers' model_type
+    family: str  # a key of FAMILIES
     config: XPTRobertaConfig
     body: dict[str, Tensor]
     head: dict[str, Tensor] | None
     output_bias: Tensor | None
     first_position: int
-    lm_head_activation: str  # what the source's LM head computes, by transformers' name
+    lm_head_activation: str
     sha256: str
     commit: str | None = None
 
@@ -86,14 +100,22 @@ class Source:
 
 
 def open_source(name_or_path: str | None, revision: str | None = None) -> Source:
-    """Open and verify a checkpoint.
+    """Open and verify a checkpoint: the English encoder that post-training starts from (Lee et al. 2021).
 
     Args:
-        name_or_path: a folder with `config.json` and safetensors, or a Hub id.
+        name_or_path: a folder with `config.json` and safetensors, or a Hub id. An XPT checkpoint is one too.
         revision: branch, tag or commit on the Hub.
+
+    Returns:
+        The checkpoint in RoBERTa's words, whatever its family; all tensors float32.
 
     Raises:
         XPTError: it is not there, not whole, or not an encoder of a supported family.
+
+    Example:
+        >>> source = xpt.open_source("tiny-roberta")
+        >>> source.describe()["name"], source.describe()["layers"]
+        ('tiny-roberta', 3)
     """
     if not name_or_path:
         raise XPTError("no source: give --source_model_name_or_path, an English encoder's Hub id or folder")

@@ -14,7 +14,8 @@ import yaml
 
 from soak.fuzzing.case import Case
 from soak.fuzzing.mutations import mutate_bytes, odd_value
-from xpt.recipe.command_line import REFUSED, make_parser
+from xpt.recipe.command_line import make_parser
+from xpt.recipe.training import REFUSED
 from xpt.training.phases import Phase
 
 # Options whose valid values ask for what the fuzzer forbids (compilers, other processes, the network) or, in

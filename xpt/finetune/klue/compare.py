@@ -7,15 +7,12 @@ Results are found in the folders named and below.
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
 
 from xpt.finetune.klue.published import published_figures
 from xpt.finetune.klue.table import (
@@ -60,15 +57,88 @@ class CompareArguments:
     )
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What was fine-tuned, side by side.
+
+    A notebook shows it as its table; `str()` is that table in Markdown, `as_csv()` has a line for each cell,
+    `draw(path)` is the picture, and `save(folder)` writes all three.
+
+    Args:
+        table: `table[model][column]` is a cell with `mean`, `spread` over seeds and `values`, in percent.
+        published: whether the benchmark's own models follow in a section of their own.
+
+    Example:
+        >>> comparison = xpt.compare("output", published=False)
+        >>> comparison.save("output/comparison")
+        >>> comparison.as_csv().splitlines()[1].split(",")[0]
+        'mine'
+    """
+
+    table: Table
+    published: bool = True
+
+    def __str__(self) -> str:
+        text = markdown(self.table)
+        if self.published:
+            text += f"\n\n{published_figures({column.metric for column in columns_of(self.table)})}"
+        return text
+
+    _repr_markdown_ = __str__
+
+    def as_csv(self) -> str:
+        """A line for each cell, with the hashes of its model and data; unrounded."""
+        return as_csv(self.table)
+
+    def draw(self, path: str | Path) -> None:
+        """A panel for each metric, a bar for each model (PNG)."""
+        draw(self.table, Path(path))
+
+    def save(self, folder: str | Path) -> None:
+        """Write compare.md, compare.csv and compare.png. Raises `XPTError` where that cannot be."""
+        folder = Path(folder)
+        check_writable(folder, "--output_dir")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(folder / "compare.md", f"{self}\n")
+        write_text_atomically(folder / "compare.csv", self.as_csv())
+        self.draw(folder / "compare.png")
+
+
+def compare(
+    folders: str | Path | Iterable[str | Path], *, separate: bool = False, published: bool = True
+) -> Comparison:
+    """One table over what was fine-tuned: the mean over seeds, ± the standard deviation, in percent.
+
+    Args:
+        folders: of results; they are found below, too.
+        separate: whether results of different data get lines of their own; else they are refused.
+        published: whether the published figures of the benchmark's own models follow.
+
+    Raises:
+        XPTError: no results, or results of one metric on different data.
+
+    Example:
+        >>> comparison = xpt.compare(["output/nli"])
+        >>> print(str(comparison).splitlines()[0])
+        | | mine (num_train_epochs 1) |
+        >>> [(model.name, column.metric) for model, cells in comparison.table.items() for column in cells]
+        [('mine', 'nli/accuracy')]
+    """
+    named = [folders] if isinstance(folders, str | Path) else folders
+    table = tabulate(find_results(map(Path, named)))
+    if not separate:
+        check_same_data(table)
+    return Comparison(table, published)
+
+
 def draw(table: Table, path: Path) -> None:
     """A panel for each metric, a bar for each model, the spread over seeds as a line (PNG)."""
     columns, rows = columns_of(table), list(table)
     across = min(3, len(columns))
     down = math.ceil(len(columns) / across)
     height = 0.7 + 0.34 * len(rows)
-    figure, axes = plt.subplots(
-        down, across, figsize=(4.6 * across, height * down), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(4.6 * across, height * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False)
     for axis, column in zip_longest(axes.flat, columns):
         if column is None:
             axis.set_axis_off()
@@ -85,7 +155,6 @@ def draw(table: Table, path: Path) -> None:
         axis.set_xlim(0, 100)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def make_parser() -> OptionParser:
@@ -98,20 +167,10 @@ def _compare(arguments: Sequence[str]) -> str:
     (given,) = make_parser().read(arguments[len(folders) :], Path).parts
     if not folders:
         raise XPTError("name folders of results (see --help)")
-    table = tabulate(find_results(map(Path, folders)))
-    if not given.separate:
-        check_same_data(table)
-    text = markdown(table)
-    if given.published:
-        text += f"\n\n{published_figures({column.metric for column in columns_of(table)})}"
+    comparison = compare(folders, separate=given.separate, published=given.published)
     if given.output_dir:
-        folder = Path(given.output_dir)
-        check_writable(folder, "--output_dir")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(folder / "compare.md", text + "\n")
-        write_text_atomically(folder / "compare.csv", as_csv(table))
-        draw(table, folder / "compare.png")
-    return text
+        comparison.save(given.output_dir)
+    return str(comparison)
 
 
 main = main_of(_compare)

@@ -16,7 +16,7 @@ from typing import Any
 from xpt.finetune.klue.data import read_file, read_text
 from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.task import Task
-from xpt.finetune.trainer import score
+from xpt.finetune.trainer import score as score_lines
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser
 from xpt.program.script import main_of
@@ -52,16 +52,34 @@ class ScoreArguments:
     )
 
 
-def score_files(task: Task, gold: Path, predictions: Path, variants: bool = False) -> dict[str, float | None]:
-    """Metrics in percent by name, None for NaN.
+def score(
+    task: str, gold: str | Path, predictions: str | Path, *, variants: bool = False
+) -> dict[str, float | None]:
+    """Score anybody's predictions as the benchmark's own code does, its defects included.
+
+    Args:
+        task: ynat, sts, nli, ner, re, dp, mrc or wos.
+        gold: an official file, plain or .xz.
+        predictions: a file of one JSON object a line; `xpt score --help` shows its fields.
+        variants: whether metrics of other definitions are added, under names of their own.
+
+    Returns:
+        Metrics by name, in percent, unrounded; None where the official code gives NaN.
 
     Raises:
         XPTError: a file that cannot be read; a prediction that is missing, doubled, of no gold example, or
             not of the task's form: the line and the guid are named.
+
+    Example:
+        >>> gold = "klue-v1.1/klue-nli-v1.1/klue-nli-v1.1_dev.json"
+        >>> metrics = xpt.score("nli", gold, "output/nli/predictions.jsonl")
+        >>> metrics == xpt.Run("output/nli").results()["metrics"]
+        True
     """
-    examples = read_file(task, gold, "validation").examples
-    lines = read_predictions(task, examples, predictions)
-    metrics = score(task, examples, lines, variants=variants)
+    made = make_task(task)
+    examples = read_file(made, Path(gold), "validation").examples
+    lines = read_predictions(made, examples, Path(predictions))
+    metrics = score_lines(made, examples, lines, variants=variants)
     return {name: None if math.isnan(value) else value for name, value in metrics.items()}
 
 
@@ -124,7 +142,7 @@ def _score(arguments: Sequence[str]) -> str:
     for name in ("task", "gold", "predictions"):
         if not getattr(given, name):
             raise XPTError(f"no --{name} given (see --help)")
-    metrics = score_files(make_task(given.task), Path(given.gold), Path(given.predictions), given.variants)
+    metrics = score(given.task, given.gold, given.predictions, variants=given.variants)
     return json.dumps(metrics, ensure_ascii=False)
 
 
