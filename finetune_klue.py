@@ -45,7 +45,7 @@ def fine_tune(
         The results of each job, as its results.json has them: `metrics` by name, in percent.
 
     Raises:
-        XPTError: for anything the user can mend, before anything is trained.
+        XPTError: for anything the user can fix, before anything is trained.
 
     Example:
         >>> plan = xpt.Plan(

@@ -52,7 +52,7 @@ def post_train(recipe: Recipe, command: str | None = None, stop: StopRequest | N
         The run: `folder` has the model, `results()` every loss, `read_log()` the logged steps.
 
     Raises:
-        XPTError: for anything the user can mend, before anything is written.
+        XPTError: for anything the user can fix, before anything is written.
 
     Example:
         >>> recipe = xpt.Recipe(

@@ -170,7 +170,7 @@ def _open(given: str, auto_class: Any) -> tuple[Any, Any]:
         if not trusted and "trust_remote_code" in str(error):
             raise OperatorError(
                 f"{given} brings code of its own; name the commit whose code you have read, {name}@COMMIT "
-                "with 40 hexadecimal digits, or a native twin, which brings none"
+                "with 40 hexadecimal digits, or a RoBERTa export, which brings none"
             ) from error
         raise OperatorError(f"{given} cannot be opened: {' '.join(str(error).split())}") from error
     return model.eval(), tokenizer

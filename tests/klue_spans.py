@@ -3,11 +3,11 @@
 from transformers import PreTrainedTokenizerFast
 
 
-def slow_windows(tokens: int, room: int, step: int) -> list[tuple[int, int]]:
+def slow_windows(tokens: int, capacity: int, step: int) -> list[tuple[int, int]]:
     """Begin and end of each window, by handing on what overflowed as the slow tokenizers do."""
     rest, found = list(range(tokens)), []
     while True:
-        window, overflow = rest[:room], rest[room:]
+        window, overflow = rest[:capacity], rest[capacity:]
         begin = len(found) * step
         found.append((begin, begin + len(window)))
         if not overflow:

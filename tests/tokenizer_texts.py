@@ -1,4 +1,4 @@
-"""Made-up Korean text and the kinds of tokenizers that the tests of the tokenizer room train on it."""
+"""Made-up Korean text and the kinds of tokenizers that the tests of the tokenizer train on it."""
 
 import random
 

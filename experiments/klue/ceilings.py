@@ -73,7 +73,7 @@ def allowed(task: Task, examples: Sequence[Any], encoder: TextEncoder) -> tuple[
     lines, causes = [], Counter()
     for example in examples:
         if task.name == "ner":
-            tags, lost = ceiling(encoder.tokenizer, example.characters, example.tags, encoder.room)
+            tags, lost = ceiling(encoder.tokenizer, example.characters, example.tags, encoder.capacity)
             kept = {row: cause for row, cause in lost.items() if not example.characters[row].isspace()}
             causes.update(kept.values())
             lines.append({"guid": example.guid, "tags": tags})

@@ -50,13 +50,13 @@ def test_sequences_and_pairs_are_framed_as_the_tokenizer_does(kind, first, secon
     assert framed["token_type_ids"] == pair.get("token_type_ids", [0] * len(pair["input_ids"]))
     assert framed["input_ids"][encoder.offset :][: len(one)] == one
     assert framed["input_ids"][encoder.second_offset(len(one)) :][: len(two)] == two
-    assert len(framed["input_ids"]) - len(one) - len(two) == encoder.max_length - encoder.pair_room
+    assert len(framed["input_ids"]) - len(one) - len(two) == encoder.max_length - encoder.pair_capacity
 
 
-def longest_first(first, second, room):
+def longest_first(first, second, capacity):
     """Token by token, as the slow tokenizers of transformers 3 cut a pair."""
     first, second = list(first), list(second)
-    while len(first) + len(second) > room:
+    while len(first) + len(second) > capacity:
         (first if len(first) > len(second) else second).pop()
     return first, second
 
@@ -66,7 +66,7 @@ def test_a_pair_is_cut_as_the_benchmark_cuts_it(first, second, length):
     encoder = TextEncoder(make_tokenizer("wordpiece"), length, False)
     one, two = list(range(first)), list(range(100, 100 + second))
     kept = [list(each) for each in encoder.cut_pair(one, two)]
-    assert kept == list(longest_first(one, two, encoder.pair_room))
+    assert kept == list(longest_first(one, two, encoder.pair_capacity))
     assert len(encoder.pair(*kept)["input_ids"]) <= max(length, encoder.double.specials)
 
 

@@ -49,8 +49,8 @@ def test_the_loss_is_finite_and_reaches_the_embeddings(family, name, checkpoint)
 @pytest.mark.learned
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_path, capfd):
-    room = {"num_train_epochs": 100, "evaluations_per_epoch": 0.1}  # ELECTRA needs 40, the others 20
-    assert fine_tune(checkpoint(family), tmp_path / "out", **room) == 0
+    capacity = {"num_train_epochs": 100, "evaluations_per_epoch": 0.1}  # ELECTRA needs 40, the others 20
+    assert fine_tune(checkpoint(family), tmp_path / "out", **capacity) == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["metrics"]["nli/accuracy"] > 95
     said = capfd.readouterr()

@@ -9,15 +9,17 @@ from xpt.finetune.klue.mrc import MRC, Question
 from xpt.finetune.spans import LONGEST, Window, central_tokens, covering_tokens, step_for, windows
 from xpt.finetune.task import Feature
 
-rooms_and_steps = st.integers(1, 60).flatmap(lambda room: st.tuples(st.just(room), st.integers(1, room)))
+rooms_and_steps = st.integers(1, 60).flatmap(
+    lambda capacity: st.tuples(st.just(capacity), st.integers(1, capacity))
+)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 300), rooms_and_steps)
 def test_windows_equal_the_slow_code(tokens, room_and_step):
-    room, step = room_and_step
-    found = windows(tokens, room, step)
-    assert found == slow_windows(tokens, room, step)
+    capacity, step = room_and_step
+    found = windows(tokens, capacity, step)
+    assert found == slow_windows(tokens, capacity, step)
     assert sorted({place for window in found for place in range(*window)}) == list(range(tokens))
 
 
@@ -31,7 +33,7 @@ def test_a_step_is_no_overlap():
 
 
 def test_official_lengths_have_the_official_step():
-    assert {step_for(room) for room in range(188, 510)} == {128}
+    assert {step_for(capacity) for capacity in range(188, 510)} == {128}
 
 
 @settings(deadline=None)
@@ -56,9 +58,9 @@ def test_every_token_is_central_once_where_it_has_most_context(tokens, room_and_
 @settings(deadline=None)
 @given(st.data())
 def test_no_answer_of_the_longest_length_is_lost_between_windows(data):
-    room = data.draw(st.integers(4 * LONGEST, 500))
-    tokens = data.draw(st.integers(LONGEST, 3 * room))
-    ranges = windows(tokens, room, step_for(room))
+    capacity = data.draw(st.integers(4 * LONGEST, 500))
+    tokens = data.draw(st.integers(LONGEST, 3 * capacity))
+    ranges = windows(tokens, capacity, step_for(capacity))
     central = central_tokens(ranges)
     for first in range(tokens - LONGEST + 1):
         (end,) = (

@@ -107,7 +107,7 @@ def adapter(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def native(tiny_tokenizer, tmp_path_factory):
-    """A stock RoBERTa, as a native twin lies on the disk."""
+    """A stock RoBERTa, as a RoBERTa export lies on the disk."""
     set_seed(3)
     config = RobertaConfig(
         vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=3, num_attention_heads=4,

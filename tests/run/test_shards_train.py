@@ -77,7 +77,7 @@ def test_a_dry_run_counts_shards(on_shards, prepared, tmp_path, capsys):
     assert main([*flags, "--output_dir", str(tmp_path / "run"), "--dry_run", "true"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     shards = json.loads((prepared / "shards.json").read_text())["content"]["shards"]
-    # Rows of 32 tokens have room for 30 of a sentence.
+    # Rows of 32 tokens have space for 30 of a sentence.
     rows = sum(-(-length // 30) * count for shard in shards for length, count in shard["lengths"])
     epochs = float(re.search(r"tokens, ([\d.]+) epochs", said)[1])
     assert epochs == pytest.approx(700 / rows, rel=0.01) and not (tmp_path / "run").exists()

@@ -1,11 +1,11 @@
-"""Lets a real, small file system run full under a real run, makes room, and starts the same command again.
+"""Lets a real, small file system run full under a real run, makes space, and starts the same command again.
 
     python tests/soak/full_disk.py --workdir /tmp/full_disk --output full_disk.json
 
 The disk is a tmpfs in a mount namespace of its own, gone with this process however that ends. It is too small
 from the start (several shares of what the run needs), or somebody else fills it at a moment of the run's life
 (tests/soak/moments.py). Each time: exit code 2 with one line `error: ...`; all that stands verifies, nothing
-unfinished is left; with room again the same command ends equal to an undisturbed run, to the bit. Exit code 0
+unfinished is left; with space again the same command ends bit-equal to an undisturbed run. Exit code 0
 if so, 77 where this user may not mount.
 """
 
@@ -129,7 +129,7 @@ def run(
 
 
 def undisturbed(options: list[str], disk: Disk, workdir: Path) -> int:
-    """The same run with room; gives back the most bytes that it used."""
+    """The same run with space; gives back the most bytes that it used."""
     most = 0
 
     def watch(child: int) -> None:
@@ -147,7 +147,7 @@ def undisturbed(options: list[str], disk: Disk, workdir: Path) -> int:
 def fill_and_go_on(
     options: list[str], disk: Disk, workdir: Path, how: str, size: int, moment: Moment | None
 ) -> Filled:
-    """One disk that is too small or is filled at a moment; then room, and the run must end equal."""
+    """One disk that is too small or is filled at a moment; then space, and the run must end equal."""
     log = workdir / how.replace(" ", "-").replace(":", "")
     folders = Folders(disk.folder / "run", disk.folder / "cache")
     with disk.mounted(size):
@@ -166,7 +166,7 @@ def fill_and_go_on(
             filled.stood = check_what_stands(folders)
         disk.free()
         disk.resize(ROOMY)
-        with filled.noting("with room again"):
+        with filled.noting("with space again"):
             again = run(options, disk, log / "again")
             assert again.code == 0, again.stderr[-1500:]
             check_what_stands(folders)
@@ -200,7 +200,7 @@ def soak(
     most = undisturbed(options, disk, workdir)
     print(f"the undisturbed run uses up to {most:,} bytes", flush=True)
     chosen = [m for m in moments(STEPS, EVAL_STEPS) if names is None or m.name in names]
-    tries = [(f"{share:.0%} of the room", int(share * most), None) for share in shares]
+    tries = [(f"{share:.0%} of the space", int(share * most), None) for share in shares]
     tries += [(f"filled at {moment.name}", ROOMY, moment) for moment in chosen]
     done = []
     for how, size, moment in tries:

@@ -152,7 +152,7 @@ def test_a_vocabulary_too_small_for_the_characters(sentences):
     assert len(train_tokenizer(sentences, least)) == least
     with pytest.raises(XPTError, match="at least"):
         train_tokenizer(sentences, least - 1)
-    with pytest.raises(XPTError, match="no room for text"):
+    with pytest.raises(XPTError, match="no space for text"):
         train_tokenizer(sentences, 5)
 
 

@@ -279,7 +279,7 @@ def test_any_changed_byte_of_any_file_is_found(tmp_path, data):
         verify(folder, digest)
 
 
-# ---- room on the disk ------------------------------------------------------------------------------------
+# ---- space on the disk ------------------------------------------------------------------------------------
 
 
 def test_a_disk_without_room_for_two_checkpoints_is_refused_before_training(
@@ -303,7 +303,7 @@ def test_a_disk_that_fills_up_ends_the_run_right_after_a_save(stopped, short, tm
     assert main([*short, "--output_dir", str(folder)]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "the disk has 1000 B left, and the next checkpoint needs" in said
-    assert said.endswith("mend that, and the same command goes on from step 3 of phase2")
+    assert said.endswith("fix that, and the same command goes on from step 3 of phase2")
     monkeypatch.undo()
     assert main([*short, "--output_dir", str(folder)]) == 0
     assert_equal_runs(folder, whole)
@@ -318,7 +318,7 @@ def test_a_checkpoint_that_cannot_be_written_names_the_reason_and_the_way_on(tmp
         raise OSError(28, "No space left on device")
 
     with pytest.raises(
-        XPTError, match=r"checkpoint-2 cannot be written \(No space left on device\); mend that"
+        XPTError, match=r"checkpoint-2 cannot be written \(No space left on device\); fix that"
     ) as error:
         store.save("a", 2, fail, 2, expected_bytes=1)
     assert "the same command goes on from step 1 of a" in str(error.value)

@@ -1,4 +1,4 @@
-"""The same rows a step in other processes go on; other rows are refused."""
+"""The same global batch in other processes go on; other rows are refused."""
 
 import pytest
 import torch
@@ -39,7 +39,10 @@ def test_a_run_goes_on_in_another_grouping_and_says_so(tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "goes on with 4 processes x 2 rows x 2 micro-batches" in said
     assert "goes on with 1 process x 4 rows x 4 micro-batches" in said
-    assert said.count("before with 2 processes x 4 rows x 2 micro-batches: the same 16 rows a step") == 3
+    assert (
+        said.count("before with 2 processes x 4 rows x 2 micro-batches: the same global batch of 16 rows")
+        == 3
+    )
 
 
 def test_other_rows_a_step_or_other_settings_are_refused(tmp_path):

@@ -105,7 +105,7 @@ def write_card(
     """Write README.md into a folder to be published, and `.eval_results/*.yaml` where there are scores.
 
     Args:
-        folder: with a post-trained or fine-tuned model, LoRA adapters, or a native twin; its results.json, if
+        folder: of a post-trained or fine-tuned model, LoRA adapters, or a RoBERTa export; results.json, if
             it has one, is read.
         model_id: where it will be, `org/name`; or a name.
         revision: the tag that the card's lines load.

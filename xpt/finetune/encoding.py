@@ -112,13 +112,13 @@ class TextEncoder:
         return self._marks[id]
 
     def sequence(self, ids: Sequence[int]) -> dict[str, list[int]]:
-        """One text as the model reads it. The caller cuts it: `room` tokens are left for it."""
+        """One text as the model reads it. The caller cuts it: `capacity` tokens are left for it."""
         frame = self.single
         before, first, _, _, after = frame.types
         return self._inputs([*frame.before, *ids, *frame.after], [*before, *([first] * len(ids)), *after])
 
     def pair(self, first: Sequence[int], second: Sequence[int]) -> dict[str, list[int]]:
-        """Two texts as the model reads them. The caller cuts them: `pair_room` tokens are left for both."""
+        """Two texts as the model reads them. The caller cuts them to `pair_capacity` tokens."""
         frame = self.double
         before, one, between, two, after = frame.types
         return self._inputs(
@@ -127,12 +127,12 @@ class TextEncoder:
         )
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Tokens left for one text."""
         return max(0, self.max_length - self.single.specials)
 
     @property
-    def pair_room(self) -> int:
+    def pair_capacity(self) -> int:
         """Tokens left for two texts together."""
         return max(0, self.max_length - self.double.specials)
 
@@ -146,12 +146,12 @@ class TextEncoder:
         return len(self.double.before) + first + len(self.double.between)
 
     def cut_pair(self, first: Sequence[int], second: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
-        """Both texts without the ends that find no room, the longer one cut first (`longest_first`)."""
-        room = self.pair_room
-        if len(first) + len(second) <= room:
+        """Both texts without the ends that find no space, the longer one cut first (`longest_first`)."""
+        capacity = self.pair_capacity
+        if len(first) + len(second) <= capacity:
             return first, second
-        kept = max(room - len(second), min(len(first), room - room // 2))
-        return first[:kept], second[: room - kept]
+        kept = max(capacity - len(second), min(len(first), capacity - capacity // 2))
+        return first[:kept], second[: capacity - kept]
 
     def _inputs(self, ids: list[int], types: list[int]) -> dict[str, list[int]]:
         inputs = {"input_ids": ids, "attention_mask": [1] * len(ids)}

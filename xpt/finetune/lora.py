@@ -2,7 +2,7 @@
 
     model = attach_adapters(task.build(backbone), backbone, lora_r, ...)
 
-peft makes the layers (Hu et al. 2021) and what is written is peft's own format. This room says which matrices
+peft makes the layers (Hu et al. 2021) and what is written is peft's format. This module says which matrices
 get an adapter, what else learns, and starts the adapters by seed and name.
 """
 
@@ -103,7 +103,7 @@ def default_targets(model: nn.Module, config: PretrainedConfig) -> tuple[str, ..
     """Query and value of attention, by the family's names; query, key and value where one matrix makes all.
 
     Raises:
-        XPTError: neither peft nor this room knows the family's names.
+        XPTError: neither peft nor this module knows the family's names.
     """
     known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(config.model_type)
     if known is not None and not isinstance(known, str):

@@ -42,26 +42,26 @@ class Span:
     score: float
 
 
-def step_for(room: int) -> int:
-    """How far apart windows of `room` tokens start: `STEP` where they overlap enough.
+def step_for(capacity: int) -> int:
+    """How far apart windows of `capacity` tokens start: `STEP` where they overlap enough.
 
     A span may begin only in the window that shows its first token best, and is lost if it ends outside.
     None of `LONGEST` tokens is lost where neighbors share two such lengths, as the official ones of 510
-    tokens do. Smaller windows start nearer to each other, down to half of the room.
+    tokens do. Smaller windows start nearer to each other, down to half of the capacity.
     """
-    return min(STEP, max(room - 2 * LONGEST, (room + 1) // 2))
+    return min(STEP, max(capacity - 2 * LONGEST, (capacity + 1) // 2))
 
 
-def windows(tokens: int, room: int, step: int) -> list[tuple[int, int]]:
+def windows(tokens: int, capacity: int, step: int) -> list[tuple[int, int]]:
     """Begin and end (exclusive) of the windows over `tokens` tokens, at least one, the last one cut.
 
     Args:
         tokens: how many there are.
-        room: how many a window holds, at least one.
-        step: from start to start: not their overlap, which is `room` - `step`; at most `room`.
+        capacity: how many a window holds, at least one.
+        step: from start to start: not their overlap, which is `capacity` - `step`; at most `capacity`.
     """
-    begins = range(0, max(1, tokens - room + step), step)
-    return [(begin, min(tokens, begin + room)) for begin in begins]
+    begins = range(0, max(1, tokens - capacity + step), step)
+    return [(begin, min(tokens, begin + capacity)) for begin in begins]
 
 
 def central_tokens(ranges: list[tuple[int, int]]) -> list[np.ndarray]:

@@ -72,7 +72,7 @@ class Record:
 
     def wrong(self, what: str) -> XPTError:
         """The error for a record that cannot be used."""
-        return XPTError(f"{self.place}: {what}; get the file again, or mend that entry")
+        return XPTError(f"{self.place}: {what}; get the file again, or fix that entry")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The one error a user can mend: scripts print its text on one line and exit with code 2."""
+"""The one error a user can fix: scripts print its text on one line and exit with code 2."""
 
 import errno
 
@@ -20,7 +20,7 @@ class XPTError(Exception):
 
 
 def user_message(error: Exception) -> str | None:
-    """One line for what a user can mend, the system's own errors included; None for the program's faults."""
+    """One line for what a user can fix, the system's own errors included; None for the program's faults."""
     # The system's: a full disk, a folder that may not be written.
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error}; free some space, and the same command goes on"
@@ -29,6 +29,6 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):
         return (
             "out of memory; give a smaller --per_device_train_batch_size with more "
-            "--gradient_accumulation_steps (the same rows a step), or a smaller --max_seq_length"
+            "--gradient_accumulation_steps (the same global batch), or a smaller --max_seq_length"
         )
     return None

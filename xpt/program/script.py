@@ -37,7 +37,7 @@ def run_program(work: Callable[[StopRequest], str], when_stopped: str = "the sam
     """Do `work` and print the text that it gives back; `when_stopped` is said after a signal.
 
     Returns:
-        The exit code: 0, 2 for what a user can mend, 130 or 143 where a signal stopped it.
+        The exit code: 0, 2 for what a user can fix, 130 or 143 where a signal stopped it.
     """
     try:
         with working() as stop:

@@ -35,7 +35,7 @@ class CorpusArguments:
     )
     shard_cache_gb: float = option(
         20.0,
-        "Disk for fetched shards in --cache_dir, on each machine; the least recently read ones make room.",
+        "Disk for fetched shards in --cache_dir, on each machine; the least recently read ones make space.",
     )
     corpus_weights: list[float] | None = option_of(CorpusSettings, "corpus_weights")
     corpus_column: str | None = option_of(CorpusSettings, "column")

@@ -37,7 +37,7 @@ Publish a model on the Hugging Face Hub, and check what others get.
   xpt push FOLDER OWNER/NAME --OPTION VALUE ...
 
 FOLDER is that of a finished run of post-training or fine-tuning (adapters too), of a phase's checkpoint,
-or of a native twin. Only what belongs in a model repository is uploaded; --dry_run true lists it. The token
+or of a RoBERTa export. Only what belongs in a model repository goes there; --dry_run true lists it. The token
 is that of `hf auth login` or HF_TOKEN. The same command again finishes what was interrupted."""
 
 
@@ -58,7 +58,8 @@ class PushOptions:
         None, "Name of this release, by which others pin it (revision=...). Default: the commit alone."
     )
     native_model_id: str | None = option(
-        None, "Also publish the native twin there: a stock RoBERTa that needs no remote code. Default: none."
+        None,
+        "Also publish the RoBERTa export there: a stock RoBERTa that needs no remote code. Default: none.",
     )
     results: list[str] | None = option(
         None, "Folders of finetune_klue.py's results, of this very checkpoint, for the card. Default: none."
@@ -89,13 +90,13 @@ class Publication:
 
 
 def push(folder: str | Path, repo_id: str, options: PushOptions | None = None) -> list[Publication]:
-    """Publish a folder, and its native twin where one is asked for.
+    """Publish a folder, and its RoBERTa export where one is asked for.
 
     Only what belongs in a model repository is uploaded, in one commit, then downloaded again and compared.
     The token is that of `hf auth login` or `HF_TOKEN`.
 
     Args:
-        folder: of a finished run, of a phase's checkpoint, or of a native twin.
+        folder: of a finished run, of a phase's checkpoint, or of a RoBERTa export.
         repo_id: OWNER/NAME.
         options: what else there is to say.
 
@@ -103,7 +104,7 @@ def push(folder: str | Path, repo_id: str, options: PushOptions | None = None) -
         What each repository now holds (`repo_id`, `staged.files`, `commit`, `tag`), the model's own first.
 
     Raises:
-        XPTError: in one line, for whatever the user can mend. A repository changes in one commit: then it is
+        XPTError: in one line, for whatever the user can fix. A repository changes in one commit: then it is
             as before, or complete.
 
     Example:
@@ -114,14 +115,16 @@ def push(folder: str | Path, repo_id: str, options: PushOptions | None = None) -
     folder, options, api = Path(folder), options or PushOptions(), HfApi()
     ids = [repo_id, *filter(None, (options.native_model_id,))]
     if len(set(ids)) < len(ids):
-        raise XPTError(f"{repo_id} is both --native_model_id and the model's own; give the twin another name")
+        raise XPTError(
+            f"{repo_id} is both --native_model_id and the model's own; give the export another name"
+        )
     for each in ids:
         check_repo_id(each) if options.dry_run else check_access(api, each)
     with tempfile.TemporaryDirectory(prefix="xpt-push-") as passing:
-        originals = [folder, *([Path(passing) / "twin"] if options.native_model_id else [])]
+        originals = [folder, *([Path(passing) / "export"] if options.native_model_id else [])]
         staged = [_stage_model(api, folder, Path(passing) / "model", repo_id, options)]
         if options.native_model_id:
-            staged.append(_stage_twin(folder, Path(passing), repo_id, options))
+            staged.append(_stage_export(folder, Path(passing), repo_id, options))
         if options.dry_run:
             return [Publication(each, files) for each, files in zip(ids, staged, strict=True)]
         done = []
@@ -157,13 +160,13 @@ def _stage_model(api: HfApi, folder: Path, into: Path, repo_id: str, options: Pu
     return stage(folder, into, facts, base)
 
 
-def _stage_twin(folder: Path, passing: Path, repo_id: str, options: PushOptions) -> Staged:
+def _stage_export(folder: Path, passing: Path, repo_id: str, options: PushOptions) -> Staged:
     from xpt.release.native import export_native
 
-    twin = passing / "twin"
-    export_native(folder, twin)
+    export = passing / "export"
+    export_native(folder, export)
     facts = CardFacts(str(options.native_model_id), revision=options.tag, xpt_id=repo_id)
-    return stage(twin, passing / "native", facts)
+    return stage(export, passing / "native", facts)
 
 
 def _find_base(api: HfApi, folder: Path, options: PushOptions) -> Base | None:

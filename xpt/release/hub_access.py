@@ -57,7 +57,7 @@ def check_access(api: HfApi, repo_id: str) -> None:
 
 @contextmanager
 def hub_errors(repo_id: str) -> Iterator[None]:
-    """Turn what the client raises into an `XPTError` of one line, where a user can mend it."""
+    """Turn what the client raises into an `XPTError` of one line, where a user can fix it."""
     try:
         yield
     except Exception as error:

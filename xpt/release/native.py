@@ -42,7 +42,11 @@ Turn an XPT checkpoint into a stock RoBERTa checkpoint, which loads without remo
 
 FOLDER is what train_xpt.py or finetune_klue.py leaves; LoRA adapters are added to the weights."""
 
-RECORDS = ("results.json", "loss.png", "scores.png")  # what was measured holds of the twin, as its card says
+RECORDS = (
+    "results.json",
+    "loss.png",
+    "scores.png",
+)  # what was measured holds of the export, as its card says
 
 
 @dataclass
@@ -168,7 +172,7 @@ def _plain(name: str) -> str:
 def _check_class(
     folder: Path, named: Sequence[str], classes: Collection[type[PreTrainedModel]]
 ) -> type[PreTrainedModel]:
-    """The class that a checkpoint names. Raises `XPTError` where it is none that has a twin."""
+    """The class that a checkpoint names. Raises `XPTError` where it is none that has an export."""
     by_name = {kind.__name__: kind for kind in classes}
     if named[0] in by_name:
         return by_name[named[0]]

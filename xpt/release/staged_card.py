@@ -1,4 +1,4 @@
-"""The card of what is published: from results by the card's own room, or, of a phase, a few lines."""
+"""The card of what is published: from results by the card's own module, or, of a phase, a few lines."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from xpt.cards.card import write_card
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card says beside the results: its own id, the revision to pin, its twin, scores on KLUE."""
+    """What a card says beside the results: its own id, the revision to pin, its export, scores on KLUE."""
 
     model_id: str
     revision: str | None = None

@@ -112,7 +112,7 @@ def find_kind(folder: Path) -> Kind:
     if model_type == "roberta":
         return Kind.NATIVE
     raise XPTError(
-        f"{folder}: a {model_type} model without results; give an XPT checkpoint, its native twin, or the "
+        f"{folder}: a {model_type} model without results; give an XPT checkpoint, its RoBERTa export, or the "
         "folder of a finished fine-tuning"
     )
 
@@ -147,7 +147,7 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     if (folder / RESULTS).exists():
         _write_json(into / RESULTS, publishable(_read_json(_real(folder / RESULTS))))
     (into / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
-    checked = _checked_files(into, folder)  # before the card's room opens any of them
+    checked = _checked_files(into, folder)  # before the card's module opens any of them
     if kind is Kind.PHASE:
         write_phase_card(into, card)
     else:

@@ -61,7 +61,7 @@ class Run:
         folder: of one run of post-training or fine-tuning, there or not.
         writes: whether this process is the one that writes.
         keeps_checkpoints: whether a finished run keeps the weights of its checkpoints.
-        regroups: whether it goes on in other processes or micro-batches of the same rows a step.
+        regroups: whether it goes on in other processes or micro-batches of the same global batch.
 
     Raises:
         XPTError: by its methods, for a folder that holds something else, is damaged, or is in use.

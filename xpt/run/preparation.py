@@ -210,9 +210,9 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
 def check_source(recipe: Recipe, source: Source) -> None:
     """Find what the source cannot serve before the text is read. Raises `XPTError`."""
     check_transplant(source, transplant_settings(recipe))
-    wanted, room = recipe.phases.max_seq_length, len(source.used_positions)
-    if wanted > room:
-        raise XPTError(f"--max_seq_length {wanted} exceeds the source's {room} positions")
+    wanted, positions = recipe.phases.max_seq_length, len(source.used_positions)
+    if wanted > positions:
+        raise XPTError(f"--max_seq_length {wanted} exceeds the source's {positions} positions")
     if recipe.source.keep_vocabulary and not source.is_xpt:
         raise XPTError(
             f"--keep_vocabulary is for XPT checkpoints; source {source.name} is of the family {source.family}"

@@ -79,7 +79,7 @@ def train_tokenizer(
         )
     if vocab_size < len(FIRST_PIECES) + 3:
         raise XPTError(
-            f"a vocabulary of {vocab_size} has no room for text beside the 5 special tokens: raise vocab_size"
+            f"a vocabulary of {vocab_size} has no space for text beside 5 special tokens: raise vocab_size"
         )
     stream = _Stream(sentences if max_sentences is None else _sample(sentences, max_sentences))
     options = {

@@ -1,6 +1,6 @@
 """LoRA adapters of a phase: small low-rank updates learn beside encoder matrices that stay frozen.
 
-peft makes the layers (Hu et al. 2021). This room says which matrices get one, starts them by seed and name,
+peft makes the layers (Hu et al. 2021). This module says which matrices get one, starts them by seed and name,
 keeps them beside the base weights in a checkpoint, and folds them into the weights. On disk the model's own
 tensors keep their plain names, as if there were no adapters:
 

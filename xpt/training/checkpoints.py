@@ -146,16 +146,16 @@ class Checkpoints:
     def way_on(self) -> str:
         """How to go on after a failure, and from where."""
         if not self._listed:
-            return "mend that and start again, or give another --output_dir"
+            return "fix that and start again, or give another --output_dir"
         last = self._listed[-1]
-        return f"mend that, and the same command goes on from step {last.step} of {last.phase}"
+        return f"fix that, and the same command goes on from step {last.step} of {last.phase}"
 
     def size(self, phase: str, step: int) -> int:
         """Bytes of a checkpoint that stands."""
         return sum(file.stat().st_size for file in self.path(phase, step).rglob("*") if file.is_file())
 
     def require_space(self, checkpoint_bytes: int, checkpoints: int, others: int = 0) -> None:
-        """Raise `XPTError` unless the disk has room for so many checkpoints more and `others` bytes."""
+        """Raise `XPTError` unless the disk has space for so many checkpoints more and `others` bytes."""
         needed, free = checkpoints * checkpoint_bytes + others, free_bytes(self.folder)
         if free < needed:
             what = (

@@ -25,8 +25,8 @@ def regrouped(before: dict[str, Any], now: dict[str, Any]) -> str | None:
     if rows is None or rows != rows_per_step(before) or all(before[name] == now[name] for name in GROUPING):
         return None
     return (
-        f"goes on with {_grouping(now)}, before with {_grouping(before)}: the same {rows:,} rows a step, but "
-        "sums are rounded otherwise, and dropout differs"
+        f"goes on with {_grouping(now)}, before with {_grouping(before)}: the same global batch of "
+        f"{rows:,} rows, but sums are rounded otherwise, and dropout differs"
     )
 
 

@@ -24,7 +24,7 @@ from xpt.training.stored_rows import Rows
 
 ASKED = "ACCELERATE_USE_FSDP"  # what `accelerate launch` sets; so do torchrun's users
 COMPILED = "_orig_mod."
-# Of the entries of fsdp_config what this room has no use for, and what to do instead.
+# Of the entries of fsdp_config what this module has no use for, and what to do instead.
 REFUSED = {
     "FSDP_OFFLOAD_PARAMS": "fsdp_offload_params is not supported; leave it out",
     "FSDP_ACTIVATION_CHECKPOINTING": "fsdp_activation_checkpointing: give --gradient_checkpointing true",

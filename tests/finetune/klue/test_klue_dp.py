@@ -196,9 +196,9 @@ def test_a_mangled_row_of_the_hub_is_refused_by_guid(field, value):
 # ---- words and their tokens ------------------------------------------------------------------------------
 
 
-def expected_tokens(words, tokenizer, room) -> list[tuple[int, int] | None]:
+def expected_tokens(words, tokenizer, capacity) -> list[tuple[int, int] | None]:
     """First and last token of each word by the raw offsets: tokens that cover some character of it that is no
-    blank and are more than a word mark; None where none of the first `room` does."""
+    blank and are more than a word mark; None where none of the first `capacity` does."""
     encoded = tokenizer(" ".join(words), add_special_tokens=False, return_offsets_mapping=True)
     names = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
     text, begin, found = " ".join(words), 0, []
@@ -206,7 +206,7 @@ def expected_tokens(words, tokenizer, room) -> list[tuple[int, int] | None]:
         characters = {at for at in range(begin, begin + len(word)) if not text[at].isspace()}
         tokens = [
             token
-            for token, (start, end) in enumerate(encoded["offset_mapping"][:room])
+            for token, (start, end) in enumerate(encoded["offset_mapping"][:capacity])
             if characters & set(range(start, end)) and names[token].strip("▁Ġ ")
         ]
         found.append((min(tokens), max(tokens)) if tokens else None)

@@ -236,18 +236,18 @@ def test_typed_markers_name_the_types_and_none_are_none():
 def test_windows_keep_all_markers_where_they_fit(data):
     length = data.draw(st.integers(0, 60))
     places = sorted(data.draw(st.sets(st.integers(0, max(0, length - 1)), max_size=min(4, length))))
-    room = data.draw(st.integers(0, 70))
+    capacity = data.draw(st.integers(0, 70))
     ids = [1000 + at if at in places else at for at in range(length)]
-    kept = cut_around(ids, frozenset(1000 + at for at in places), room)
-    assert len(kept) == min(room, length)
+    kept = cut_around(ids, frozenset(1000 + at for at in places), capacity)
+    assert len(kept) == min(capacity, length)
     begin = ids.index(kept[0]) if kept else 0
     assert kept == ids[begin : begin + len(kept)]
-    if not places or places[-1] < room or places[-1] - places[0] >= room:
+    if not places or places[-1] < capacity or places[-1] - places[0] >= capacity:
         assert begin == 0
     else:
-        assert begin <= places[0] and places[-1] < begin + room
-        ahead, behind = places[0] - begin, begin + room - 1 - places[-1]
-        assert abs(ahead - behind) <= 1 or begin + room == length
+        assert begin <= places[0] and places[-1] < begin + capacity
+        ahead, behind = places[0] - begin, begin + capacity - 1 - places[-1]
+        assert abs(ahead - behind) <= 1 or begin + capacity == length
 
 
 def test_a_long_sentence_keeps_its_entities():

@@ -77,8 +77,8 @@ def answered(examples, encoder):
 
 def room_for(question, encoder):
     """Context tokens of a window, from the tokenizer's own count of special ones."""
-    room = encoder.max_length - encoder.tokenizer.num_special_tokens_to_add(pair=True)
-    return room - min(len(offsets(encoder.tokenizer, question)), 64, room // 2)
+    capacity = encoder.max_length - encoder.tokenizer.num_special_tokens_to_add(pair=True)
+    return capacity - min(len(offsets(encoder.tokenizer, question)), 64, capacity // 2)
 
 
 def reachable(example, encoder):
@@ -86,8 +86,8 @@ def reachable(example, encoder):
     (text, begin), context = example.answers[0], example.context
     places = offsets(encoder.tokenizer, context)
     first, last = covering(places, context, begin, begin + len(text))
-    room = room_for(example.question, encoder)
-    ranges = slow_windows(len(places), room, step_for(room))
+    capacity = room_for(example.question, encoder)
+    ranges = slow_windows(len(places), capacity, step_for(capacity))
     begin, end = ranges[most_context(ranges, first)]
     return last < end and last - first < LONGEST
 
@@ -195,11 +195,11 @@ def test_windows_without_all_of_the_answer_learn_the_first_token():
     context = "가나" * 100
     question = Question("q", "", context, "?", (("나가나", 99),), False, 1)
     reader = encoder("character", 104)
-    room, first = 100, 3
+    capacity, first = 100, 3
     features = TASK.features([question], reader, training=True)
     expected = [
         (first + 99 - begin, first + 101 - begin) if begin <= 99 and end >= 102 else (0, 0)
-        for begin, end in slow_windows(200, room, step_for(room))
+        for begin, end in slow_windows(200, capacity, step_for(capacity))
     ]
     found = [(feature.inputs["start_positions"], feature.inputs["end_positions"]) for feature in features]
     assert found == expected

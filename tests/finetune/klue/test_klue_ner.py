@@ -32,7 +32,7 @@ TASK = NER()
 # ---- an independent ceiling, from the tokenizer's own offsets ----------------------------------------------
 
 
-def ceiling(tokenizer, characters, tags, room):
+def ceiling(tokenizer, characters, tags, capacity):
     """What a perfect model gets, and why each tag that differs is lost: row -> cause."""
     text = "".join(characters)
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
@@ -46,7 +46,7 @@ def ceiling(tokenizer, characters, tags, room):
         tokens = tokens or before  # the rest of a letter that the tokenizer composed
         if character.isspace() or not tokens:
             causes[row] = "covered by no token"
-        elif tokens[0] >= room:
+        elif tokens[0] >= capacity:
             causes[row] = "truncated"
         else:
             head = heads.setdefault(tokens[0], row)
@@ -102,7 +102,7 @@ def tagged(draw):
 @given_example(TaggedCharacters("g", tuple("서울은"), ("B-LC", "I-LC", "O")), "metaspace", 510, 0)
 def test_gold_comes_back_as_far_as_offsets_allow(example, kind, length, seed):
     encoder = TextEncoder(make_tokenizer(kind), length, token_types=False)
-    expected, _ = ceiling(encoder.tokenizer, example.characters, example.tags, encoder.room)
+    expected, _ = ceiling(encoder.tokenizer, example.characters, example.tags, encoder.capacity)
     assert there_and_back([example], encoder, seed) == [expected]
 
 
@@ -119,7 +119,7 @@ def test_any_tags_are_learned_at_the_first_character_of_a_token(kind, text, data
     """Broken ones too: an I- without its B- and blanks with any tag are what some files hold."""
     tags = data.draw(st.lists(st.sampled_from(TASK.labels), min_size=len(text), max_size=len(text)))
     encoder = TextEncoder(make_tokenizer(kind), 510, token_types=False)
-    expected, _ = ceiling(encoder.tokenizer, text, tags, encoder.room)
+    expected, _ = ceiling(encoder.tokenizer, text, tags, encoder.capacity)
     assert there_and_back([TaggedCharacters("g", tuple(text), tuple(tags))], encoder) == [expected]
 
 

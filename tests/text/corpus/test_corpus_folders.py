@@ -69,7 +69,7 @@ def test_a_link_to_nothing_is_named(tmp_path):
     text_of(tmp_path / "a.txt", SENTENCES[:40])
     (tmp_path / "b.txt").symlink_to(tmp_path / "gone.txt")
     for name in (tmp_path, tmp_path / "b.txt", tmp_path / "*.txt"):
-        with pytest.raises(XPTError, match=r"b\.txt is a link to nothing: mend or remove it"):
+        with pytest.raises(XPTError, match=r"b\.txt is a link to nothing: fix or remove it"):
             find_sources((str(name),))
     (tmp_path / "b.txt").unlink()
     (tmp_path / "b.txt").symlink_to(tmp_path / "b.txt")

@@ -98,7 +98,7 @@ def test_held_out_sentences_near_training_are_dropped_and_counted(tmp_path):
     near = {name: [line for line in plain[name] if jaccard(line, common) > 0.6] for name in SPLIT_NAMES}
     assert near["train"] and near["validation"] + near["test"]
     report = corpus.report["near_duplicates"]
-    for name in SPLIT_NAMES:  # no training sentence makes room for one held out
+    for name in SPLIT_NAMES:  # no training sentence makes space for one held out
         lost = len(plain[name]) - len(splits[name])
         assert lost == report["dropped"][name] + report["near_an_earlier_split"].get(name, 0)
     for line in splits["validation"] + splits["test"]:

@@ -98,9 +98,9 @@ class DP(KlueTask):
         texts = encoder.pieces([" ".join(example.words) for example in examples])
         features = []
         for index, (example, pieces) in enumerate(zip(examples, texts, strict=True)):
-            inputs: dict[str, Any] = encoder.sequence(pieces.ids[: encoder.room])
+            inputs: dict[str, Any] = encoder.sequence(pieces.ids[: encoder.capacity])
             instead = len(inputs["input_ids"]) - 1
-            read = range(min(len(pieces), encoder.room))
+            read = range(min(len(pieces), encoder.capacity))
             first, last = (
                 [instead if token is None else token + encoder.offset for token in tokens]
                 for tokens in word_tokens(example.words, pieces, read)

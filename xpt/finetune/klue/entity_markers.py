@@ -1,7 +1,7 @@
 """Marks around two entities, put between tokens in a way that leaves the words as they read without them.
 
 Markers written into the text make most tokenizers begin a word behind each of them, so that a particle of
-Korean (서울 + 에서) or the rest of a compound reads as a word of its own. The baseline mends the one token
+Korean (서울 + 에서) or the rest of a compound reads as a word of its own. The baseline fixes the one token
 behind a closing marker, for two kinds of tokenizer. Here the text is tokenized without markers, which are ids
 put between its tokens. Where a boundary falls inside a token, and only there, that token is tokenized anew in
 parts, each in the form that it has at its place in the word: `##` of WordPiece, no word mark for the others.
@@ -44,16 +44,16 @@ def marked_ids(text: str, pieces: Pieces, spans: Sequence[Span], tokenizer: Toke
     return [*ids, *pieces.ids[done:]]
 
 
-def cut_around(ids: Sequence[int], markers: frozenset[int], room: int) -> list[int]:
-    """At most `room` ids. The end is cut off as in the baseline if no marker is in it; else what is kept is
+def cut_around(ids: Sequence[int], markers: frozenset[int], capacity: int) -> list[int]:
+    """At most `capacity` ids. The end is cut off as in the baseline if no marker is in it; else what stays is
     moved so that all markers are in it, with as much before the first as behind the last of them. Only where
     they stand too far apart the end is cut off nevertheless."""
     places = [index for index, id in enumerate(ids) if id in markers]
-    if len(ids) <= room or not places or places[-1] < room or places[-1] - places[0] >= room:
-        return list(ids[:room])
-    spare = room - (places[-1] - places[0] + 1)
-    begin = min(places[0] - spare // 2, len(ids) - room)
-    return list(ids[begin : begin + room])
+    if len(ids) <= capacity or not places or places[-1] < capacity or places[-1] - places[0] >= capacity:
+        return list(ids[:capacity])
+    spare = capacity - (places[-1] - places[0] + 1)
+    begin = min(places[0] - spare // 2, len(ids) - capacity)
+    return list(ids[begin : begin + capacity])
 
 
 def divided(text: str, pieces: Pieces, place: int, tokenizer: Tokenizer) -> Pieces:

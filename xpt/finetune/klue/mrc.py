@@ -100,7 +100,7 @@ class MRC(KlueTask):
         For training with `start_positions` and `end_positions` of the first answer, both 0 in windows that
         do not hold all of it; else with a `Window`. Token ids are kept as small integers.
         """
-        if encoder.pair_room < 1:
+        if encoder.pair_capacity < 1:
             raise XPTError(
                 f"{encoder.max_length} tokens hold no question and context; allow longer sequences"
             )
@@ -219,14 +219,14 @@ def _windows(
     question: Pieces, context: Pieces, example: Question, encoder: TextEncoder
 ) -> Iterator[tuple[dict[str, Any], dict[str, int], Window]]:
     """What the model reads of each window, where the first answer is in it, and its tokens' characters."""
-    ids = question.ids[: min(QUESTION_TOKENS, encoder.pair_room // 2)]
-    room, first = encoder.pair_room - len(ids), encoder.second_offset(len(ids))
+    ids = question.ids[: min(QUESTION_TOKENS, encoder.pair_capacity // 2)]
+    capacity, first = encoder.pair_capacity - len(ids), encoder.second_offset(len(ids))
     starts, ends = np.array(context.starts, np.int32), np.array(context.ends, np.int32)
     answer = None
     if example.answers:
         text, start = example.answers[0]
         answer = covering_tokens(starts, ends, start, start + len(text))
-    ranges = windows(len(context), room, step_for(room))
+    ranges = windows(len(context), capacity, step_for(capacity))
     for (begin, end), central in zip(ranges, central_tokens(ranges), strict=True):
         read = encoder.pair(ids, context.ids[begin:end])
         inputs = {name: np.array(row, _width(name)) for name, row in read.items()}

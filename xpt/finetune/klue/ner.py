@@ -86,7 +86,7 @@ class NER(KlueTask):
         texts = ["".join(example.characters) for example in examples]
         features = []
         for index, pieces in enumerate(encoder.pieces(texts)):
-            ids = pieces.ids[: encoder.room]
+            ids = pieces.ids[: encoder.capacity]
             owned = owned_characters(pieces)[: len(ids)]
             inner = [
                 self._label(examples[index], characters, pieces.starts[at] < pieces.ends[at])

@@ -172,7 +172,7 @@ class RE(SequenceTask):
                 name = f"{role}:{entity.type}" if self.options.entity_markers == "typed" else role
                 spans.append(Span(entity.start, entity.end, ids[f"<{name}>"], ids[f"</{name}>"]))
         marked = marked_ids(example.sentence, pieces, spans, encoder.tokenizer.backend_tokenizer)
-        return encoder.sequence(cut_around(marked, frozenset(ids.values()), encoder.room))
+        return encoder.sequence(cut_around(marked, frozenset(ids.values()), encoder.capacity))
 
     def build(self, backbone: Backbone) -> PreTrainedModel:
         """The model's own classification head, new; rows for the markers are grown."""

@@ -38,7 +38,7 @@ class SequenceTask(KlueTask):
         features = []
         for index, example in enumerate(examples):
             if example.second is None:
-                inputs: dict[str, Any] = encoder.sequence(first[index].ids[: encoder.room])
+                inputs: dict[str, Any] = encoder.sequence(first[index].ids[: encoder.capacity])
             else:
                 inputs = encoder.pair(*encoder.cut_pair(first[index].ids, second[index].ids))
             features.append(Feature({**inputs, "labels": self.target(example)}, index))

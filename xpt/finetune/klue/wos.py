@@ -60,7 +60,7 @@ class WoS(KlueTask):
         features = []
         for index, example in enumerate(examples):
             ids = _dialogue(example, tokens, encoder.separator)
-            inputs: dict[str, Any] = encoder.sequence(ids[max(0, len(ids) - encoder.room) :])
+            inputs: dict[str, Any] = encoder.sequence(ids[max(0, len(ids) - encoder.capacity) :])
             values = [example.values.get(slot, NO_VALUE) for slot in SLOTS]
             inputs["target_ids"] = _targets([tokens[value] for value in values], encoder.separator)
             inputs["gate_ids"] = [_gate(value) for value in values]

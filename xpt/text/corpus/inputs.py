@@ -55,7 +55,7 @@ def inspect_file(path: Path, format_: str) -> FileSource:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ELOOP):
             raise
-        raise XPTError(f"{printable(path)} is a link to nothing: mend or remove it") from error
+        raise XPTError(f"{printable(path)} is a link to nothing: fix or remove it") from error
     if not stat.S_ISREG(status.st_mode):
         raise XPTError(f"{printable(path)} is no regular file: write what it gives into one first")
     identity = (os.path.realpath(path), status.st_size, status.st_mtime_ns)

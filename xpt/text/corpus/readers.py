@@ -180,5 +180,5 @@ def _unpack(source: FileSource, stream: BinaryIO, plain: IO[bytes]) -> None:
         except OSError as error:
             raise XPTError(
                 f"{source.name} cannot be unpacked in {tempfile.gettempdir()} ({error.strerror}): unpack it "
-                "yourself, or set TMPDIR to a place with room"
+                "yourself, or set TMPDIR to a place with space"
             ) from error

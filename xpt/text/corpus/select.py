@@ -18,7 +18,7 @@ TRAIN, VALIDATION, TEST = range(3)
 DROPPED = 3
 _TEST_END = int(TEST_SHARE * 2**64)
 _VALIDATION_END = int((TEST_SHARE + VALIDATION_SHARE) * 2**64)
-# Hashes are compared within buckets of their upper bits, so that sorting needs room for one bucket only.
+# Hashes are compared within buckets of their upper bits, so that sorting needs space for one bucket only.
 _BUCKETS = 64
 
 

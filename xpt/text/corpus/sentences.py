@@ -16,7 +16,7 @@ from xpt.text.language import find_language
 
 _PAIRS = ("()", "[]", "“”", "‘’", "「」", "『』", "《》", "〈〉")
 _QUOTES = "\"'”’」』》〉"
-# sentencex knows terminators, quotes and brackets, but no Korean. These rules, found on real text, mend that.
+# sentencex knows terminators, quotes and brackets, but no Korean. These rules, found on real text, fix that.
 # A new sentence does not begin with what binds to the words before it: a quotative or a closing bracket ...
 _BOUND = re.compile(
     r"(?:이?라(?:고|며|면서|는|던|도|든지|네|지)|이?란|하고|하며|하면서|하는|하니|하여|했|한다|고\b|는\b|며\b|라\b|면서\b|가\b|를\b|을\b|은\b"

@@ -48,10 +48,10 @@ class Shard:
 
         Sentences are cut as `xpt.text.examples.Examples` cuts them.
         """
-        room = max_seq_length - 2
+        content = max_seq_length - 2
         total = np.zeros(max_seq_length + 1, np.int64)
         for length, count in self.lengths:
-            whole, rest = divmod(length, room)
+            whole, rest = divmod(length, content)
             total[max_seq_length] += whole * count
             if rest:
                 total[rest + 2] += count
