@@ -27,7 +27,7 @@ from xpt.text.packing import Row
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15
-TOKENS_PER_BATCH = 4096  # a usual step has as many: what training has taken is enough to score
+TOKENS_PER_BATCH = 2048  # no more than a small step: scoring takes little memory that training has not taken
 
 
 @dataclass(frozen=True)
