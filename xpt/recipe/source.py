@@ -23,7 +23,7 @@ class SourceArguments:
 
     source_model_name_or_path: str | None = option(
         None,
-        "English encoder, Hub id or folder (docs/sources.md lists families; P21: RoBERTa), or an XPT checkpoint, "
+        "English encoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT checkpoint, "
         "which is trained further. Default: none, it must be given.",
     )
     source_revision: str | None = option(
