@@ -18,11 +18,12 @@ def write_study(folder: Path, flags: list[str], name: str = "tiny", **changes) -
     base = dict(zip((flag.removeprefix("--") for flag in flags[::2]), flags[1::2], strict=True))
     content = {"base": base, "axes": AXES, "output": str(folder / "studies"), **changes}
     path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    given = {key: value for key, value in content.items() if value is not None}
+    path.write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")
     return path
 
 
-def study(*words, capsys=None) -> int:
+def study(*words) -> int:
     """`xpt study` in this process, its workers with one thread."""
     threads = ["--threads", "1"] if words[0] == "run" else []
     return main(["study", *map(str, words), *threads])

@@ -35,11 +35,11 @@ def draw(reached: Reached, path: Path) -> None:
     down = math.ceil(len(panels) / across)
     height = 2.6 + 0.22 * len(rows_of(reached))
     figure = Figure(figsize=(5.2 * across, height * down), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).flat
+    axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis, panel in zip(axes, panels, strict=False):
         panel(axis)
         axis.spines[["top", "right"]].set_visible(False)
-    for axis in list(axes)[len(panels) :]:
+    for axis in axes[len(panels) :]:
         axis.set_axis_off()
     figure.savefig(path, dpi=120)
 

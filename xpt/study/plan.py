@@ -152,8 +152,8 @@ def _words(options: Mapping[str, Sequence[str]]) -> list[str]:
 def steps_for(recipe: Recipe, tokens: int) -> dict[str, list[str]]:
     """Flags by which the phases, in the recipe's proportion, read about `tokens`.
 
-    Packed sequences count as full: less than 2 % of them is padding. Raises `XPTError` where they are not
-    packed, as the text alone knows how long they are, and where a phase would have no step.
+    Packed sequences count as full, so that a little less is read: how much is padding only the text knows.
+    Raises `XPTError` where they are not packed, and where a phase would have no step.
     """
     if not recipe.phases.packing:
         raise XPTError("budget: tokens needs --packing true; give steps instead")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from xpt.program.environment import available_cores
 from xpt.program.errors import XPTError
@@ -57,6 +58,8 @@ class Queue:
     _waiting: list[tuple[PlannedRun, Step]] = field(default_factory=list)
     _running: dict[Step, subprocess.Popen] = field(default_factory=dict)
     _done: list[Step] = field(default_factory=list)
+    _begun: dict[Step, float] = field(default_factory=dict)
+    _taken: dict[str, list[float]] = field(default_factory=dict)  # seconds, by kind
     _said: str = ""
 
     def work(self) -> None:
@@ -84,7 +87,7 @@ class Queue:
         for run, step in list(self._waiting):
             if step.finished:
                 self._waiting.remove((run, step))
-                self._done.append(step)
+                self._keep(step)
             elif run.train in failed:
                 self._waiting.remove((run, step))
                 self.failures.append(Failure(step, (f"not tried: {run.train.title} failed",)))
@@ -97,10 +100,12 @@ class Queue:
         return busy
 
     def _launch(self, run: PlannedRun, step: Step) -> None:
+        print(f"starts: {step.title}", flush=True)
+        self._begun[step] = time.monotonic()
         step.log.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomically(step.lock.parents[1] / "settings.json", run.settings)
         threads = str(self.threads or max(1, available_cores() // self.jobs))
-        with open(step.log, "w", encoding="utf-8") as log:
+        with open(step.log, "a", encoding="utf-8") as log:  # another queue may be at it, and writes there
             self._running[step] = subprocess.Popen(
                 [sys.executable, "-m", "xpt.study.worker", str(step.lock), *step.words],
                 stdin=subprocess.PIPE,
@@ -121,13 +126,20 @@ class Queue:
             if process.stdin:
                 process.stdin.close()
             if code == BUSY:
+                print(f"another queue was first: {step.title}", flush=True)
                 run = next(run for run in self.runs if step in run.steps)
                 self._waiting.append((run, step))
             elif code or not step.finished:
                 self.failures.append(Failure(step, _last_lines(step)))
                 print(self.failures[-1], file=sys.stderr, flush=True)
             else:
-                self._done.append(step)
+                self._keep(step)
+
+    def _keep(self, step: Step) -> None:
+        """Count a finished step, and what it took: of several starts all, by its own results."""
+        self._done.append(step)
+        since = time.monotonic() - self._begun.get(step, time.monotonic())
+        self._taken.setdefault(step.kind, []).append(max(since, seconds_of(step.folder) or 0.0))
 
     def _end_all(self) -> None:
         """Ask all processes to save and end, and wait for them; a second signal waits for nothing."""
@@ -152,15 +164,10 @@ class Queue:
 
     def _seconds_left(self) -> float | None:
         """From what was done so far, by its kind; None where some kind was not."""
-        taken: dict[str, list[float]] = {}
-        for step in self._done:
-            seconds = seconds_of(step.folder)
-            if seconds is not None:
-                taken.setdefault(step.kind, []).append(seconds)
         ahead = [step.kind for step in self._running] + [step.kind for _, step in self._waiting]
-        if not ahead or not set(ahead) <= set(taken):
+        if not ahead or not set(ahead) <= set(self._taken):
             return None
-        return sum(sum(taken[kind]) / len(taken[kind]) for kind in ahead) / self.jobs
+        return sum(fmean(self._taken[kind]) for kind in ahead) / self.jobs
 
 
 def _is_busy(step: Step) -> bool:
