@@ -56,11 +56,8 @@ def table(path: Path) -> str:
 
 def reached(path: Path, row: str) -> dict[str, str]:
     """By measure the unrounded values of a row's seeds."""
-    return {
-        line["measure"]: line["values"]
-        for line in csv.DictReader(table(path).splitlines())
-        if line["row"] == row
-    }
+    lines = csv.DictReader(table(path).splitlines())
+    return {line["measure"]: line["values"] for line in lines if line["row"] == row}
 
 
 def wait_for(condition, process) -> None:
@@ -170,7 +167,8 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(base, whole, tmp_path, c
     failed = [line for line in told.err.splitlines() if line.startswith("failed: ")]
     train, tuning = dict.fromkeys(failed[:1]), failed[1:]
     assert next(iter(train)).startswith("failed: source none, embedding_init random, seed 1 (all of it: ")
-    assert f"    error: {tmp_path / 'none'}" in told.err
+    errors = [line for line in told.err.splitlines() if line.startswith("    error: ")]
+    assert any(str(tmp_path / "none") in line for line in errors)
     assert "not tried: source none, embedding_init random, seed 1 failed" in told.err
     assert any(line.startswith("failed: source tiny") and "nli seed" in line for line in tuning)
     assert "1 of 2 runs are finished" in told.out and "| loss/token | tiny |" in told.out
