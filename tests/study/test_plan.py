@@ -1,6 +1,7 @@
 """A study becomes runs: what is refused before anything runs, and what a run's name hangs on."""
 
 import pytest
+from places import REPO
 
 from studies import AXES, study, write_study
 from xpt.study.plan import plan_runs
@@ -113,6 +114,24 @@ def test_what_is_written_later_wins(planned, tmp_path):
     assert [flag(run, "phase1_steps") for run in (plain, file, both)] == ["4", "9", "6"]
     assert {flag(run, "learning_rate") for run in (plain, file, both)} == {"3e-3"}
     assert all(flag(run, "output_dir").endswith(f"{run.key}/model") for run in (plain, file, both))
+
+
+@pytest.mark.parametrize("file", sorted((REPO / "studies").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_studies_of_the_repository_can_be_planned(file, monkeypatch):
+    monkeypatch.chdir(REPO)
+    study = read_study(file)
+    runs = plan_runs(study)
+    assert len(runs) == len(study.combinations()) > 1
+    assert all(abs(run.tokens / study.tokens - 1) < 0.01 for run in runs)
+
+
+def test_the_study_of_the_document_can_be_planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPO)
+    text = (REPO / "docs" / "studies.md").read_text("utf-8")
+    path = tmp_path / "shown.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    runs = plan_runs(read_study(path))
+    assert len(runs) == 18 and all(len(run.tunings) == 2 for run in runs)
 
 
 def test_a_budget_of_tokens_keeps_the_proportion_of_the_phases(planned):
