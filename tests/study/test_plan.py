@@ -162,3 +162,16 @@ def test_each_task_and_seed_of_a_measure_is_a_step_of_its_own(planned):
     assert all(step.folder.parent == runs[0].train.folder.parent for step in runs[0].tunings)
     again = planned(measure={"other": {"task": "nli", "seeds": [2], "num_train_epochs": 1}})
     assert again[0].tunings[0].folder in {step.folder for step in runs[0].tunings}
+
+
+def test_an_estimate_counts_what_is_left_and_trains_nothing(options, tmp_path, capsys):
+    """4 runs of 8 steps of 4 x 32 tokens; time and disk are measured on the first one."""
+    path = write_study(tmp_path, options(), measure={"nli": {"seeds": [1, 2]}})
+    assert study("estimate", path, "--jobs", "2") == 0
+    told = {line[2:15].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
+    assert told["runs"] == "4, of which 0 are finished"
+    assert told["tokens"] == "4.10K to be read, at most"
+    assert "if 2 at once are as fast, from a few steps" in told["time"]
+    assert told["disk"].endswith(" free") and "MiB; " in told["disk"]
+    assert told["fine-tunings"].startswith("8, of which 0 are finished")
+    assert not (tmp_path / "studies").exists()
