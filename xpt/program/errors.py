@@ -2,9 +2,6 @@
 
 import errno
 
-import torch
-from safetensors import SafetensorError
-
 
 class XPTError(Exception):
     """Something the user gave cannot be used; the message names the thing and the way out.
@@ -21,6 +18,9 @@ class XPTError(Exception):
 
 def user_message(error: Exception) -> str | None:
     """One line for what a user can fix, the system's own errors included; None for the program's faults."""
+    import torch  # not before: who only raises an error has it at once
+    from safetensors import SafetensorError
+
     # The system's: a full disk, a folder that may not be written.
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error}; free some space, and the same command goes on"

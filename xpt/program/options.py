@@ -70,11 +70,11 @@ class OptionParser(HfArgumentParser):
             XPTError: in one line, for anything that cannot be used.
         """
         files = leading(arguments)
-        from_files = [(path, self._load_yaml(find(path))) for path in files]
+        from_files = [(path, self.load(find(path))) for path in files]
         flags = list(arguments[len(files) :])
         options: dict[str, list[str]] = {}
         for path, entries in from_files:
-            self._take(entries, path, options)
+            self.take(entries, path, options)
         tokens = [token for option in options.values() for token in option] + flags
         self._refuse(tokens)
         if default_output and "output_dir" not in {_name(token) for token in tokens}:
@@ -97,8 +97,11 @@ class OptionParser(HfArgumentParser):
         near = difflib.get_close_matches(flag, list(self._option_string_actions), n=1)
         return XPTError(f"unknown option {flag}{f'; did you mean {near[0]}?' if near else ''} (see --help)")
 
-    def _take(self, entries: dict[str, Any], origin: str, options: dict[str, list[str]]) -> None:
-        """Write `entries` into `options` as flags; a later one replaces an earlier, null takes it back."""
+    def take(self, entries: dict[str, Any], origin: str, options: dict[str, list[str]]) -> None:
+        """Write `entries` into `options` as flags; a later one replaces an earlier, null takes it back.
+
+        Raises `XPTError` for an unknown one; `origin` says where it stands.
+        """
         known = {action.dest for action in self._actions}
         for name, value in entries.items():
             if name not in known:
@@ -114,7 +117,8 @@ class OptionParser(HfArgumentParser):
             elif value is not None:
                 options[name] = [f"--{name}", str(value)]
 
-    def _load_yaml(self, path: Path) -> dict[str, Any]:
+    def load(self, path: Path) -> dict[str, Any]:
+        """The entries of a YAML file. Raises `XPTError` for what is none."""
         try:
             entries = read_entries(path.read_text(encoding="utf-8"), self.as_json)
         except (yaml.YAMLError, UnicodeDecodeError) as error:

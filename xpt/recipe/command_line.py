@@ -58,14 +58,14 @@ def read_recipe(arguments: str | os.PathLike[str] | Sequence[str]) -> Recipe:
         (7, 'output/tiny')
     """
     words = [os.fspath(arguments)] if isinstance(arguments, str | os.PathLike) else arguments
-    given = make_parser().read(words, _find, default_output="output/{}")
+    given = make_parser().read(words, find_recipe, default_output="output/{}")
     recipe = Recipe(*given.parts)
     recipe.refuse_idle_flags(given.names)  # those too that say what is so anyway
     return recipe
 
 
-def _find(recipe: str) -> Path:
-    """The file of a recipe: its path, or the bare name of a ready method."""
+def find_recipe(recipe: str) -> Path:
+    """The file of a recipe: its path, or the bare name of a ready method. Raises `XPTError` for neither."""
     path, method = Path(recipe), METHODS / f"{recipe}.yaml"
     if path.is_file():
         return path

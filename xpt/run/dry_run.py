@@ -63,7 +63,7 @@ def rehearse(training: PostTraining) -> str:
     """Measure, and say what would happen; the model's weights are used up. Writes nothing."""
     training.model.to(training.recipe.training.device)
     rows = training.stream.rows_in_epoch
-    plans = [_plan(training, index, rows) for index in range(len(training.phases))]
+    plans = [plan_phase(training, index, rows) for index in range(len(training.phases))]
     parameters = sum(tensor.numel() for tensor in training.model.parameters())
     parts = [*_head(training), indent(format_report(training.report), "  ")]
     for plan in plans:
@@ -77,7 +77,8 @@ def nothing_to_do(run: Run) -> str:
     return f"{wrap(head, '  ', '')}\n{summarize(run)}"
 
 
-def _plan(training: PostTraining, index: int, rows_in_epoch: int) -> PhasePlan:
+def plan_phase(training: PostTraining, index: int, rows_in_epoch: int) -> PhasePlan:
+    """What a phase would do, measured on its first steps; the weights of the model change."""
     phase, run, arguments = training.phases[index], training.run, training.recipe.training
     epochs = phase.steps * training.rows_per_step / rows_in_epoch
     done = run.checkpoints.newest(phase.name) or 0

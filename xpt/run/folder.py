@@ -139,7 +139,7 @@ class Run:
             if self.writes:
                 check_writable(self.folder, "--output_dir")
             return
-        before, now = stored["settings"], _result_settings(settings)
+        before, now = stored["settings"], result_settings(settings)
         said = regrouped(before, now) if self.regroups else None
         if said:
             now = {name: value for name, value in now.items() if name not in GROUPING}
@@ -169,7 +169,7 @@ class Run:
         if stored is not None:
             _refuse_changes(self.folder, stored["fingerprints"], fingerprints)
         elif self.writes:
-            record = {"settings": _result_settings(settings), "fingerprints": fingerprints}
+            record = {"settings": result_settings(settings), "fingerprints": fingerprints}
             write_record(self.folder / "run.json", record)
         if self.writes:
             remove_leftovers(self.folder)
@@ -296,7 +296,8 @@ def _is_log_entry(entry: Any) -> bool:
     )
 
 
-def _result_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def result_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of all settings those that can change the weights or the results."""
     kept = {
         name: value
         for name, value in settings.items()

@@ -1,0 +1,177 @@
+"""A study becomes runs: what is refused before anything runs, and what a run's name hangs on."""
+
+import pytest
+from places import REPO
+
+from studies import AXES, study, write_study
+from xpt.study.plan import plan_runs
+from xpt.study.settings import read_study
+
+
+@pytest.fixture
+def planned(options, tmp_path):
+    """Give `planned(**changes)` the runs of a study."""
+
+    def make(name="tiny", flags=(), **changes):
+        return plan_runs(read_study(write_study(tmp_path, [*options(), *flags], name, **changes)))
+
+    return make
+
+
+def flag(run, name):
+    words = run.train.words
+    return words[words.index(f"--{name}") + 1]
+
+
+def test_every_combination_is_a_run(planned):
+    runs = planned()
+    assert [run.labels for run in runs] == [
+        {"embedding_init": init, "seed": seed} for init in ("random", "matched") for seed in ("1", "2")
+    ]
+    assert [run.seed for run in runs] == [1, 2, 1, 2]
+    assert len({run.train.folder for run in runs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"axis": {}}, "unknown entry 'axis'; a study has base, axes,"),
+        ({"axes": None}, "a study has base and axes; axes is missing"),
+        ({"base": None}, "a study has base and axes; base is missing"),
+        ({"base": "no_such"}, "embedding_init random, seed 1: no_such: no such recipe"),
+        ({"axes": {"sed": [1]}}, "sed 1: study: unknown option 'sed'; did you mean 'seed'?"),
+        ({"axes": {"seed": [1, "one"]}}, "seed one: argument --seed: invalid int value: 'one'"),
+        ({"axes": {"seed": [1, 1]}}, "axis seed: give values, each once"),
+        ({"axes": {"seed": {"a": None}}}, "axis seed: give a list of seeds"),
+        ({"axes": {"seed": 1}}, "axis seed: give `name: value`, not '1'"),
+        ({"axes": {"embedding_init": ["best"]}}, "embedding_init best: argument --embedding_init"),
+        ({"axes": {"learning_rate": [0.1], "warmup_steps": [-1]}}, "warmup_steps"),
+        ({"axes": {"a": {"one": None, "two": None}}}, "a two and a one are the same run; drop one"),
+        ({"axes": {"output_dir": ["x"]}}, "output_dir is not for studies"),
+        ({"axes": {"m": {"one": "no_such"}}}, "m one: no_such: no such recipe"),
+        ({"budget": {"steps": 3}}, "unknown entry 'steps'; budget has tokens"),
+        ({"budget": {"tokens": "many"}}, "budget: give tokens, a whole number"),
+        ({"budget": {"tokens": 100}}, "budget: phase1 would have no step; give more tokens"),
+        ({"first": "best"}, "first: 'best' is a value of 0 axes"),
+        ({"first": {"embedding_init": "best"}}, "first: axis embedding_init has no value 'best'"),
+        ({"measure": {"nli": {"no": 1}}}, "measure nli: unknown option 'no'"),
+        ({"measure": {"nil": None}}, "measure nil: "),
+        ({"measure": {"nli": {"output_dir": "x"}}}, "output_dir is not for studies"),
+        ({"measure": {"nli": {"num_train_epochs": "x"}}}, "measure nli: argument --num_train_epochs"),
+        ({"measure": ["nli"]}, "measure: give `name: value`"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_written(options, tmp_path, capsys, changes, said):
+    path = write_study(tmp_path, options(), **changes)
+    for verb in ("run", "show", "estimate"):
+        assert study(verb, path) == 2
+        told = capsys.readouterr()
+        assert told.err.startswith("error: ")
+        assert said in told.err and told.err.count("\n") == 1 and not told.out
+    assert not (tmp_path / "studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "say what to do and with which study: xpt study run|show|estimate STUDY.yaml"),
+        (["train", "x.yaml"], "say what to do and with which study"),
+        (["run", "none.yaml"], "none.yaml: no such study; give a YAML file"),
+        (["show", "none.json"], "none.json: no such file"),
+        (["run", "none.json"], "none.json has results; to run a study takes its YAML file"),
+        (["run", "none.yaml", "--jobs", "0"], "--jobs is 0; give at least 1"),
+        (["show", "none.yaml", "--job", "1"], "unknown option --job; did you mean --jobs?"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(words, said, capsys):
+    from xpt.command import main
+
+    assert main(["study", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_runs_name_hangs_on_what_decides_its_result_alone(planned):
+    keys = [run.key for run in planned()]
+    assert len(set(keys)) == 4
+    unchanged = ["--cache_dir", "elsewhere", "--save_steps", "7", "--logging_steps", "1", "--output_dir"]
+    recipe = {"save_steps": 1, "logging_steps": 3, "preprocessing_num_workers": 1}
+    assert [run.key for run in planned(axes={"x": {"a": recipe}, **AXES})] == keys
+    assert [run.key for run in planned(flags=unchanged[:6])] == keys
+    for name, value in (
+        ("dropout", "0.2"),
+        ("phase1_steps", "5"),
+        ("adam_beta1", "0.8"),
+        ("vocab_size", 301),
+    ):
+        assert not {run.key for run in planned(axes={"x": {"a": {name: value}}, **AXES})} & set(keys), name
+    # A measure is no part of the run, so that a study may ask for more of what was trained.
+    assert [run.key for run in planned(measure={"nli": {"data_dir": "x"}})] == keys
+
+
+def test_what_is_written_later_wins(planned, tmp_path):
+    recipe = tmp_path / "more.yaml"
+    recipe.write_text("phase1_steps: 9\nlearning_rate: 2e-3\noutput_dir: elsewhere\n")
+    axes = {
+        "method": {"plain": None, "file": str(recipe), "both": {"recipe": str(recipe), "phase1_steps": 6}},
+        "learning_rate": ["3e-3"],
+    }
+    plain, file, both = planned(axes=axes)
+    assert [flag(run, "phase1_steps") for run in (plain, file, both)] == ["4", "9", "6"]
+    assert {flag(run, "learning_rate") for run in (plain, file, both)} == {"3e-3"}
+    assert all(flag(run, "output_dir").endswith(f"{run.key}/model") for run in (plain, file, both))
+
+
+@pytest.mark.parametrize("file", sorted((REPO / "studies").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_studies_of_the_repository_can_be_planned(file, monkeypatch):
+    monkeypatch.chdir(REPO)
+    study = read_study(file)
+    runs = plan_runs(study)
+    assert len(runs) == len(study.combinations()) > 1
+    assert all(abs(run.tokens / study.tokens - 1) < 0.01 for run in runs)
+
+
+def test_the_study_of_the_document_can_be_planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPO)
+    text = (REPO / "docs" / "studies.md").read_text("utf-8")
+    path = tmp_path / "shown.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    runs = plan_runs(read_study(path))
+    assert len(runs) == 18 and all(len(run.tunings) == 2 for run in runs)
+
+
+def test_a_budget_of_tokens_keeps_the_proportion_of_the_phases(planned):
+    """4 rows of 32 tokens a step: 12,800 tokens are 100 steps."""
+    steps = {"phase1_steps": 3, "phase2_steps": 1}
+    listed = [{"name": "one", "train": ["all"], "steps": 1}]
+    (run,) = planned(axes={"a": {"x": steps}}, budget={"tokens": 12_800})
+    assert (flag(run, "phase1_steps"), flag(run, "phase2_steps")) == ("75", "25")
+    assert run.tokens == 12_800
+    (run,) = planned(axes={"a": {"x": "lora"}}, budget={"tokens": 12_800})
+    assert run.tokens == 12_800
+    (run,) = planned(
+        axes={"a": {"x": {"phase1_steps": None, "phase2_steps": None, "phases": listed}}},
+        budget={"tokens": 1280},
+    )
+    assert '"steps": 10' in flag(run, "phases")
+
+
+def test_each_task_and_seed_of_a_measure_is_a_step_of_its_own(planned):
+    runs = planned(measure={"small": {"task": ["nli", "sts"], "seeds": [1, 2], "num_train_epochs": 1}})
+    assert [(step.kind, step.words[0]) for step in runs[0].tunings] == [("small", "finetune")] * 4
+    assert len({step.folder for run in runs for step in run.tunings}) == 16
+    assert all(step.folder.parent == runs[0].train.folder.parent for step in runs[0].tunings)
+    again = planned(measure={"other": {"task": "nli", "seeds": [2], "num_train_epochs": 1}})
+    assert again[0].tunings[0].folder in {step.folder for step in runs[0].tunings}
+
+
+def test_an_estimate_counts_what_is_left_and_trains_nothing(options, tmp_path, capsys):
+    """4 runs of 8 steps of 4 x 32 tokens; time and disk are measured on the first one."""
+    path = write_study(tmp_path, options(), measure={"nli": {"seeds": [1, 2]}})
+    assert study("estimate", path, "--jobs", "2") == 0
+    told = {line[2:15].strip(): line[16:] for line in capsys.readouterr().out.splitlines()}
+    assert told["runs"] == "4, of which 0 are finished"
+    assert told["tokens"] == "4.10K to be read, at most"
+    assert "if 2 at once are as fast, from a few steps" in told["time"]
+    assert told["disk"].endswith(" free") and "MiB; " in told["disk"]
+    assert told["fine-tunings"].startswith("8, of which 0 are finished")
+    assert not (tmp_path / "studies").exists()
