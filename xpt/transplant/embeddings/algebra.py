@@ -16,6 +16,7 @@ from torch import Tensor
 from xpt.program.environment import available_cores
 
 ROWS = 1024  # of a large product that are held at once
+DIRECTION = 1e-4  # of the largest singular value: what is smaller is no direction but rounding
 
 
 @contextmanager
@@ -65,7 +66,12 @@ def top_softmax(scores: Tensor, count: int, temperature: float) -> Tensor:
 
 
 def procrustes(moved: Tensor, fixed: Tensor) -> Tensor:
-    """The orthogonal W, (width, width), that minimizes |moved W - fixed| over rows (Schönemann 1966)."""
+    """The orthogonal W, (width, width), that minimizes |moved W - fixed| over rows (Schönemann 1966).
+
+    Directions that the rows say nothing of, as where they are fewer than the width, are mapped to zero: any
+    rotation of those would do, and chance would pick one.
+    """
     with one_thread():
-        left, _, right = torch.linalg.svd((moved.mT @ fixed).double())
-        return (left @ right).to(moved.dtype)
+        left, sizes, right = torch.linalg.svd((moved.mT @ fixed).double())
+        told = sizes > DIRECTION * sizes.max()
+        return ((left * told) @ right).to(moved.dtype)

@@ -91,7 +91,7 @@ class _Cells:
     def prior(self, tension: float) -> np.ndarray:
         """Probability of each cell before its pieces are known, (cells,)."""
         none = self.distance < 0
-        values = np.where(none, 0.0, np.exp(-tension * np.maximum(self.distance, 0)))
+        values = np.where(none, 0.0, np.exp(-tension * np.maximum(self.distance, 0).astype(np.float64)))
         values /= np.repeat(np.add.reduceat(values, self.starts), self.lengths)
         return np.where(none, NULL_SHARE, (1 - NULL_SHARE) * values)
 

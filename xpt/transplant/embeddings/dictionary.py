@@ -37,7 +37,7 @@ def dictionary_start(context: EmbeddingContext) -> Start:
         f"{int(found.sum()):,} of {len(pairs):,} dictionary pairs were found, {int(whole.sum()):,} of them "
         "as one piece on both sides",
     )
-    turned = aligned(source, (theirs[found], ours[found]))
+    turned, target = aligned(source, target, (theirs[found], ours[found]))
     weights = nearest_mix(target, target_seen, turned, source_seen)
     return mixed_start(context, weights, same_meaning(target_vocabulary, source_vocabulary), notes)
 

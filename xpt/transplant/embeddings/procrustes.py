@@ -26,6 +26,6 @@ def procrustes_start(context: EmbeddingContext) -> Start:
             "dictionary (--embedding_init dictionary) or parallel text (align)"
         )
     ours, theirs = (torch.tensor(ids) for ids in zip(*seeds, strict=True))
-    turned = aligned(source, (source[theirs], target[ours]))
+    turned, target = aligned(source, target, (source[theirs], target[ours]))
     notes += (f"{len(seeds):,} identical pieces served as a dictionary",)
     return mixed_start(context, nearest_mix(target, target_seen, turned, source_seen), copies, notes)

@@ -81,10 +81,14 @@ def word_vectors(
     return torch.from_numpy(means @ vectors.numpy()), torch.from_numpy(counts)
 
 
-def aligned(moved: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """Source vectors turned so that the pairs (source rows, target rows) lie on each other. Same shape."""
+def aligned(source: Tensor, target: Tensor, pairs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Source vectors turned so that pairs (source rows, target rows) lie on each other, and the target's.
+
+    Both are unit vectors of the directions that the pairs tell of. Same shapes.
+    """
     with one_thread():
-        return moved @ procrustes(unit_rows(pairs[0]), unit_rows(pairs[1]))
+        turn = procrustes(unit_rows(pairs[0]), unit_rows(pairs[1]))
+        return unit_rows(source @ turn), unit_rows(target @ (turn.mT @ turn))
 
 
 def nearest_mix(target: Tensor, target_seen: Tensor, source: Tensor, source_seen: Tensor) -> sparse.csr_array:
