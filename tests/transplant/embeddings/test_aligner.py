@@ -92,7 +92,7 @@ def test_of_a_word_twice_the_one_at_the_same_place_is_linked():
 
 
 def test_symmetrized_by_hand():
-    """Both say 0-0; 0-1 is beside it with a new target; 3-3 is far and free: final-and takes it; 3-0 is not."""
+    """Both say 0-0; 0-1 is beside it with a new target; 3-3 is far and free (final-and); 3-0 is not."""
     forward, backward = {(0, 0), (0, 1), (3, 3)}, {(0, 0), (3, 0)}
     assert symmetrize(forward, backward, 4, 4) == [(0, 0), (0, 1), (3, 3)]
     assert symmetrize(set(), {(2, 1)}, 3, 3) == [(2, 1)]

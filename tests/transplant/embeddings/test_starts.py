@@ -210,7 +210,7 @@ def test_without_any_overlap_nothing_breaks_and_what_needs_one_says_so():
     assert start_of("focus", context).report(context)["rows"]["mixed"] == 0
     assert start_of("overlap", context).report(context)["rows"]["copied"] == 4
     for method in ("procrustes", "omp"):
-        with pytest.raises(XPTError, match="no piece .*is spelled as one of the source"):
+        with pytest.raises(XPTError, match=r"no piece .*is spelled as one of the source"):
             start_of(method, context)
 
 
@@ -219,7 +219,7 @@ def test_pairs_of_the_dictionary_that_are_not_found_change_nothing():
     more = [("nowhere", "가국"), ("waf", "없는"), *context.dictionary]
     one, other = start_of("dictionary", context), start_of("dictionary", replace(context, dictionary=more))
     assert torch.equal(one.matrix, other.matrix)
-    assert one.notes[-1].startswith("18 of 36 dictionary pairs were found, 18 of them as one piece")
+    assert one.notes[-1].startswith("18 of 36 dictionary pairs were found")
     with pytest.raises(XPTError, match="none of its 1 pairs has vectors on both sides"):
         start_of("dictionary", replace(context, dictionary=more[:1]))
 

@@ -6,6 +6,8 @@ from xpt.transplant.embeddings.mixing import mixed_start
 from xpt.transplant.embeddings.spaces import aligned, nearest_mix, source_space, target_space, word_vectors
 from xpt.transplant.embeddings.vocabulary import same_meaning
 
+MAX_PIECES = 2  # of a word that serves; the mean of many pieces' vectors says little of it
+
 
 def dictionary_start(context: EmbeddingContext) -> Start:
     """Each row is a mix of the ten source rows whose vectors are nearest to its own.
@@ -26,16 +28,14 @@ def dictionary_start(context: EmbeddingContext) -> Start:
     pairs = with_cases(context.dictionary)
     ours, our_pieces = word_vectors(target_vocabulary, [pair[1] for pair in pairs], target, target_seen)
     theirs, their_pieces = word_vectors(source_vocabulary, [pair[0] for pair in pairs], source, source_seen)
-    found = (our_pieces > 0) & (their_pieces > 0)
+    found = (our_pieces > 0) & (their_pieces > 0) & (our_pieces.maximum(their_pieces) <= MAX_PIECES)
     if not found.any():
         raise XPTError(
-            f"--dictionary: none of its {len(context.dictionary):,} pairs has vectors on both sides; give "
-            "one of the languages of source and text, the source's first"
+            f"--dictionary: none of its {len(context.dictionary):,} pairs has vectors on both sides; "
+            "give one of the languages of source and text, the source's first"
         )
-    whole = found & (our_pieces == 1) & (their_pieces == 1)
     notes += (
-        f"{int(found.sum()):,} of {len(pairs):,} dictionary pairs were found, {int(whole.sum()):,} of them "
-        "as one piece on both sides",
+        f"{int(found.sum()):,} of {len(pairs):,} dictionary pairs were found in at most {MAX_PIECES} pieces",
     )
     turned, target = aligned(source, target, (theirs[found], ours[found]))
     weights = nearest_mix(target, target_seen, turned, source_seen)

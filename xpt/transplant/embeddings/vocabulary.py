@@ -53,10 +53,11 @@ class Vocabulary:
         frame = frame_of(tokenizer) or (None, None)
         known = {"bos": frame[0], "eos": frame[1]}
         known |= {role: getattr(tokenizer, f"{role}_token_id") for role in ("pad", "unk", "mask")}
-        upper, lower = encode(["A", "a"])
-        prefix = " " if encode([" a"]) != [lower] else ""
+        normalizer = tokenizer.backend_tokenizer.normalizer
+        folds_case = normalizer is not None and "a" in normalizer.normalize_str("A")
+        prefix = " " if encode([" a"]) != encode(["a"]) else ""
         roles = {role: index for role, index in known.items() if index is not None}
-        return cls(tuple(pieces), roles, encode, upper == lower, prefix)
+        return cls(tuple(pieces), roles, encode, folds_case, prefix)
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
         """Ids of words as they stand in a text; none for a word with an unknown character."""
