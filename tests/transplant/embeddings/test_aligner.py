@@ -28,6 +28,13 @@ def f1(found, links):
     return 2 * right / (sum(map(len, found.values())) + sum(map(len, links)))
 
 
+def test_both_directions_speak_of_the_same_sides(monkeypatch):
+    """The second direction calls the target the source: its link (2, 0) is the first one's (0, 2)."""
+    answers = iter([[[(0, 2)]], [[(2, 0)]]])
+    monkeypatch.setattr(aligner, "align", lambda pairs: next(answers))
+    assert align_both([([1, 2, 3], [4, 5, 6])]) == {0: [(0, 2)]}
+
+
 @pytest.mark.parametrize("reverse", [True, False])
 def test_links_of_relabeled_sentences_are_found_in_any_order(reverse):
     pairs, links = relabeled(400, reverse)

@@ -203,6 +203,15 @@ def test_pursuit_takes_the_atoms_that_a_vector_is_made_of():
         assert [row[index] for index in expected] == pytest.approx(list(expected.values()), abs=1e-4)
 
 
+def test_pursuit_adds_nothing_to_what_is_met_already():
+    atoms = torch.from_numpy(np.random.default_rng(0).standard_normal((30, 12)))
+    vectors = torch.stack([2 * atoms[3], atoms[5] - 3 * atoms[7]])
+    expected = torch.zeros(2, 30, dtype=torch.float64)
+    expected[0, 3], expected[1, 5], expected[1, 7] = 2.0, 1.0, -3.0
+    for count in (3, 8):
+        assert torch.allclose(pursue(vectors, atoms, count), expected, atol=1e-3)
+
+
 def test_sparsemax_and_softmax_of_the_largest():
     scores = np.random.default_rng(0).standard_normal((20, 9))
     found = sparsemax(torch.from_numpy(scores)).numpy()
