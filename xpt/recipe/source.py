@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xpt.program.settings import check_values, option, option_of
-from xpt.transplant.embeddings import EMBEDDING_INITS
+from xpt.transplant.embeddings.settings import StartSettings
 from xpt.transplant.source import TransplantSettings
 
 
@@ -40,14 +40,18 @@ class SourceArguments:
         "Of an XPT source: keep tokenizer, word embeddings and output bias. Default: unless "
         "tokenizer_name_or_path names another tokenizer; false without one trains a new one.",
     )
-    embedding_init: str = option(
-        "random",
-        "New word embeddings: random (P21), random with the source's statistics, or distributional vectors "
-        "of the target text (learns most where compute is short).",
-        choices=list(EMBEDDING_INITS),
-    )
-    output_bias_init: Literal["unigram", "zero"] = option(
-        "unigram", "Output bias: log unigram frequencies of the training split, or zero (P21)."
+    embedding_init: str = option_of(StartSettings, "embedding_init")
+    overlap_rest: str = option_of(StartSettings, "overlap_rest")
+    dictionary: str | None = option_of(StartSettings, "dictionary")
+    source_text: list[str] | None = option_of(StartSettings, "source_text")
+    parallel: str | None = option_of(StartSettings, "parallel")
+    alignments: str | None = option_of(StartSettings, "alignments")
+    donor: str | None = option_of(StartSettings, "donor")
+    embedding_scale: str = option_of(StartSettings, "embedding_scale")
+    output_bias_init: Literal["unigram", "zero", "mixed"] = option(
+        "unigram",
+        "Output bias: log unigram frequencies of the training split, zero (P21), or the source's, mixed as "
+        "the embeddings are (mixed).",
     )
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
 from xpt.recipe.recipe import Recipe
+from xpt.run.start import check_start, fit_scale, output_bias, start_embeddings
 from xpt.text.corpus import Corpus, build_corpus
 from xpt.text.encoding import encode_sentences
 from xpt.text.examples import Examples, ExampleSet
@@ -35,7 +36,7 @@ from xpt.text.tokenizer import (
     train_tokenizer,
 )
 from xpt.training.evaluation import unigram_log_probs
-from xpt.transplant.embeddings import EMBEDDING_INITS, MAX_TOKENS, EmbeddingContext
+from xpt.transplant.embeddings import MAX_TOKENS
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
 
 TOKENIZER_BUILD = "3"  # raised when the same text and choices train another tokenizer
@@ -210,6 +211,7 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
 def check_source(recipe: Recipe, source: Source) -> None:
     """Find what the source cannot serve before the text is read. Raises `XPTError`."""
     check_transplant(source, transplant_settings(recipe))
+    check_start(recipe, source)
     wanted, positions = recipe.phases.max_seq_length, len(source.used_positions)
     if wanted > positions:
         raise XPTError(f"--max_seq_length {wanted} exceeds the source's {positions} positions")
@@ -283,26 +285,24 @@ def prepare_model(
         >>> report["groups"]["encoder"]["new"], report["groups"]["itl"]["copied"]
         (0, 0)
     """
-    arguments, seed = recipe.source, recipe.training.seed
     settings = transplant_settings(recipe)
     kept = settings.copies_layers and keeps_vocabulary(recipe, source)
     sample = text.train.sample(MAX_TOKENS)
-    context = EmbeddingContext(
-        source_embeddings=source.word_embeddings,
-        vocab_size=text.special.vocab_size,
-        special=text.special,
-        ids=sample.ids,
-        offsets=sample.offsets,
-        seed=seed,
-        initializer_range=source.config.initializer_range,
-    )
-    return transplant(
+    start, described = None, None
+    if not kept:
+        start, context = start_embeddings(recipe, source, text.tokenizer, text.special, sample)
+    model, report = transplant(
         source,
         settings,
         text.special,
-        word_embeddings=None if kept else EMBEDDING_INITS[arguments.embedding_init](context),
-        unigram_log_probs=text.log_probs if arguments.output_bias_init == "unigram" else None,
+        word_embeddings=None if start is None else start.matrix,
+        output_bias=output_bias(recipe, source, start, text.log_probs),
     )
+    if start is not None:
+        if recipe.source.embedding_scale == "unigram":
+            start = fit_scale(model, start, sample, text.special, text.log_probs)
+        described = {"method": recipe.source.embedding_init, **start.report(context)}
+    return model, {**report, "embeddings": described}
 
 
 def describe_text(recipe: Recipe, text: PreparedText) -> dict[str, Any]:

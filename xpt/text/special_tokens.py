@@ -74,7 +74,10 @@ def unused_ids(tokenizer: PreTrainedTokenizerFast) -> set[int]:
 def frame_of(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int] | None:
     """The ids that the tokenizer puts before and behind a text; None where it does not put one of each."""
     encoding = tokenizer.backend_tokenizer.encode("a")
-    ids, added = encoding.ids, encoding.special_tokens_mask
+    real = [place for place, seen in enumerate(encoding.attention_mask) if seen]  # a file may say to pad
+    ids, added = (
+        [values[place] for place in real] for values in (encoding.ids, encoding.special_tokens_mask)
+    )
     around = sum(added) == 2 and len(ids) >= 2 and added[0] and added[-1]
     return (ids[0], ids[-1]) if around else None
 

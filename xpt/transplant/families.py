@@ -94,6 +94,7 @@ def _xlm_variant(config: Any) -> str | None:
 _BERT_HEAD = (
     (r"^cls\.predictions\.transform\.dense\.", "lm_head.dense."),
     (r"^cls\.predictions\.transform\.LayerNorm\.", "lm_head.layer_norm."),
+    (r"^cls\.predictions\.bias$", "lm_head.bias"),
 )
 _ATTENTION, _LAYER = r"encoder.layer.\1.attention", r"encoder.layer.\1"
 
@@ -147,6 +148,7 @@ DISTILBERT = Family(
         (r"\.output_layer_norm\.", ".output.LayerNorm."),
         (r"^vocab_transform\.", "lm_head.dense."),
         (r"^vocab_layer_norm\.", "lm_head.layer_norm."),
+        (r"^vocab_projector\.bias$", "lm_head.bias"),
     ),
     has_token_types=False,
     head_activation=lambda config: config.activation,
@@ -205,6 +207,7 @@ FAMILIES: dict[str, Family] = {
         renames=(
             (r"^generator_predictions\.dense\.", "lm_head.dense."),
             (r"^generator_predictions\.LayerNorm\.", "lm_head.layer_norm."),
+            (r"^generator_lm_head\.bias$", "lm_head.bias"),
         ),
         unfit=_narrow_embeddings,
     ),

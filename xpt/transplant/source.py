@@ -72,13 +72,13 @@ def transplant(
     settings: TransplantSettings,
     special: SpecialTokens,
     word_embeddings: Tensor | None,
-    unigram_log_probs: Tensor | None = None,
+    output_bias: Tensor | None = None,
 ) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
     """Build the XPT model around the source's layers.
 
     `special` has the tokenizer's `bos`, `pad`, `eos` and `vocab_size`; `word_embeddings` is (vocab_size,
-    hidden), or None: the source's own are kept, and its output bias with them. `unigram_log_probs`,
-    (vocab_size,), starts an output bias that is new, which is 0 without. Gives back the model and a report
+    hidden), or None: the source's own are kept, and its output bias with them. `output_bias`,
+    (vocab_size,), is the one where it is new, which is 0 without. Gives back the model and a report
     of what was copied and what is new. Raises `XPTError` for settings the source cannot serve.
     """
     layers = check_transplant(source, settings)
@@ -100,7 +100,7 @@ def transplant(
             elif name.endswith(WORDS) and word_embeddings is not None:
                 tensor.copy_(word_embeddings)
             elif name == "lm_head.bias":
-                tensor.copy_(unigram_log_probs if unigram_log_probs is not None else torch.zeros_like(tensor))
+                tensor.copy_(output_bias if output_bias is not None else torch.zeros_like(tensor))
             else:
                 draw_new(tensor, name, settings.seed, config.initializer_range)
                 if (
@@ -253,4 +253,9 @@ def format_report(report: dict[str, Any]) -> str:
         lines.append(f"{group:22}{counts['copied']:>14,}{counts['new']:>14,}")
     totals = [sum(counts[kind] for counts in report["groups"].values()) for kind in ("copied", "new")]
     lines.append(f"{'all':22}{totals[0]:>14,}{totals[1]:>14,}")
+    started = report.get("embeddings")  # a run that began with an earlier release has no word of it
+    if started and started["method"] != "random":
+        rows = ", ".join(f"{count:,} {kind}" for kind, count in started["rows"].items() if count)
+        lines.append(f"word embeddings by {started['method']}: {rows}")
+        lines += [f"note: {note}" for note in started["notes"]]
     return "\n".join([*lines, *(f"note: {note}" for note in report["notes"])])

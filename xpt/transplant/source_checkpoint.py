@@ -31,7 +31,7 @@ HEAD = "lm_head."
 HEAD_TENSORS = tuple(
     f"{HEAD}{part}.{kind}" for part in ("dense", "layer_norm") for kind in ("weight", "bias")
 )
-OUTPUT_BIAS = f"{HEAD}bias"  # belongs to a vocabulary, so it is read where that may be kept
+OUTPUT_BIAS = f"{HEAD}bias"  # belongs to a vocabulary: kept with that, or mixed
 FIRST_OF_MANY = (".layer.0.", "itl_in.0.", "itl_out.0.")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -46,7 +46,7 @@ class Source:
         config: in our words, whatever the family.
         body: embeddings and layers (an XPT checkpoint's ITLs too) under RoBERTa's names without prefix.
         head: the LM-head transform under `dense.*` and `layer_norm.*`, or None.
-        output_bias: an XPT checkpoint's, (vocabulary,), or None.
+        output_bias: of the LM head, (vocabulary,), or None.
         first_position: the row of the position table that the first token reads.
         lm_head_activation: what the LM head computes, by transformers' name.
         sha256: of names and bytes of all tensors.
@@ -128,6 +128,7 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
         )
     expected = _expected_shapes(described, files.name)  # before any large file is fetched
     tensors = _read_tensors(files.weights(), described.family, files.name)
+    bias = _foreign_bias(tensors, described)
     _check_tensors(tensors, expected, described.config, files.name)
     _fold_tables(tensors, described)
     body = {key: tensor for key, tensor in tensors.items() if key.startswith(BODY)}
@@ -138,9 +139,10 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
         described.config,
         body,
         head or None,
-        tensors.get(OUTPUT_BIAS),
+        tensors.get(OUTPUT_BIAS, bias),
         described.first_position,
         described.head_activation,
+        # Without another family's bias: runs that began before it was read find their source unchanged.
         _sha256({**body, **head}, tensors.get(OUTPUT_BIAS)),
         files.commit,
     )
@@ -166,8 +168,7 @@ def _expected_shapes(described: SourceConfig, name: str) -> dict[str, torch.Size
 
 def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, Tensor]:
     """All tensors of backbone and LM-head transform that the files hold, by RoBERTa's names, float32."""
-    family = FAMILIES[family_name]
-    head = (*HEAD_TENSORS, OUTPUT_BIAS) if family_name == XPT else HEAD_TENSORS
+    family, head = FAMILIES[family_name], (*HEAD_TENSORS, OUTPUT_BIAS)
     tensors: dict[str, Tensor] = {}
     for path in paths:
         try:
@@ -189,6 +190,13 @@ def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, T
                 raise XPTError(f"source {name!r} holds {_printable(key)} twice; get the checkpoint again")
             tensors[key] = tensor.to(torch.float32, copy=True)  # not the file's memory, which may yet change
     return tensors
+
+
+def _foreign_bias(tensors: dict[str, Tensor], described: SourceConfig) -> Tensor | None:
+    """Take out the output bias of another family, which no more than mixing needs; an odd one is none."""
+    bias = None if described.family == XPT else tensors.pop(OUTPUT_BIAS, None)
+    fits = bias is not None and bias.shape == (described.config.vocab_size,) and bias.isfinite().all()
+    return bias if fits else None
 
 
 def _check_tensors(
