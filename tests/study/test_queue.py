@@ -72,6 +72,7 @@ def steps_logged(path: Path) -> int:
     return sum(len(log.read_bytes().splitlines()) for log in logs)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_killed_and_stopped_ends_with_the_same_table(base, whole, tmp_path):
     """SIGKILL in the middle of a phase, SIGTERM in the middle of what goes on: no step is lost by either."""
     path = write_study(tmp_path, base, axes={"embedding_init": ["matched"], "seed": [1]})
