@@ -135,7 +135,7 @@ def test_a_run_goes_on_in_other_processes_and_ends_as_if_undisturbed(recipe, tmp
         done = torchrun(command, notes, processes, **environment)
         assert done.code == (-9 if death else 0), done.printed(0) + done.report
         printed = " ".join(done.printed(0).split())
-        said += re.findall(r"goes on with (\d) process.*?the same (\d+) rows", printed)
+        said += re.findall(r"goes on with (\d) process.*?the same global batch of (\d+) rows", printed)
         steps = rows_of_steps(notes, processes)
         first_steps.append(next(iter(steps)))
         kept |= steps
