@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tokenizers import decoders
 from transformers import PreTrainedTokenizerFast
 
 from xpt.text.special_tokens import frame_of, id_count, special_ids, text_reader
 
 WORD = "▁"
+REPLACEMENT = "\ufffd"  # what bytes of half a character are read as
 _LETTERS_AND_NUMBERS = ("L", "M", "N")
 
 
@@ -129,12 +131,11 @@ def _speller(described: dict[str, Any]) -> Callable[[str], str | None]:
     if _mentions(described.get("pre_tokenizer"), "ByteLevel") or _mentions(
         described.get("decoder"), "ByteLevel"
     ):
-        bytes_of = {char: byte for byte, char in _byte_characters().items()}
+        decoder = decoders.ByteLevel()
 
         def of_bytes(piece: str) -> str | None:
-            try:
-                text = bytes(bytes_of[char] for char in piece).decode("utf-8")
-            except (KeyError, UnicodeDecodeError):  # added as text, or a part of a character
+            text = decoder.decode([piece])
+            if REPLACEMENT in text:  # a part of a character
                 return None
             return unicodedata.normalize("NFC", text.replace(" ", WORD))
 
@@ -165,12 +166,3 @@ def _mentions(part: Any, kind: str) -> bool:
     if isinstance(part, dict):
         return part.get("type") == kind or any(_mentions(value, kind) for value in part.values())
     return isinstance(part, list) and any(_mentions(value, kind) for value in part)
-
-
-def _byte_characters() -> dict[int, str]:
-    """GPT-2's visible character for each byte: itself where it is visible in Latin-1, else from U+0100 on."""
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {
-        byte: chr(0x100 + number) for number, byte in enumerate(hidden)
-    }
