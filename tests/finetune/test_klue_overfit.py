@@ -45,7 +45,8 @@ def reader(tmp_path_factory):
 
 @pytest.mark.learned
 @pytest.mark.parametrize(
-    "task", [pytest.param(task, marks=pytest.mark.slow if task in ("wos", "dp") else ()) for task in TASKS]
+    "task",
+    [pytest.param(task, marks=pytest.mark.slow if task in ("wos", "dp", "sts") else ()) for task in TASKS],
 )
 def test_a_tiny_model_overfits_sixteen_examples(task, reader, tmp_path):
     file = klue_files.write(tmp_path, task, DIALOGUES if task == "wos" else 16)

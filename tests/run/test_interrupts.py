@@ -31,8 +31,15 @@ def whole(evaluated, tmp_path_factory):
     return run(evaluated, tmp_path_factory.mktemp("whole") / "run")
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "seed"),
+    [
+        (signal.SIGTERM, 1),
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGINT, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_in_any_step_saves_that_step_and_the_run_ends_bit_equal(
     evaluated, whole, tmp_path, capsys, monkeypatch, number, seed
 ):

@@ -27,6 +27,7 @@ def tried(options, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_whichever_write_of_a_save_fails_the_one_before_stands_and_the_run_ends_equal(tried):
     seen = tried("save")
     assert seen["failed"] > 40  # every file is opened, written and flushed

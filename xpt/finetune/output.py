@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
-
+from xpt.program.figure import new_figure
 from xpt.run.plots import COLORS
 
 
@@ -19,7 +18,7 @@ def write_predictions(predictions: Sequence[dict[str, Any]], path: Path) -> None
 
 def plot_scores(results: dict[str, Any], log: Sequence[dict[str, Any]], path: Path) -> None:
     """Training loss and validation scores over the steps, the best one marked (PNG)."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
     losses = figure.subplots()
     scores = losses.twinx()
     logged = [(entry["step"], entry["loss"]) for entry in log if "loss" in entry]

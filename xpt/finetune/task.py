@@ -10,9 +10,8 @@ lines of `predictions.jsonl` and what `metric` takes. Tasks know neither files n
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from evaluate import Metric
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -20,6 +19,9 @@ from xpt.finetune.batches import masked_mean, pad_batch
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.judgment import Judgment
 from xpt.program.errors import XPTError
+
+if TYPE_CHECKING:
+    from evaluate import Metric
 
 LARGE = 1024  # hidden size from which a model is trained as the official scripts train RoBERTa-large
 
@@ -184,7 +186,7 @@ class Task(ABC):
     # ---- measuring ---------------------------------------------------------------------------------------
 
     @abstractmethod
-    def metric(self) -> Metric:
+    def metric(self) -> "Metric":
         """What scores: its `compute` takes predictions and references, and gives percents by name."""
 
     @abstractmethod

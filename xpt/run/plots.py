@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
+from xpt.program.figure import new_figure
 
 COLORS = ("#1f5fa8", "#c2571a", "#2e7d4f", "#7a3e9d")
 
@@ -21,7 +21,7 @@ class Curve:
 
 def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
     """Draw one or several runs into `path` (PNG). Phases follow each other on the axis of steps."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = new_figure(9, 5)
     axis = figure.subplots()
     for color, curve in zip(COLORS, curves, strict=False):
         starts = _phase_starts(curve.results["phases"])

@@ -164,6 +164,7 @@ def test_impossible_thresholds_are_refused(tmp_path, threshold):
         build_from(tmp_path, tmp_path / "cache", near_duplicate_threshold=threshold)
 
 
+@pytest.mark.slow
 def test_it_takes_at_most_100_bytes_a_sentence(tmp_path):
     def peak(count: int) -> int:
         lines = [hashlib.sha256(b"%d" % index).hexdigest() for index in range(count)]

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
-
 from xpt.finetune.klue.published import published_figures
 from xpt.finetune.klue.table import (
     Table,
@@ -25,6 +23,7 @@ from xpt.finetune.klue.table import (
     tabulate,
 )
 from xpt.program.errors import XPTError
+from xpt.program.figure import new_figure
 from xpt.program.files import check_writable, write_text_atomically
 from xpt.program.formatting import clip
 from xpt.program.options import OptionParser, leading
@@ -137,7 +136,7 @@ def draw(table: Table, path: Path) -> None:
     across = min(3, len(columns))
     down = math.ceil(len(columns) / across)
     height = 0.7 + 0.34 * len(rows)
-    figure = Figure(figsize=(4.6 * across, height * down), layout="constrained")
+    figure = new_figure(4.6 * across, height * down)
     axes = figure.subplots(down, across, squeeze=False)
     for axis, column in zip_longest(axes.flat, columns):
         if column is None:
