@@ -119,8 +119,8 @@ def disk_bytes(
 ) -> tuple[int, int]:
     """The most that a run's folder takes, and what is left of it at the end.
 
-    Step 0, the result and what is kept along the way are `weights` each. A phase keeps `limit` checkpoints and one being written; those
-    of the phase before shrink to one when the new phase has two.
+    Step 0, the result and what is kept along the way are `weights` each. A phase keeps `limit` checkpoints
+    and one being written; those of the phase before shrink to one when the new phase has two.
     """
     models = (2 + kept_models) * weights
     most = models

@@ -67,7 +67,9 @@ def make_parser() -> OptionParser:
 def run_study(study: Study, arguments: StudyArguments, stop: StopRequest) -> int:
     """Train what is not trained yet; how many of its steps failed, each of them named."""
     check_writable(study.output, "output")
-    runs = plan_runs(study)
+    from xpt.study.pace import measured_with
+
+    runs = plan_runs(study, measured_with(arguments.threads, arguments.jobs, stop))
     queue = Queue(runs, arguments.jobs, arguments.threads, stop)
     queue.work()
     for failure in queue.failures:
@@ -110,7 +112,7 @@ def _work(given: Sequence[str], stop: StopRequest, failed: list[int]) -> str:
     if verb == "estimate":
         from xpt.study.estimate import estimate_study
 
-        return estimate_study(study, arguments.jobs, stop)
+        return estimate_study(study, arguments.jobs, arguments.threads, stop)
     if verb == "run":
         failed.append(run_study(study, arguments, stop))
     return show(collect_records(study), _folder(arguments, study), arguments.store)
