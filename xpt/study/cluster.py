@@ -70,7 +70,7 @@ def _parameters(options: Sequence[str]) -> dict[str, Any]:
 
 
 def work_on(cluster: Cluster, runs: Sequence[PlannedRun], words: Sequence[str]) -> list[Failure]:
-    """Submit what is not finished and wait for it; what failed. Stopped, it leaves the jobs to the cluster."""
+    """Submit what is not finished and wait; what failed. Stopped, it leaves the jobs to the cluster."""
     left = [run for run in runs if not all(step.finished for step in run.steps)]
     if not left:
         return []
