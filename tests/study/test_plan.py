@@ -153,7 +153,7 @@ def test_the_study_of_the_document_can_be_planned(tmp_path, monkeypatch):
     path = tmp_path / "shown.yaml"
     path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     runs = plan_runs(read_study(path))
-    assert len(runs) == 18 and all(len(run.tunings) == 2 for run in runs)
+    assert len(runs) == 18 and all(len(run.tunings) == 6 for run in runs)
 
 
 def test_a_budget_of_tokens_keeps_the_proportion_of_the_phases(planned):
