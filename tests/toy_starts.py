@@ -86,5 +86,5 @@ def own_space(context: EmbeddingContext) -> EmbeddingContext:
 
 def short_games(monkeypatch) -> None:
     """Adversarial games of a few steps, for tests of anything but what they find."""
-    for name, value in {"STARTS": 2, "EPOCHS": 1, "STEPS": 3}.items():
+    for name, value in {"GAMES": 2, "EPOCHS": 1, "STEPS": 3}.items():
         monkeypatch.setattr(f"xpt.transplant.embeddings.adversarial_map.{name}", value)

@@ -6,7 +6,7 @@ import torch
 from toy_starts import SOURCE, TARGET, short_games, toy, vocabulary
 
 from xpt.program.errors import XPTError
-from xpt.transplant.embeddings import adversarial
+from xpt.transplant.embeddings import adversarial, adversarial_map
 from xpt.transplant.embeddings.adversarial import adversarial_start, by_frequency
 from xpt.transplant.embeddings.adversarial_map import align_spaces
 from xpt.transplant.embeddings.algebra import unit_rows
@@ -57,9 +57,20 @@ def test_neighbors_are_those_of_csls_written_out(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.learned
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_rotation_of_a_noisy_copy_is_found_without_a_pair(seed):
+def test_a_game_finds_the_rotation_from_anywhere(monkeypatch):
+    """From a random rotation, of which the first game of these seeds is known to find the way."""
+    moved, fixed, order = spaces(1)
+    monkeypatch.setattr(adversarial_map, "GAMES", 1)
+    begin = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(5))).Q
+    monkeypatch.setattr(adversarial_map, "matched_axes", lambda *_: begin)
+    found = align_spaces(moved, fixed, 1, "toy")
+    assert (nearest(unit_rows(moved @ begin), fixed)[0] == order).float().mean() < 0.05
+    assert (nearest(unit_rows(moved @ found.turn), fixed)[0] == order).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_rotation_of_a_noisy_copy_is_found_without_a_pair(seed, monkeypatch):
+    short_games(monkeypatch)  # the axes lead there; the game must not lead away
     moved, fixed, order = spaces(seed)
     found = align_spaces(moved, fixed, seed, "toy")
     assert (nearest(unit_rows(moved @ found.turn), fixed)[0] == order).float().mean() > 0.95
@@ -88,11 +99,12 @@ def test_spaces_that_have_nothing_in_common_are_not_said_to_be_aligned(monkeypat
 
 
 def test_the_best_of_several_games_is_taken_by_the_criterion_alone(monkeypatch):
-    """Of three games one knows the answer."""
+    """Of three games the second one knows the answer, of the axes nothing is known."""
     moved, fixed, order = spaces(5)
     right = torch.linalg.svd(moved.T @ fixed[order])
     games = iter([torch.eye(WIDTH), right.U @ right.Vh, -torch.eye(WIDTH)])
-    monkeypatch.setattr("xpt.transplant.embeddings.adversarial_map._play", lambda *_: next(games))
+    monkeypatch.setattr(adversarial_map, "_play", lambda *_: next(games))
+    monkeypatch.setattr(adversarial_map, "matched_axes", lambda *_: torch.eye(WIDTH))
     found = align_spaces(moved, fixed, 1, "toy")
     assert (nearest(unit_rows(moved @ found.turn), fixed)[0] == order).float().mean() > 0.95
 

@@ -1,7 +1,9 @@
 """A rotation of one space onto another without any pair, by an adversarial game (MUSE, Conneau et al. 2018).
 
-A discriminator learns to tell turned vectors from the other space's, the rotation to fool it. Which of the
-maps on the way is best is told by CSLS alone, and it is refined by Procrustes over mutual neighbors.
+A discriminator learns to tell turned vectors from the other space's, the rotation to fool it. The first game
+begins where principal axes lie on each other, others anywhere: the axes of the two spaces have nothing to do
+with each other, so that the identity, MUSE's begin, is no better. Which of all maps is best is told by CSLS
+alone, and it is refined by Procrustes over mutual neighbors.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from xpt.transplant.embeddings.algebra import one_thread, unit_rows
 from xpt.transplant.embeddings.csls import criterion, refined
 
 PLAYED, JUDGED, REFINED = 5_000, 2_000, 10_000  # the most frequent rows that each looks at
-STARTS, EPOCHS, STEPS, BATCH = 3, 16, 150, 64
+GAMES, EPOCHS, STEPS, BATCH = 3, 16, 150, 64
 PATIENCE, BETTER = 6, 0.002  # epochs in a row without that much more end a game
 LAYER, SLOPE, DROPOUT, SMOOTHING = 256, 0.2, 0.1, 0.1
 DISCRIMINATOR_STEPS = 3  # for one of the map
@@ -45,13 +47,29 @@ def align_spaces(moved: Tensor, fixed: Tensor, seed: int, name: str) -> Alignmen
     """
     frequent = moved[:REFINED], fixed[:REFINED]
     chance = refined(*frequent, _rotation(moved.shape[1], seeded_generator(seed, f"{name}/chance")))
-    games = [
-        refined(*frequent, _play(moved[:PLAYED], fixed[:PLAYED], seeded_generator(seed, f"{name}/{start}")))
-        for start in range(STARTS)
-    ]
-    scores = [_score(moved, fixed, turn) for turn in games]
-    best = max(range(STARTS), key=scores.__getitem__)
-    return Alignment(games[best], scores[best], _score(moved, fixed, chance))
+    found = [matched_axes(*frequent)]
+    for number in range(GAMES):
+        generator = seeded_generator(seed, f"{name}/{number}")
+        begin = _rotation(moved.shape[1], generator) if number else found[0]
+        found.append(_play(moved[:PLAYED], fixed[:PLAYED], begin, generator))
+    found = [refined(*frequent, turn) for turn in found]
+    scores = [_score(moved, fixed, turn) for turn in found]
+    best = max(range(len(found)), key=scores.__getitem__)
+    return Alignment(found[best], scores[best], _score(moved, fixed, chance))
+
+
+def matched_axes(moved: Tensor, fixed: Tensor) -> Tensor:
+    """The rotation of principal axes onto those of like rank (Hoshen and Wolf 2018), (width, width).
+
+    Each axis points to where its third moment is positive.
+    """
+    with one_thread():
+        axes = []
+        for rows in (moved, fixed):
+            centered = (rows - rows.mean(dim=0)).double()
+            axis = torch.linalg.eigh(centered.mT @ centered).eigenvectors
+            axes.append(axis * torch.where((centered @ axis).pow(3).sum(dim=0) < 0, -1.0, 1.0))
+        return (axes[0] @ axes[1].mT).to(moved.dtype)
 
 
 def _score(moved: Tensor, fixed: Tensor, turn: Tensor) -> float:
@@ -59,14 +77,14 @@ def _score(moved: Tensor, fixed: Tensor, turn: Tensor) -> float:
 
 
 def _rotation(width: int, generator: torch.Generator) -> Tensor:
-    """A random one: the axes of the two spaces have nothing to do with each other."""
+    """A random one."""
     return torch.linalg.qr(torch.randn(width, width, generator=generator)).Q.clone()
 
 
-def _play(moved: Tensor, fixed: Tensor, generator: torch.Generator) -> Tensor:
+def _play(moved: Tensor, fixed: Tensor, begin: Tensor, generator: torch.Generator) -> Tensor:
     """The map, after a quick refinement, that has the best criterion of all epochs, (width, width)."""
     with one_thread():
-        turn = _rotation(moved.shape[1], generator).requires_grad_()
+        turn = begin.clone().requires_grad_()
         judge = _Discriminator(moved.shape[1], generator)
         rate, last, waited = RATE, -1.0, 0
         best, best_score = turn.detach().clone(), -1.0
