@@ -91,8 +91,9 @@ def post_train(recipe: Recipe, command: str | None = None, stop: StopRequest | N
         training, origin = prepare(recipe, run, stop)
         run.start(recipe.settings(), {**training.text.fingerprints, "source": origin["sha256"]})
         training.start(time.perf_counter() - start)
-        for index, phase in enumerate(training.phases):
+        for index in range(len(training.phases)):
             training.run_phase(index)
+            phase = training.phases[index]  # which may have ended early
             if publisher and phase is not training.phases[-1] and phase.name not in published:
                 publisher.publish(run.checkpoints.path(phase.name, phase.steps), phase.name)
         command = command or describe_call("xpt.post_train", recipe)

@@ -1,7 +1,8 @@
 """Write figures of documents from stored results: `python docs/render.py` (`--check` only compares).
 
 README.md, README.ko.md and demo.md have the parts of docs/readme_tables.py, scale.md the sizing table of
-docs/scale_table.py, performance.md the tables and the picture of docs/performance_tables.py.
+docs/scale_table.py, performance.md the tables and the picture of docs/performance_tables.py, evidence.md the
+studies of docs/evidence_page.py.
 
 A run's `results.json` is stored as `docs/results/<name>.json` by `python docs/render.py --store NAME RUN`.
 """
@@ -34,7 +35,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.store:
         store(arguments.store[0], Path(arguments.store[1]))
-    import performance_tables  # they stand beside this script
+    import evidence_page  # they stand beside this script
+    import performance_tables
     import readme_tables
     import scale_table
 
@@ -46,6 +48,7 @@ def main() -> None:
         readme_tables.DEMO: readme_tables.demo_page,
         scale_table.SCALE: scale_table.rendered,
         performance_tables.PERFORMANCE: performance_tables.rendered,
+        evidence_page.EVIDENCE: evidence_page.rendered,
     }
     for document, render in documents.items():
         before = document.read_text(encoding="utf-8")
@@ -55,6 +58,7 @@ def main() -> None:
         document.write_text(after, encoding="utf-8")
     if not arguments.check:
         performance_tables.draw()
+        evidence_page.draw()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from places import REPO
 import xpt
 from xpt.command import COMMANDS, COMPLETION
 from xpt.recipe.command_line import read_recipe
+from xpt.study.measures import Reached, Record
+from xpt.study.measures import store as store_study
 
 
 def loaded(script: str):
@@ -221,6 +223,43 @@ def test_the_sizing_table_shows_stored_rates_and_says_what_is_not_measured():
     # 14 layers of 768 and their embeddings, 32,000 pieces: all learn in phase 2
     parameters = 32_000 * 768 + (514 + 1 + 2) * 768 + 14 * 7_087_872 + (768 * 768 + 3 * 768) + 32_000
     assert abs(table.state_bytes("base", "phase2") / (16 * parameters) - 1) < 0.001
+
+
+def test_the_page_of_evidence_shows_every_stored_study(tmp_path):
+    page = loaded("docs/evidence_page.py")
+    text = page.EVIDENCE.read_text(encoding="utf-8")
+    assert page.rendered(text) == text, "run python docs/render.py"
+    for file in page.stored():
+        assert file.with_suffix(".png").exists(), "run python docs/render.py"
+    assert page.NOTHING in page.rendered(text, tmp_path / "none")
+
+    figures = {"loss/token": 4.0, "loss/character": 2.0, "loss/byte": 1.0}
+    runs = [
+        Record(
+            labels={"method": method}, seed=seed, key=f"{method}{seed}", command="xpt train x",
+            figures={**figures, "loss/token": loss + seed / 10}, tokens=1000, seconds=1800.0,
+            curve=[(1000, loss)], versions={"xpt": "0.1.0", "torch": "2.6.0", "python": "3.11"},
+            hardware={"cpu": "A processor", "threads": 2},
+        )
+        for method, loss in (("plain", 4.0), ("ours", 3.5)) for seed in (1, 2)
+    ]  # fmt: skip
+    study = Reached(
+        "tiny", {"method": ["plain", "ours"]}, {"method": "plain"}, 4, runs,
+        question="Is ours better?", command="xpt study run studies/tiny.yaml",
+    )  # fmt: skip
+    store_study(study, tmp_path / "tiny.json")
+    shown = page.rendered(text, tmp_path)
+    page.draw(tmp_path)
+    for part in (
+        "## Is ours better?\n",
+        "**tiny**: 4 of 4 runs are finished.",
+        "| loss/token | ours | 2 | 1.00K | 3.650 | 0.071 |",
+        f"({(tmp_path / 'tiny.png').as_posix()})",
+        "`xpt study run studies/tiny.yaml`: 4 runs, 2 hours in all without fine-tuning, on A processor",
+        "xpt 0.1.0, torch 2.6.0.",
+    ):
+        assert part in shown, part
+    assert (tmp_path / "tiny.png").read_bytes().startswith(b"\x89PNG") and page.rendered(shown) == text
 
 
 def test_the_page_on_performance_shows_stored_results():

@@ -82,3 +82,9 @@ def toy(order=None, sentences=None, hidden=HIDDEN, seed=0) -> EmbeddingContext:
 def own_space(context: EmbeddingContext) -> EmbeddingContext:
     """Without a text in the source's language."""
     return replace(context, source_ids=None, source_offsets=None)
+
+
+def short_games(monkeypatch) -> None:
+    """Adversarial games of a few steps, for tests of anything but what they find."""
+    for name, value in {"GAMES": 2, "EPOCHS": 1, "STEPS": 3}.items():
+        monkeypatch.setattr(f"xpt.transplant.embeddings.adversarial_map.{name}", value)

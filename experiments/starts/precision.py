@@ -45,6 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=60_000, help="of the text")
     parser.add_argument("--pairs", type=int, default=30_000, help="of --parallel, evenly chosen")
     parser.add_argument("--vocab_size", type=int, default=8_000)
+    parser.add_argument("--only", nargs="+", metavar="METHOD", help="starts of these; default: all")
     parser.add_argument("--store", action="store_true", help="write precision.json")
     return parser.parse_args()
 
@@ -112,8 +113,14 @@ def main() -> None:
         "dictionary, the source's own space": ("dictionary", context),
         "dictionary, vectors of source text": ("dictionary", with_text),
         "align": ("align", context),
+        "procrustes": ("procrustes", context),
+        "procrustes, vectors of source text": ("procrustes", with_text),
+        "adversarial": ("adversarial", context),
+        "adversarial, vectors of source text": ("adversarial", with_text),
     }
     found: dict[str, Any] = {}
+    if given.only:
+        starts = {name: start for name, start in starts.items() if start[0] in given.only}
     for name, (method, seen) in starts.items():
         began = time.perf_counter()
         start = EMBEDDING_INITS[method].start(seen)

@@ -13,6 +13,7 @@ from ready_tokenizers import wordpiece
 from safetensors.torch import load_file, save_file
 from tiny_runs import flags
 from tiny_sources import random_source
+from toy_starts import short_games
 
 from train_xpt import main
 from xpt.recipe.command_line import read_recipe
@@ -24,6 +25,11 @@ from xpt.transplant.source import format_report, open_source
 
 ENGLISH = [f"{first}{second}" for first in "wxyz" for second in "abcdefghij"]
 WORDS = sorted({word for sentence in korean_sentences(300) for word in sentence.split()})
+
+
+@pytest.fixture(autouse=True)
+def _short_games(monkeypatch):
+    short_games(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def test_every_start_from_options_to_the_model(method, files, options, donor, ti
     if EMBEDDING_INITS[method].compares:
         assert torch.equal(table[text.special.mask], source.word_embeddings[4])
         assert rows["copied"] >= 4
-    if method in ("dictionary", "align", "procrustes"):
+    if method in ("dictionary", "align", "procrustes", "adversarial"):
         assert rows["mixed"] > 30
     assert json.loads(json.dumps(report)) == report  # as it is recorded
     assert (f"word embeddings by {method}: " in format_report(report)) == (method != "random")
@@ -147,7 +153,7 @@ REFUSED = [
     ("omp", {}, "name its tokenizer as the target's too"),
     ("omp", {"donor": "{source}", "tokenizer_name_or_path": "{donor}"}, "has another vocabulary"),
     ("random", {"dictionary": "{dictionary.txt}"}, "has no effect with --embedding_init random"),
-    ("align", {"source_text": "{english.txt}"}, "give --embedding_init dictionary or procrustes"),
+    ("align", {"source_text": "{english.txt}"}, "give --embedding_init dictionary or procrustes or"),
     ("static", {"overlap_rest": "focus"}, "--overlap_rest has no effect with --embedding_init static"),
     ("overlap", {"overlap_rest": "dictionary"}, "overlap --overlap_rest dictionary needs --dictionary"),
     ("dictionary", {"dictionary": "{nowhere}"}, "there is no such file"),

@@ -35,7 +35,7 @@ def test_every_combination_is_a_run(planned):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"axis": {}}, "unknown entry 'axis'; a study has base, axes,"),
+        ({"axis": {}}, "unknown entry 'axis'; a study has question, base, axes,"),
         ({"axes": None}, "a study has base and axes; axes is missing"),
         ({"base": None}, "a study has base and axes; base is missing"),
         ({"base": "no_such"}, "embedding_init random, seed 1: no_such: no such recipe"),
@@ -51,7 +51,24 @@ def test_every_combination_is_a_run(planned):
         ({"axes": {"m": {"one": "no_such"}}}, "m one: no_such: no such recipe"),
         ({"budget": {"steps": 3}}, "unknown entry 'steps'; budget has tokens"),
         ({"budget": {"tokens": "many"}}, "budget: give tokens, a whole number"),
-        ({"budget": {"tokens": 100}}, "budget: phase1 would have no step; give more tokens"),
+        ({"budget": {"tokens": 100}}, "budget: phase1 would have no step; give more"),
+        ({"budget": 5}, "budget: give tokens, minutes or until"),
+        ({"budget": {"minutes": 0}}, "budget: minutes is 0.0; give more than 0"),
+        ({"budget": {"minutes": 1, "tokens": 900}}, "budget: give tokens or minutes, not both"),
+        ({"budget": {"until": "loss", "every": 2}}, "budget: until is 'loss'; a run trains until validation"),
+        ({"budget": {"until": "validation"}}, "budget: until has every, and may have patience and least"),
+        ({"budget": {"tokens": 900, "every": 2}}, "budget: every goes with until: validation"),
+        (
+            {"budget": {"until": "validation", "every": 2}, "axes": {"lr_scheduler_type": ["cosine"]}},
+            "until needs a rate that does not fall",
+        ),
+        (
+            {"budget": {"until": "validation", "every": 2}, "measure": {"nli": {"at": 0.5}}},
+            "--keep_at takes shares of the steps",
+        ),
+        ({"measure": {"nli": {"at": [0, 0.5]}}}, "measure nli: at has shares of a run, above 0 and up to 1"),
+        ({"measure": {"nli": {"at": "end"}}}, "measure nli: at has shares of a run"),
+        ({"budget": {"minutes": 1}, "measure": {"nli": {"no": 1}}}, "measure nli: unknown option 'no'"),
         ({"first": "best"}, "first: 'best' is a value of 0 axes"),
         ({"first": {"embedding_init": "best"}}, "first: axis embedding_init has no value 'best'"),
         ({"measure": {"nli": {"no": 1}}}, "measure nli: unknown option 'no'"),
@@ -127,7 +144,7 @@ def test_the_studies_of_the_repository_can_be_planned(file, monkeypatch):
     study = read_study(file)
     runs = plan_runs(study)
     assert len(runs) == len(study.combinations()) > 1
-    assert all(abs(run.tokens / study.tokens - 1) < 0.01 for run in runs)
+    assert all(abs(run.tokens / study.budget.tokens - 1) < 0.01 for run in runs)
 
 
 def test_the_study_of_the_document_can_be_planned(tmp_path, monkeypatch):
@@ -136,7 +153,7 @@ def test_the_study_of_the_document_can_be_planned(tmp_path, monkeypatch):
     path = tmp_path / "shown.yaml"
     path.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     runs = plan_runs(read_study(path))
-    assert len(runs) == 18 and all(len(run.tunings) == 2 for run in runs)
+    assert len(runs) == 18 and all(len(run.tunings) == 6 for run in runs)
 
 
 def test_a_budget_of_tokens_keeps_the_proportion_of_the_phases(planned):

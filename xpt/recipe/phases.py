@@ -34,7 +34,8 @@ class PhaseArguments:
         None,
         "Another list of phases, in a recipe as YAML; see configs/methods. A phase has name, train, steps, "
         "learning_rate, warmup_steps, lr_scheduler_type, mlm_probability, lora (r, lora_alpha, lora_dropout, "
-        "target_modules, merge) and unfreeze (top_down, bottom_up: one encoder layer more at a time). It "
+        "target_modules, merge), unfreeze (top_down, bottom_up: one encoder layer more at a time) and until "
+        "(every, patience, least: it ends where validation loss has not improved by so much for so long). It "
         "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
         "encoder (.0, ..., .top2, .bottom2), lm_head_transform, lm_head_bias; new, all, lora. What phases "
         "named phase1 and phase2 leave open is given by the flags above. Default: phase1 trains new, phase2 "

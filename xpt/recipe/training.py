@@ -58,6 +58,11 @@ class RunArguments(HubArguments):
         500, "Steps between checkpoints, or below 1 a share of the phase; a killed run loses no more."
     )
     save_total_limit: int | None = option(2, "Checkpoints kept in each phase; 2, as one may get damaged.")
+    keep_at: list[float] | None = option(
+        None,
+        "Shares of the run's steps, such as 0.25 0.5, after which the model is evaluated and kept, as "
+        "checkpoints/kept/step-N. Default: none; the end is the result.",
+    )
     logging_steps: float = option(
         50,
         "Steps between log lines, or below 1 a share of the phase. The line's loss is the mean of these "

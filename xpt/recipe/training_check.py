@@ -29,6 +29,10 @@ def check_training(arguments: XPTTrainingArguments, phases: Sequence[Phase]) -> 
         value = getattr(arguments, name)
         if value is not None and not least <= value <= most:
             raise XPTError(f"--{name} is {value}; give a number from {least:g} to {most:g}")
+    if arguments.keep_at and not all(0 < share < 1 for share in arguments.keep_at):
+        raise XPTError("--keep_at: give shares between 0 and 1; the end is kept as the result")
+    if arguments.keep_at and any(phase.until for phase in phases):
+        raise XPTError("--keep_at takes shares of the steps, and where a phase has until nobody knows them")
     try:
         torch.utils.data.DataLoader(
             [0],

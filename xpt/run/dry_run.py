@@ -114,13 +114,15 @@ def _times(steps: int, every: float | None) -> int:
     return steps // math.ceil(every if every >= 1 else every * steps) if every else 0
 
 
-def disk_bytes(plans: Sequence[PhasePlan], weights: int, limit: int | None) -> tuple[int, int]:
+def disk_bytes(
+    plans: Sequence[PhasePlan], weights: int, limit: int | None, kept_models: int = 0
+) -> tuple[int, int]:
     """The most that a run's folder takes, and what is left of it at the end.
 
-    Step 0 and the result are `weights` each. A phase keeps `limit` checkpoints and one being written; those
-    of the phase before shrink to one when the new phase has two.
+    Step 0, the result and what is kept along the way are `weights` each. A phase keeps `limit` checkpoints
+    and one being written; those of the phase before shrink to one when the new phase has two.
     """
-    models = 2 * weights
+    models = (2 + kept_models) * weights
     most = models
     for index, plan in enumerate(plans):
         kept = max(limit, KEPT) if limit else plan.saves + 1
@@ -209,7 +211,8 @@ def _evaluation_and_time(training: PostTraining, plans: Sequence[PhasePlan]) -> 
 
 def _room(training: PostTraining, plans: Sequence[PhasePlan]) -> list[str]:
     weights = sum(tensor.nbytes for tensor in training.model.parameters()) + SMALL_FILES_BYTES
-    most, end = disk_bytes(plans, weights, training.recipe.training.save_total_limit)
+    arguments = training.recipe.training
+    most, end = disk_bytes(plans, weights, arguments.save_total_limit, len(arguments.keep_at or ()))
     free = free_bytes(training.run.folder)
     return [
         line("peak memory", f"{peak_memory(peak_memory_mib())}, of this process with its libraries and text"),

@@ -113,6 +113,10 @@ class Run:
         """Where the checkpoints of one stage of training stand."""
         return self.folder / "checkpoints" / stage
 
+    def kept(self, step: int) -> Path:
+        """Where the model after so many steps of the run is kept, all phases counted together."""
+        return self.folder / "checkpoints" / "kept" / f"step-{step}"
+
     @cached_property
     def checkpoints(self) -> Checkpoints:
         """Its checkpoints. Other processes than the writing one may come before the record and do without."""

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -28,6 +30,7 @@ from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
 from xpt.text.masking import MLMCollator
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
+from xpt.training.along import kept_steps
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
 from xpt.training.phases import Phase, group_sizes, set_trainable, training_dropout
@@ -100,7 +103,8 @@ class PostTraining:
         self.recipe, self.run, self.model, self.report = recipe, run, model, report
         self.stop = stop or StopRequest()
         model.config.sparse_prediction = True
-        self.text, self.phases = text, recipe.planned_phases(report) if phases is None else phases
+        self.text = text
+        self.phases = recipe.planned_phases(report) if phases is None else list(phases)
         for phase in self.phases:  # what the model lacks is found before anything is written
             self.prepare(phase)
             remove_adapters(model)
@@ -141,7 +145,8 @@ class PostTraining:
     def run_phase(self, index: int) -> None:
         """Train one phase and measure it; of what an earlier start finished only the weights are loaded."""
         phase = self.phases[index]
-        if self._is_passed(index):
+        if passed := self._passed(index):
+            self.phases[index] = replace(phase, steps=passed)
             return
         trained = self.prepare(phase)
         data = self.phase_data(index)
@@ -158,7 +163,7 @@ class PostTraining:
             self._timed(phase.name),
             closing(progress),
         ):
-            train_phase(
+            end = train_phase(
                 self.model,
                 phase,
                 phase_arguments(self.recipe.training, phase, index, self.run.stage_folder(phase.name)),
@@ -166,7 +171,10 @@ class PostTraining:
                 self.run.checkpoints,
                 self.stop,
                 [progress],
+                self._kept(index),
             )
+        most, phase = phase.steps, replace(phase, steps=end)
+        self.phases[index] = phase
         if phase.lora and phase.lora.merge:
             merge_adapters(self.model)
         if phase.name in self.run.progress():
@@ -178,6 +186,7 @@ class PostTraining:
             **phase.to_dict(),
             "tokens": self.stream.tokens(rows.start, rows.stop),
             "tokens_per_second": progress.tokens_per_second,
+            **({"most_steps": most} if phase.until else {}),
             "trained_tensors": len(trained),
             "trainable_parameters": sum(trained.values()),
             **_metrics(scored),
@@ -216,15 +225,22 @@ class PostTraining:
             self.text.held_out["validation"],
         )
 
-    def _is_passed(self, index: int) -> bool:
-        """Whether a phase is measured and a later one has a checkpoint that verifies."""
+    def _kept(self, index: int) -> dict[int, Path]:
+        """Of the phase's steps after which the model is kept, the folder, named by the step of the run."""
+        first = sum(earlier.steps for earlier in self.phases[:index])
+        last = first + self.phases[index].steps
+        shares = self.recipe.training.keep_at or ()
+        steps = kept_steps(shares, sum(phase.steps for phase in self.phases))
+        return {step - first: self.run.kept(step) for step in steps if first < step <= last}
+
+    def _passed(self, index: int) -> int:
+        """The steps of a phase that is measured, where a later one has a checkpoint that verifies; else 0."""
         if not self.run.writes:
-            return bool(told_by_first(0, self.recipe.training.device))
+            return told_by_first(0, self.recipe.training.device)
         later = (phase.name for phase in self.phases[index + 1 :])
-        passed = self.phases[index].name in self.run.progress() and any(
-            map(self.run.checkpoints.newest, later)
-        )
-        return bool(told_by_first(int(passed), self.recipe.training.device))
+        steps = self.run.progress().get(self.phases[index].name, {}).get("steps", 0)
+        passed = any(map(self.run.checkpoints.newest, later))
+        return told_by_first(steps if passed else 0, self.recipe.training.device)
 
     def finish(
         self,

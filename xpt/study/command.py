@@ -11,6 +11,7 @@ from xpt.program.interrupts import StopRequest
 from xpt.program.options import OptionParser, leading
 from xpt.program.script import run_program
 from xpt.program.settings import option
+from xpt.study.cluster import EXECUTORS, Cluster, work_on
 from xpt.study.measures import Reached, collect_records, load, store
 from xpt.study.plan import plan_runs
 from xpt.study.queue import Queue
@@ -41,6 +42,19 @@ class StudyArguments:
     threads: int | None = option(
         None, "run: threads of each process (OMP_NUM_THREADS). Default: an even share of the cores."
     )
+    executor: str | None = option(
+        None,
+        "run: submit each run as a job instead and wait for all: slurm, by submitit (the extra `slurm`), or "
+        "local, its processes on this machine. Default: a queue on this machine.",
+    )
+    executor_options: list[str] | None = option(
+        None,
+        "Of the jobs, NAME=VALUE as submitit names them: timeout_min=600 gpus_per_node=1 "
+        "slurm_partition=gpu. Default: none.",
+    )
+    only: str | None = option(
+        None, "run: one run alone, by the name of its folder, and no table; a job does so. Default: all."
+    )
     store: str | None = option(
         None,
         "run, show: one JSON file of every run's figures, settings, command, versions and hardware, of which "
@@ -57,6 +71,10 @@ class StudyArguments:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise XPTError(f"--{name} is {value}; give at least 1")
+        if self.executor not in (None, *EXECUTORS):
+            raise XPTError(f"--executor {self.executor} is not supported; give {' or '.join(EXECUTORS)}")
+        if self.executor_options and not self.executor:
+            raise XPTError(f"--executor_options has no effect without --executor {EXECUTORS[0]}")
 
 
 def make_parser() -> OptionParser:
@@ -67,12 +85,27 @@ def make_parser() -> OptionParser:
 def run_study(study: Study, arguments: StudyArguments, stop: StopRequest) -> int:
     """Train what is not trained yet; how many of its steps failed, each of them named."""
     check_writable(study.output, "output")
-    runs = plan_runs(study)
-    queue = Queue(runs, arguments.jobs, arguments.threads, stop)
-    queue.work()
-    for failure in queue.failures:
+    from xpt.study.pace import measured_with
+
+    # Not where jobs are submitted: they run on other machines than that one.
+    probe = None if arguments.executor else measured_with(arguments.threads, arguments.jobs, stop)
+    runs = plan_runs(study, probe)
+    if arguments.only:
+        runs = [run for run in runs if run.key == arguments.only]
+        if not runs:
+            raise XPTError(f"--only {arguments.only}: {study.path} has no such run")
+    if arguments.executor:
+        words = ["study", "run", str(study.path), "--jobs", str(arguments.jobs)]
+        words += ["--threads", str(arguments.threads)] if arguments.threads else []
+        folder = study.output / study.name / "jobs"
+        failures = work_on(Cluster(arguments.executor, arguments.executor_options or (), folder), runs, words)
+    else:
+        queue = Queue(runs, arguments.jobs, arguments.threads, stop)
+        queue.work()
+        failures = queue.failures
+    for failure in failures:
         print(failure, file=sys.stderr)
-    return len(queue.failures)
+    return len(failures)
 
 
 def show(reached: Reached, folder: Path | None, stored: str | None) -> str:
@@ -110,9 +143,11 @@ def _work(given: Sequence[str], stop: StopRequest, failed: list[int]) -> str:
     if verb == "estimate":
         from xpt.study.estimate import estimate_study
 
-        return estimate_study(study, arguments.jobs, stop)
+        return estimate_study(study, arguments.jobs, arguments.threads, stop)
     if verb == "run":
         failed.append(run_study(study, arguments, stop))
+        if arguments.only:
+            return ""
     return show(collect_records(study), _folder(arguments, study), arguments.store)
 
 

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from train_xpt import prepare
-from xpt.program.errors import XPTError
 from xpt.program.files import free_bytes
 from xpt.program.formatting import duration, short_count, short_size
 from xpt.program.interrupts import StopRequest
 from xpt.recipe.command_line import read_recipe
-from xpt.run.dry_run import disk_bytes, plan_phase
+from xpt.run.dry_run import disk_bytes
 from xpt.run.folder import Run
 from xpt.run.probe import probe_evaluation
 from xpt.run.summary import line
 from xpt.study.measures import seconds_of
+from xpt.study.pace import measured_with, probed
 from xpt.study.plan import PlannedRun, plan_runs
 from xpt.study.settings import Study
 from xpt.training.training_state import SMALL_FILES_BYTES
@@ -29,12 +28,12 @@ class Cost:
     end: int
 
 
-def estimate_study(study: Study, jobs: int, stop: StopRequest) -> str:
+def estimate_study(study: Study, jobs: int, threads: int | None, stop: StopRequest) -> str:
     """Lines of text. A few real steps of the first run are measured, unless runs are finished.
 
     Training of the others is taken to last as long for a token, and measuring as long in all.
     """
-    runs = plan_runs(study)
+    runs = plan_runs(study, measured_with(threads, jobs, stop))
     left = [run for run in runs if not run.train.finished]
     lines = [
         f"estimate of {study.name}",
@@ -86,15 +85,10 @@ def _known_cost(runs: list[PlannedRun]) -> tuple[Cost, str] | None:
 def _probed_cost(run: PlannedRun, stop: StopRequest) -> Cost:
     """From a few real steps; nothing is written but prepared text into the cache."""
     recipe = read_recipe(run.train.words[1:])
-    if recipe.training.world_size > 1:
-        raise XPTError("an estimate measures a single process; start it without torchrun")
-    with Run(run.train.folder, writes=False, regroups=True) as folder:
-        training = prepare(recipe, folder, stop)[0]
-        training.model.to(recipe.training.device)
-        rows = training.stream.rows_in_epoch
-        plans = [plan_phase(training, index, rows) for index in range(len(training.phases))]
-        measuring = (1 + len(plans)) * probe_evaluation(training, "validation")
-        measuring += probe_evaluation(training, "test")
-        weights = sum(tensor.nbytes for tensor in training.model.parameters()) + SMALL_FILES_BYTES
-        most, end = disk_bytes(plans, weights, recipe.training.save_total_limit)
+    training, plans = probed(recipe, stop)
+    measuring = (1 + len(plans)) * probe_evaluation(training, "validation")
+    measuring += probe_evaluation(training, "test")
+    weights = sum(tensor.nbytes for tensor in training.model.parameters()) + SMALL_FILES_BYTES
+    kept = len(recipe.training.keep_at or ())
+    most, end = disk_bytes(plans, weights, recipe.training.save_total_limit, kept)
     return Cost(sum(plan.seconds for plan in plans), measuring, most, end)

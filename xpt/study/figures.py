@@ -1,4 +1,4 @@
-"""A study's picture: loss over tokens read, each measure with its interval, scores by sentences."""
+"""A study's picture: loss and scores over tokens, each measure with its interval, scores by sentences."""
 
 import math
 from collections.abc import Callable
@@ -27,6 +27,7 @@ def draw(reached: Reached, path: Path) -> None:
     lines = lines_of(reached)
     measured = [name for name in reached.measures if any(line.own for line in lines if line.measure == name)]
     panels: list[Callable[[Any], None]] = [lambda axis: _draw_curves(axis, reached)]
+    panels += [_along(reached, measure) for measure in measured if _is_along(reached, measure)]
     panels += [_panel(lines, measure) for measure in measured]
     if factors_of(reached):
         chosen = [measure for measure in measured if measure not in LOSSES] or [LOSS]
@@ -59,6 +60,26 @@ def _draw_curves(axis: Any, reached: Reached) -> None:
             name = None  # once in the legend
     axis.set(xlabel="tokens read", ylabel="nats per masked token", title="training (line), validation (dots)")
     axis.legend(frameon=False, fontsize=8)
+
+
+def _is_along(reached: Reached, measure: str) -> bool:
+    return any(record.along.get(measure) for record in reached.records)
+
+
+def _along(reached: Reached, measure: str) -> Callable[[Any], None]:
+    """A measure over the tokens read, a line for each run: beside the loss, as the two can part."""
+
+    def panel(axis: Any) -> None:
+        for place, row in enumerate(rows_of(reached)):
+            name: str | None = clip(row_name(reached, row), NAME)
+            for record in (record for record in reached.records if record.labels == row):
+                points = _points(record.along.get(measure, []))
+                axis.plot(*points, "o-", color=_color(place), linewidth=0.8, markersize=4, label=name)
+                name = None
+        axis.set(xlabel="tokens read", title=f"{measure} along the way")
+        axis.legend(frameon=False, fontsize=8)
+
+    return panel
 
 
 def _points(pairs: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

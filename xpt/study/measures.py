@@ -9,7 +9,7 @@ from typing import Any
 from xpt.program.errors import XPTError
 from xpt.program.files import write_text_atomically
 from xpt.run.folder import Run
-from xpt.study.plan import PlannedRun, plan_runs
+from xpt.study.plan import PlannedRun, Step, plan_runs
 from xpt.study.settings import SEED, Labels, Study
 
 LOSS = "loss/token"
@@ -30,6 +30,9 @@ class Record:
         tokens: real ones that it read; seconds: that it took, fine-tunings left out.
         curve: tokens read and the training loss that was logged there.
         evaluated: tokens read and the validation loss there.
+        along: by measure, tokens read and the figure there, the end last; of those taken along the way alone.
+        minutes: that training took, preparing and measuring left out; None of a file of before.
+        early: phases that validation ended before their last step.
         versions, hardware: of the machine that finished it.
     """
 
@@ -42,6 +45,9 @@ class Record:
     seconds: float
     curve: list[tuple[int, float]] = field(default_factory=list)
     evaluated: list[tuple[int, float]] = field(default_factory=list)
+    along: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    minutes: float | None = None
+    early: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
 
@@ -56,6 +62,8 @@ class Reached:
         first: what rows are compared with.
         planned: how many runs there are to be.
         records: of those that are finished.
+        question: that the study is to answer; command: what trains it.
+        budget: of each run, as the study has it.
     """
 
     name: str
@@ -63,6 +71,9 @@ class Reached:
     first: Labels
     planned: int
     records: list[Record]
+    question: str = ""
+    command: str = ""
+    budget: dict[str, Any] = field(default_factory=dict)
 
     @property
     def measures(self) -> list[str]:
@@ -76,23 +87,38 @@ def collect_records(study: Study) -> Reached:
     runs = plan_runs(study)
     records = [_record(run) for run in runs if run.train.finished]
     axes = {axis: list(values) for axis, values in study.axes.items() if axis != SEED}
-    return Reached(study.name, axes, study.first, len(runs), records)
+    return Reached(
+        name=study.name,
+        axes=axes,
+        first=study.first,
+        planned=len(runs),
+        records=records,
+        question=study.question,
+        command=f"xpt study run {study.path}",
+        budget=study.budget.describe(),
+    )
 
 
 def _record(run: PlannedRun) -> Record:
     folder = Run(run.train.folder, writes=False)
     results = folder.results()
     try:
+        log, scores = folder.read_log(), _scores(run.tunings, None)
+        phases = results["phases"]
+        training = [results["seconds"].get(phase["name"], 0.0) for phase in phases]
         return Record(
             labels=run.row,
             seed=run.seed,
             key=run.key,
             command=results["command"],
-            figures={**_losses(results), **_scores(run)},
-            tokens=sum(phase["tokens"] for phase in results["phases"]),
+            figures={**_losses(results), **scores},
+            tokens=sum(phase["tokens"] for phase in phases),
             seconds=round(sum(results["seconds"].values()), 1),
-            curve=_curve(results, folder.read_log()),
-            evaluated=_evaluated(results),
+            curve=_curve(results, log),
+            evaluated=_evaluated(results, log),
+            along=_along(run, results, scores),
+            minutes=round(sum(training) / 60, 3),
+            early=sum(phase["steps"] < phase.get("most_steps", 0) for phase in phases),
             versions=results["versions"],
             hardware=results["hardware"],
         )
@@ -109,16 +135,17 @@ def _losses(results: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def _scores(run: PlannedRun) -> dict[str, float | None]:
-    """The mean of each metric over the fine-tunings of this run; None until all of them are finished."""
+def _scores(tunings: Sequence[Step], at: int | None) -> dict[str, float | None]:
+    """The mean of each metric over the fine-tunings after a step, or the end; None until all are finished."""
+    tunings = [step for step in tunings if step.at == at]
     found: dict[str, list[float | None]] = {}
     kinds: dict[str, set[str]] = {}
-    for step in run.tunings:
+    for step in tunings:
         metrics = Run(step.folder, writes=False).results()["metrics"] if step.finished else {}
         kinds.setdefault(step.kind, set()).update(metrics)
         for name, value in metrics.items():
             found.setdefault(_metric(step.kind, name), []).append(value)
-    wanted = {kind: sum(step.kind == kind for step in run.tunings) for kind in kinds}
+    wanted = {kind: sum(step.kind == kind for step in tunings) for kind in kinds}
     scores = {}
     for kind, metrics_of in kinds.items():
         for name in metrics_of:
@@ -133,27 +160,59 @@ def _metric(kind: str, name: str) -> str:
     return name if name.split("/")[0] == kind else f"{kind}: {name}"
 
 
+def _along(
+    run: PlannedRun, results: Mapping[str, Any], at_end: Mapping[str, float | None]
+) -> dict[str, list[tuple[int, float]]]:
+    """By measure, what it was after steps along the way and, last, at the end."""
+    steps = sorted({step.at for step in run.tunings if step.at is not None})
+    points = [(_tokens_after(results, step), _scores(run.tunings, step)) for step in steps]
+    names = dict.fromkeys(name for _, scores in points for name in scores)
+    points.append((sum(phase["tokens"] for phase in results["phases"]), dict(at_end)))
+    return {
+        name: [(tokens, value) for tokens, scores in points if (value := scores.get(name)) is not None]
+        for name in names
+    }
+
+
+def _tokens_after(results: Mapping[str, Any], step: int) -> int:
+    """Tokens read after so many steps of the run."""
+    total = 0
+    for phase in results["phases"]:
+        if step <= phase["steps"]:
+            return round(total + step * phase["tokens"] / phase["steps"])
+        step, total = step - phase["steps"], total + phase["tokens"]
+    return total
+
+
+def _logged(
+    results: Mapping[str, Any], log: Iterable[Mapping[str, Any]], name: str
+) -> list[tuple[int, float]]:
+    """Tokens read, and what was logged there under a name."""
+    before, steps = {}, 0
+    for phase in results["phases"]:
+        before[phase["name"]] = steps
+        steps += phase["steps"]
+    return [
+        (_tokens_after(results, before[entry["phase"]] + entry["step"]), entry[name])
+        for entry in log
+        if entry.get(name) is not None and entry["phase"] in before
+    ]
+
+
 def _curve(results: Mapping[str, Any], log: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
     """Tokens read and the training loss of the steps before; every so many where there are too many."""
-    starts, total = {}, 0
-    for phase in results["phases"]:
-        starts[phase["name"]] = (total, phase["tokens"] / phase["steps"])
-        total += phase["tokens"]
-    points = [
-        (round(starts[entry["phase"]][0] + entry["step"] * starts[entry["phase"]][1]), entry["loss"])
-        for entry in log
-        if entry.get("loss") is not None and entry["phase"] in starts
-    ]
+    points = _logged(results, log, "loss")
     every = -(-len(points) // MOST_POINTS) or 1
     return [(tokens, round(loss, 4)) for tokens, loss in points[::-every][::-1]]
 
 
-def _evaluated(results: Mapping[str, Any]) -> list[tuple[int, float]]:
-    points, total = [(0, results["before"]["eval_loss"])], 0
+def _evaluated(results: Mapping[str, Any], log: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Tokens read and the validation loss: before, along the way where it was measured, after each phase."""
+    points, total = dict([(0, results["before"]["eval_loss"]), *_logged(results, log, "eval_loss")]), 0
     for phase in results["phases"]:
         total += phase["tokens"]
-        points.append((total, phase["eval_loss"]))
-    return [(tokens, loss) for tokens, loss in points if loss is not None]
+        points[total] = phase["eval_loss"]
+    return [(tokens, loss) for tokens, loss in sorted(points.items()) if loss is not None]
 
 
 def seconds_of(folder: Path) -> float | None:

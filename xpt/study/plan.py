@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,17 @@ from xpt.program.help import grouped_options
 from xpt.recipe.command_line import find_recipe, make_parser, read_recipe
 from xpt.recipe.recipe import Recipe
 from xpt.recipe.training_check import check_training
-from xpt.run.folder import HARDWARE_SETTINGS, result_settings
+from xpt.run.folder import HARDWARE_SETTINGS, Run, result_settings
+from xpt.study.budget import share_of_steps, steps_for_tokens
+from xpt.study.pace import Paces, Probe
 from xpt.study.settings import SEED, Labels, Part, Study
+from xpt.training.along import kept_steps
 
 # What the queue decides itself; a recipe's own is left out, in a study it is refused.
 OWN = ("output_dir", "dry_run", "push_to_hub", "hub_model_id", "hub_private_repo")
 OWN_TUNING = (*OWN, "model_name_or_path", "model_revision")
 HASH_LENGTH = 16
+ADDED = ("keep_at",)  # no part of a run's name unless given, so that runs of before keep theirs
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Step:
         folder: of its result; finished when results.json stands there.
         lock: the folder whose lock it holds while it works.
         log: what it prints.
+        at: the step of the run whose model is fine-tuned; None for its end, and for the run itself.
     """
 
     kind: str
@@ -42,6 +47,7 @@ class Step:
     folder: Path
     lock: Path
     log: Path
+    at: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -70,15 +76,26 @@ class PlannedRun:
         return (self.train, *self.tunings)
 
 
-def plan_runs(study: Study) -> list[PlannedRun]:
+def plan_runs(study: Study, probe: Probe | None = None) -> list[PlannedRun]:
     """Every run, all options read as `xpt train` and `xpt finetune` read them.
+
+    Args:
+        study: what is varied.
+        probe: measures speeds that a budget of minutes needs and nobody has measured.
 
     Raises `XPTError`, in one line, for the first one that they would refuse, and for two equal ones.
     """
+    if study.budget.minutes:  # mistakes are found before speeds are measured
+        _plan_all(study, lambda key, recipe: 60 * float(study.budget.minutes or 0))
+    paces = Paces(study.output / "paces.json")
+    return _plan_all(study, lambda key, recipe: paces.seconds(key, recipe, probe))
+
+
+def _plan_all(study: Study, seconds: Callable[[str, Recipe], float]) -> list[PlannedRun]:
     runs: dict[str, PlannedRun] = {}
     for labels in study.combinations():
         try:
-            run = _plan(study, labels)
+            run = _plan(study, labels, seconds)
         except XPTError as error:
             raise XPTError(f"{_title(labels)}: {error}") from error
         if run.key in runs:
@@ -87,37 +104,52 @@ def plan_runs(study: Study) -> list[PlannedRun]:
     return list(runs.values())
 
 
-def _plan(study: Study, labels: Labels) -> PlannedRun:
+def _plan(study: Study, labels: Labels, seconds: Callable[[str, Recipe], float]) -> PlannedRun:
     parts = [*study.base, *(part for axis, label in labels.items() for part in study.axes[axis][label])]
     options = collect(parts)
     recipe = _read(options)
-    if study.tokens is not None:
-        options |= steps_for(recipe, study.tokens)
-        recipe = _read(options)
-    if not (recipe.corpus.corpus or recipe.corpus.corpus_shards):
-        raise XPTError("no text: give corpus with files, folders or a Hub data set")
-    if not recipe.source.source_model_name_or_path:
-        raise XPTError("no source: give source_model_name_or_path, a Hub id or folder")
+    _require_text_and_source(recipe)
+    options |= study.budget.until_flags(recipe, "lr_scheduler_type" in options)
+    recipe = _read(options)
+    if study.budget.tokens is not None:
+        options |= steps_for_tokens(recipe, study.budget.tokens)
+    elif study.budget.minutes is not None:
+        same = {name: v for name, v in deciding_settings(recipe, options).items() if name != SEED}
+        folder = study.output / "runs" / _hash(same)  # of no run: nothing is begun there
+        timed = _read({**options, "output_dir": ["--output_dir", str(folder)]})
+        options |= share_of_steps(recipe, 60 * study.budget.minutes / seconds(folder.name, timed))
+    shares = {*(recipe.training.keep_at or ()), *(one for at in study.along.values() for one in at)}
+    if shares:
+        options["keep_at"] = ["--keep_at", *map(str, sorted(shares))]
+    recipe = _read(options)
     phases = recipe.planned_phases()
     check_training(recipe.training, phases)
     settings = deciding_settings(recipe, options)
     key = _hash(settings)
     folder = study.output / "runs" / key
     model, title = folder / "model", _title(labels)
-    rows = sum(phase.steps for phase in phases) * recipe.training.rows_per_step
+    steps = sum(phase.steps for phase in phases)
     return PlannedRun(
         labels=labels,
         seed=recipe.training.seed,
         settings=settings,
         key=key,
-        tokens=rows * recipe.phases.max_seq_length,
+        tokens=steps * recipe.training.rows_per_step * recipe.phases.max_seq_length,
         train=_step("train", "train", title, folder, model, ["train", *_words(options)]),
         tunings=tuple(
             step
             for name, measured in study.measure.items()
-            for step in _tunings(name, measured, title, folder, model)
+            for at in (*kept_steps(study.along.get(name, ()), steps), None)
+            for step in _tunings(name, measured, title, folder, at)
         ),
     )
+
+
+def _require_text_and_source(recipe: Recipe) -> None:
+    if not (recipe.corpus.corpus or recipe.corpus.corpus_shards):
+        raise XPTError("no text: give corpus with files, folders or a Hub data set")
+    if not recipe.source.source_model_name_or_path:
+        raise XPTError("no source: give source_model_name_or_path, a Hub id or folder")
 
 
 def collect(parts: Iterable[Part]) -> dict[str, list[str]]:
@@ -149,41 +181,6 @@ def _words(options: Mapping[str, Sequence[str]]) -> list[str]:
     return [word for option in options.values() for word in option]
 
 
-def steps_for(recipe: Recipe, tokens: int) -> dict[str, list[str]]:
-    """Flags by which the phases, in the recipe's proportion, read about `tokens`.
-
-    Packed sequences count as full, so that a little less is read: how much is padding only the text knows.
-    Raises `XPTError` where they are not packed, and where a phase would have no step.
-    """
-    if not recipe.phases.packing:
-        raise XPTError("budget: tokens needs --packing true; give steps instead")
-    planned = sum(phase.steps for phase in recipe.planned_phases())
-    share = tokens / (recipe.training.rows_per_step * recipe.phases.max_seq_length) / planned
-    flags: dict[str, list[str]] = {}
-    listed = recipe.phase_list
-    scaled = [{**phase, **_scaled(phase, share)} for phase in listed or ()]
-    if listed is not None:
-        flags["phases"] = ["--phases", json.dumps(scaled)]
-    for name in ("phase1", "phase2"):
-        steps = getattr(recipe.phases, f"{name}_steps")
-        taken = listed is None or any(p.get("name") == name and "steps" not in p for p in listed)
-        if taken and steps:
-            flags[f"{name}_steps"] = [f"--{name}_steps", str(_at_least_one(steps * share, name))]
-    return flags
-
-
-def _scaled(phase: Mapping[str, Any], share: float) -> dict[str, int]:
-    if "steps" not in phase:
-        return {}
-    return {"steps": _at_least_one(int(phase["steps"]) * share, str(phase.get("name")))}
-
-
-def _at_least_one(steps: float, phase: str) -> int:
-    if round(steps) < 1:
-        raise XPTError(f"budget: {phase} would have no step; give more tokens")
-    return round(steps)
-
-
 def deciding_settings(recipe: Recipe, given: Collection[str]) -> dict[str, Any]:
     """What decides a run's result, by name.
 
@@ -194,6 +191,7 @@ def deciding_settings(recipe: Recipe, given: Collection[str]) -> dict[str, Any]:
     ours = {name for names in grouped_options(make_parser().dataclass_types)[0].values() for name in names}
     counted = (ours - set(HARDWARE_SETTINGS)) | set(given)
     settings = result_settings(recipe.settings())
+    counted -= {name for name in ADDED if settings.get(name) is None}
     return {name: settings[name] for name in sorted(settings) if name in counted}
 
 
@@ -201,12 +199,13 @@ def _hash(settings: Any) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:HASH_LENGTH]
 
 
-def _tunings(name: str, measured: Mapping[str, Any], title: str, folder: Path, model: Path) -> list[Step]:
-    """A process for each task and seed of one measure."""
+def _tunings(name: str, measured: Mapping[str, Any], title: str, folder: Path, at: int | None) -> list[Step]:
+    """A process for each task and seed of one measure, of the model after step `at` of the run."""
     _refuse_own(measured, OWN_TUNING)
     options: dict[str, list[str]] = {}
     make_finetune_parser().take(dict(measured), f"measure {name}", options)
-    flags = ["--model_name_or_path", str(model)]
+    run = Run(folder / "model", writes=False)
+    flags = ["--model_name_or_path", str(run.folder if at is None else run.kept(at))]
     try:
         jobs = read_plan([*_words(options), *flags]).jobs
     except XPTError as error:
@@ -218,11 +217,15 @@ def _tunings(name: str, measured: Mapping[str, Any], title: str, folder: Path, m
         words = [*_words(options), "--task", job.task, "--seed", str(job.seed)]
         short = f"{job.task}-seed-{job.seed}-{_hash(words)[:8]}"
         called = f"{title}, {name} seed {job.seed}"
-        steps.append(_step(name, short, called, folder, folder / short, ["finetune", *words, *flags]))
+        if at is not None:
+            short, called = f"{short}-step-{at}", f"{called}, after step {at}"
+        steps.append(_step(name, short, called, folder, folder / short, ["finetune", *words, *flags], at))
     return steps
 
 
-def _step(kind: str, short: str, title: str, folder: Path, result: Path, words: Sequence[str]) -> Step:
+def _step(
+    kind: str, short: str, title: str, folder: Path, result: Path, words: Sequence[str], at: int | None = None
+) -> Step:
     return Step(
         kind=kind,
         title=title,
@@ -230,6 +233,7 @@ def _step(kind: str, short: str, title: str, folder: Path, result: Path, words: 
         folder=result,
         lock=folder / "locks" / short,
         log=folder / "logs" / f"{short}.txt",
+        at=at,
     )
 
 

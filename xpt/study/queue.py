@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean
 
 from xpt.program.environment import available_cores
@@ -35,7 +36,8 @@ class Failure:
     said: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = "".join(f"\n    {line}" for line in self.said)
+        said = self.said or ("it printed nothing",)
+        lines = "".join(f"\n    {line}" for line in said)
         return f"failed: {self.step.title} (all of it: {self.step.log}){lines}"
 
 
@@ -130,7 +132,7 @@ class Queue:
                 run = next(run for run in self.runs if step in run.steps)
                 self._waiting.append((run, step))
             elif code or not step.finished:
-                self.failures.append(Failure(step, _last_lines(step)))
+                self.failures.append(Failure(step, last_lines(step.log)))
                 print(self.failures[-1], file=sys.stderr, flush=True)
             else:
                 self._keep(step)
@@ -183,7 +185,8 @@ def _is_busy(step: Step) -> bool:
     return False
 
 
-def _last_lines(step: Step) -> tuple[str, ...]:
-    text = step.log.read_text(encoding="utf-8", errors="replace")
+def last_lines(log: Path) -> tuple[str, ...]:
+    """What a process printed last; nothing where it has printed nothing."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return tuple(lines[-LAST_LINES:]) or ("it printed nothing",)
+    return tuple(lines[-LAST_LINES:])

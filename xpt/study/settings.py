@@ -14,8 +14,9 @@ import yaml
 
 from xpt.program.errors import XPTError
 from xpt.program.yaml_text import read_entries
+from xpt.study.budget import Budget
 
-KEYS = ("base", "axes", "measure", "budget", "first", "output")
+KEYS = ("question", "base", "axes", "measure", "budget", "first", "output")
 SEED = "seed"
 DEFAULT_OUTPUT = "output/studies"
 NEEDED = ("base", "axes")
@@ -33,18 +34,23 @@ class Study:
         base: what all runs share, the later part wins.
         axes: by name, of each value's name what it adds.
         measure: by name, options of `xpt finetune` on what each run has trained.
-        tokens: that each run reads; None where its recipe says it.
+        along: of a measure the shares of a run at which it is taken too, beside its end.
+        budget: of each run.
         first: of some axes a value's name: a row is compared with the one that has these instead of its own.
         output: the folder of all studies, which share their runs.
+        question: what it is to answer, in a sentence; its file's path: how it is called.
     """
 
     name: str
     base: tuple[Part, ...]
     axes: dict[str, dict[str, tuple[Part, ...]]]
     measure: dict[str, dict[str, Any]]
-    tokens: int | None
+    along: dict[str, tuple[float, ...]]
+    budget: Budget
     first: Labels
     output: Path
+    question: str
+    path: Path
 
     def combinations(self) -> list[Labels]:
         """One value of each axis, in all ways; the last axis changes first."""
@@ -60,26 +66,30 @@ def read_study(path: Path) -> Study:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise XPTError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     try:
-        return _study(path.stem, entries or {})
+        return _study(path, entries or {})
     except XPTError as error:
         raise XPTError(f"{path}: {error}") from error
 
 
-def _study(name: str, entries: Mapping[str, Any]) -> Study:
+def _study(path: Path, entries: Mapping[str, Any]) -> Study:
     _only(entries, KEYS, "a study")
     for key in NEEDED:
         if not entries.get(key):
             raise XPTError(f"a study has {' and '.join(NEEDED)}; {key} is missing")
     axes = _mapping(entries["axes"], "axes")
     read = {str(axis): _axis(str(axis), values) for axis, values in axes.items()}
+    measure, along = _measures(entries.get("measure"))
     return Study(
-        name=name,
+        name=path.stem,
         base=_bundle(entries["base"], "base"),
         axes=read,
-        measure=_measures(entries.get("measure")),
-        tokens=_budget(entries.get("budget")),
+        measure=measure,
+        along=along,
+        budget=Budget.read(entries.get("budget")),
         first=_first(entries.get("first"), read),
         output=Path(str(entries.get("output") or DEFAULT_OUTPUT)).expanduser(),
+        question=" ".join(str(entries.get("question") or "").split()),
+        path=path,
     )
 
 
@@ -108,28 +118,28 @@ def _bundle(value: Any, where: str) -> tuple[Part, ...]:
     return (*_bundle(files, where), *([options] if options else []))
 
 
-def _measures(value: Any) -> dict[str, dict[str, Any]]:
-    if value is None:
-        return {}
-    found = {}
-    for name, options in _mapping(value, "measure").items():
-        options = {} if options is None else _mapping(options, f"measure {name}")
+def _measures(value: Any) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[float, ...]]]:
+    """Options of `xpt finetune` by the measure's name, and where along a run it is taken too."""
+    found, along = {}, {}
+    for name, options in _mapping(value or {}, "measure").items():
+        options = {} if options is None else dict(_mapping(options, f"measure {name}"))
+        if (at := _shares(options.pop("at", None), f"measure {name}")) is not None:
+            along[str(name)] = at
         found[str(name)] = {"task": name, **options}
-    return found
+    return found, along
 
 
-def _budget(value: Any) -> int | None:
+def _shares(value: Any, where: str) -> tuple[float, ...] | None:
+    """Shares of a run below 1, in order; the end, 1, is always measured and may be named."""
     if value is None:
         return None
-    entries = _mapping(value, "budget")
-    _only(entries, ("tokens",), "budget")
     try:
-        tokens = int(entries["tokens"])
-    except (KeyError, TypeError, ValueError):
-        raise XPTError("budget: give tokens, a whole number; steps are the recipe's own") from None
-    if tokens < 1:
-        raise XPTError(f"budget: tokens is {tokens}; give at least 1")
-    return tokens
+        shares = sorted({float(one) for one in (value if isinstance(value, list) else [value])})
+    except (TypeError, ValueError):
+        shares = [0.0]
+    if not all(0 < share <= 1 for share in shares):
+        raise XPTError(f"{where}: at has shares of a run, above 0 and up to 1, as [0.25, 0.5]")
+    return tuple(share for share in shares if share < 1)
 
 
 def _first(value: Any, axes: Mapping[str, Collection[str]]) -> Labels:

@@ -144,7 +144,7 @@ def factors_of(reached: Reached) -> list[Factor]:
 def markdown(reached: Reached) -> str:
     """The table, the data factors where there are some, and what is not there yet."""
     done = len(reached.records)
-    parts = [f"**{reached.name}**: {done} of {reached.planned} runs are finished."]
+    parts = [f"**{reached.name}**: {done} of {reached.planned} runs are finished.{_spent(reached)}"]
     if done:
         body = [_cells(line) for line in lines_of(reached)]
         parts.append(_table((*HEAD, *HEAD_PAIRED), body))
@@ -152,6 +152,18 @@ def markdown(reached: Reached) -> str:
         body = [(one.measure, one.row, one.reference, str(one.factor)) for one in factors]
         parts.append(_table(FACTOR_HEAD, body))
     return "\n\n".join(parts)
+
+
+def _spent(reached: Reached) -> str:
+    """How a budget of minutes, or until validation stands still, was met."""
+    said, budget = "", reached.budget
+    minutes = [record.minutes for record in reached.records if record.minutes is not None]
+    if "minutes" in budget and minutes:
+        said += f" Training took {min(minutes):.3g} to {max(minutes):.3g} of {budget['minutes']:g} minutes."
+    if "until" in budget and reached.records:
+        early = sum(record.early > 0 for record in reached.records)
+        said += f" Validation ended a phase before its last step in {early} of them."
+    return said
 
 
 def _cells(line: Line) -> tuple[str, ...]:

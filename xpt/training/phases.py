@@ -18,6 +18,7 @@ from transformers import SchedulerType
 
 from xpt.program.errors import XPTError
 from xpt.training.adapters import LoraSettings, whole_number
+from xpt.training.along import FLAT_SCHEDULES, Until
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
@@ -45,6 +46,7 @@ PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
     "mlm_probability": float,
     "unfreeze": _direction,
     "lora": LoraSettings.from_dict,
+    "until": Until.from_dict,
 }
 
 
@@ -60,6 +62,7 @@ class Phase:
     lr_scheduler_type: str = "linear"
     mlm_probability: float = 0.15
     lora: LoraSettings | None = None
+    until: Until | None = None  # `steps` are then the most
 
     def check(self) -> None:
         """Raise `XPTError` for numbers that cannot train."""
@@ -78,6 +81,11 @@ class Phase:
             )
         if not 0 < self.learning_rate < math.inf:
             raise XPTError(f"{where}: learning_rate is {self.learning_rate}; give a positive number")
+        if self.until and self.lr_scheduler_type not in FLAT_SCHEDULES:
+            raise XPTError(
+                f"{where}: until needs a rate that does not fall with its steps, and lr_scheduler_type is "
+                f"{self.lr_scheduler_type}; give constant_with_warmup"
+            )
         for group in self.train:
             if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
                 raise XPTError(
@@ -101,10 +109,13 @@ class Phase:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """For records: plain JSON types; adapters only where there are some."""
+        """For records: plain JSON types; adapters and an early end only where there are some."""
         record = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        record |= {"train": list(self.train), "lora": self.lora and self.lora.to_dict()}
-        return record if self.lora else {name: value for name, value in record.items() if name != "lora"}
+        record["train"] = list(self.train)
+        for name in ("lora", "until"):
+            part = record.pop(name)
+            record |= {name: part.to_dict()} if part else {}
+        return record
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ class ResumableTrainer(Trainer):
         super().__init__(**kwargs)
         self.stage, self.steps, self.checkpoints, self.stop = stage, steps, checkpoints, stop
         self.evaluation_is_due = False
+        self.ends_by_evaluation = False  # so that a signal has to wait for one
         # The loss is divided here, whichever way; in transformers 5.4 and 5.5, accelerate would divide once
         # more by the number of accumulated batches.
         self.accelerator.gradient_accumulation_steps = 1
@@ -79,9 +80,10 @@ class ResumableTrainer(Trainer):
         A signal saves the step that was about to be evaluated, and `Interrupted` is raised.
         """
         try:
-            # Several processes would leave at different rows, and after the last step no step is left to
-            # evaluate before: those finish.
-            with self.stop.put_off(self.args.world_size > 1 or self.state.global_step == self.steps):
+            # Several processes would leave at different rows, and after the last step, which any may be that
+            # an evaluation ends with, no step is left to evaluate before: those finish.
+            last = self.state.global_step == self.steps
+            with self.stop.put_off(self.args.world_size > 1 or last or self.ends_by_evaluation):
                 metrics = self.measure(metric_key_prefix)
         except Interrupted as interrupted:
             self.evaluation_is_due = True

@@ -1,26 +1,31 @@
 """The Trainer for one phase of post-training: its rows, its evaluation, its model on disk."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
+from transformers import IntervalStrategy, PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback
 
+from xpt.program.files import remove_folder, write_folder_atomically
 from xpt.program.interrupts import StopRequest
+from xpt.program.manifest import write_manifest
 from xpt.program.precision import autocast_dtype
 from xpt.text.examples import Examples
 from xpt.text.masking import MLMCollator
 from xpt.text.packing import PhaseRows, RowSource
 from xpt.text.tokenizer import save_tokenizer
 from xpt.training.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
+from xpt.training.along import EndAtPlateau, KeepModels
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.evaluation import evaluate_mlm
 from xpt.training.phases import Phase
 from xpt.training.resumable import ResumableTrainer
 from xpt.training.sharded import gather, scatter, shard
+from xpt.training.training_state import read_json
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ class XPTTrainer(ResumableTrainer):
             **kwargs,
         )
         self.data = data
+        self.until = phase.until
+        self.ends_by_evaluation = phase.until is not None
         if self.sharded is not None:
             # Autocast alone: accelerate would wrap it in DDP, or shard it once more.
             self.model = self.accelerator.prepare_model(
@@ -103,6 +110,27 @@ class XPTTrainer(ResumableTrainer):
         save_model(
             self.accelerator.unwrap_model(model, keep_torch_compile=False), self.data.tokenizer, folder
         )
+
+    def keep_model(self, folder: Path) -> None:
+        """The model alone, beside the checkpoints; one that stood there was of steps that are run again."""
+        self.collect()
+        if self.args.should_save:
+            with self.checkpoints.reporting(folder):
+                if folder.exists():
+                    remove_folder(folder)
+                with write_folder_atomically(folder) as staging:
+                    self.write_model(staging)
+                    write_manifest(staging, {**self.checkpoints.facts, "kept": folder.name})
+        self.accelerator.wait_for_everyone()
+
+    def ended(self, step: int) -> bool:
+        """Whether the checkpoint of `step` is the end of the phase."""
+        if step == self.steps:
+            return True
+        if not step or self.until is None:
+            return False
+        state = self.checkpoints.path(self.stage, step) / "trainer_state.json"
+        return self.until.reached(read_json(state)["log_history"])
 
     def read_model(self, folder: Path) -> None:
         """Its weights, adapters included."""
@@ -152,6 +180,8 @@ def phase_arguments(args: Any, phase: Phase, index: int, folder: Path) -> Any:
     narrowed.remove_unused_columns = False  # rows are not dictionaries
     narrowed.push_to_hub = False
     narrowed.logging_nan_inf_filter = False  # it would hide that the run diverged
+    if phase.until:
+        narrowed.eval_strategy, narrowed.eval_steps = IntervalStrategy.STEPS, phase.until.every
     if args.ddp_find_unused_parameters is None:
         narrowed.ddp_find_unused_parameters = False  # every trained parameter has a gradient
     return narrowed
@@ -165,10 +195,15 @@ def train_phase(
     checkpoints: Checkpoints,
     stop: StopRequest,
     callbacks: list[TrainerCallback],
-) -> None:
+    keep: Mapping[int, Path] | None = None,
+) -> int:
     """Train `phase` from its newest checkpoint that verifies, or its start; `model` ends with its weights.
 
-    Raises `Interrupted` where a signal ended it, with everything saved.
+    Args:
+        keep: of steps after which the model is kept, the folder.
+
+    Returns:
+        The step that it ended with. Raises `Interrupted` where a signal ended it, with everything saved.
     """
     trainer = XPTTrainer(
         model=model,
@@ -180,9 +215,15 @@ def train_phase(
         train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * args.rows_per_step),
         callbacks=callbacks,
     )
-    found = trainer.newest_step()
-    if found == phase.steps:
-        trainer.read_model(checkpoints.path(phase.name, found))
+    if phase.until:
+        trainer.add_callback(EndAtPlateau(phase.until))
+    if keep:
+        trainer.add_callback(KeepModels(keep, trainer.keep_model))
+    end = trainer.newest_step()
+    if trainer.ended(end):
+        trainer.read_model(checkpoints.path(phase.name, end))
     else:
-        trainer.train_from(found)
+        trainer.train_from(end)
+        end = trainer.state.global_step
     model.to(args.device)  # where a sharded copy was trained, it has waited on the CPU
+    return end

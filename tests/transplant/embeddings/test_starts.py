@@ -14,6 +14,7 @@ from toy_starts import (
     TARGET,
     TARGET_ROLES,
     own_space,
+    short_games,
     toy,
     vocabulary,
 )
@@ -26,9 +27,14 @@ from xpt.transplant.embeddings.mixing import mixed_bias
 from xpt.transplant.embeddings.scale import scaled_to_source
 from xpt.transplant.embeddings.spaces import target_space
 
-MIXING = ("focus", "dictionary", "align", "procrustes")  # by convex weights
+MIXING = ("focus", "dictionary", "align", "procrustes", "adversarial")  # by convex weights
 COMPARING = (*MIXING, "omp", "overlap")
 UNSEEN = TARGET.index("▁unseen")
+
+
+@pytest.fixture(autouse=True)
+def _short_games(monkeypatch):
+    short_games(monkeypatch)
 
 
 def start_of(method, context=None):

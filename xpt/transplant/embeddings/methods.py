@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from xpt.transplant.embeddings.adversarial import adversarial_start
 from xpt.transplant.embeddings.align import align_start
 from xpt.transplant.embeddings.context import EmbeddingContext, Start
 from xpt.transplant.embeddings.dictionary import dictionary_start
@@ -43,6 +44,7 @@ EMBEDDING_INITS: dict[str, Method] = {
     "dictionary": Method(dictionary_start, ("dictionary",), ("source_text",), True),
     "align": Method(align_start, ("parallel",), ("alignments",), True),
     "procrustes": Method(procrustes_start, takes=("source_text",), compares=True),
+    "adversarial": Method(adversarial_start, takes=("source_text",), compares=True),
     "omp": Method(omp_start, ("donor",), compares=True),
 }
 

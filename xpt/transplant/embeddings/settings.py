@@ -39,8 +39,8 @@ class StartSettings:
     )
     source_text: list[str] | None = option(
         None,
-        "Text files in the source's language, one sentence a line, for embedding_init dictionary and "
-        "procrustes. Default: none; source pieces are compared by the source's embeddings.",
+        "Text files in the source's language, one sentence a line, for embedding_init dictionary, "
+        "procrustes and adversarial. Default: none; source pieces are compared by the source's embeddings.",
     )
     parallel: str | None = option(
         None,
