@@ -27,6 +27,7 @@ from xpt.run.preparation import PreparedText, describe_text
 from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
 from xpt.text.masking import MLMCollator
+from xpt.text.word_marks import word_starts
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
@@ -107,6 +108,7 @@ class PostTraining:
         arguments, training = recipe.phases, recipe.training
         self.stream = text.train.rows(arguments.packing, training.seed)
         self.rows_per_step = training.rows_per_step
+        self.word_starts = word_starts(text.tokenizer) if arguments.whole_word_masking else None
         self.prompts = choose_prompts(
             text.corpus.split("test"), text.tokenizer, training.num_fills, arguments.max_seq_length
         )
@@ -208,9 +210,10 @@ class PostTraining:
             sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
             MLMCollator(
                 self.text.train,
-                self.phases[index].mlm_probability,
+                self.phases[index].masking,
                 self.recipe.training.seed,
                 self.recipe.phases.packing,
+                self.word_starts,
             ),
             self.text.tokenizer,
             self.text.held_out["validation"],

@@ -21,6 +21,8 @@ from xpt.study.settings import SEED, Labels, Part, Study
 OWN = ("output_dir", "dry_run", "push_to_hub", "hub_model_id", "hub_private_repo")
 OWN_TUNING = (*OWN, "model_name_or_path", "model_revision")
 HASH_LENGTH = 16
+# Options that came later, with what leaves a run as it was: runs made before keep their names.
+LATER: dict[str, Any] = {"learning_rates": None, "whole_word_masking": False}
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,8 @@ def deciding_settings(recipe: Recipe, given: Collection[str]) -> dict[str, Any]:
     ours = {name for names in grouped_options(make_parser().dataclass_types)[0].values() for name in names}
     counted = (ours - set(HARDWARE_SETTINGS)) | set(given)
     settings = result_settings(recipe.settings())
-    return {name: settings[name] for name in sorted(settings) if name in counted}
+    unused = {name for name, value in LATER.items() if settings[name] == value}
+    return {name: settings[name] for name in sorted(settings) if name in counted - unused}
 
 
 def _hash(settings: Any) -> str:
