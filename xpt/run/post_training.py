@@ -32,6 +32,7 @@ from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters,
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
 from xpt.training.phases import Phase, group_sizes, set_trainable, training_dropout
+from xpt.training.rates import require_held
 from xpt.training.resumable import require_converging
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
@@ -193,6 +194,7 @@ class PostTraining:
             # Seeded by the phase's name too, so that a second one does not start where the first did.
             attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
         trained = set(set_trainable(self.model, phase.train))
+        require_held(phase.learning_rates, trained, f"phase {phase.name!r}")
         return {name: tensor.numel() for name, tensor in self.model.named_parameters() if name in trained}
 
     @contextmanager

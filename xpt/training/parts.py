@@ -27,9 +27,11 @@ def within(group: str, other: str) -> bool:
     return other == "all" or f"{group}.".startswith(f"{other}.")
 
 
-def overlap(group: str, other: str) -> bool:
-    """Whether one of the two belongs to the other."""
-    return within(group, other) or within(other, group)
+def learns(group: str, train: str) -> bool:
+    """Whether something of `group` is trained where `train` is; all does not say that there are adapters."""
+    if train == "all":
+        return group != ADAPTERS
+    return within(group, train) or within(train, group)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from transformers import SchedulerType
 from xpt.program.errors import XPTError
 from xpt.text.masking import MaskSchedule
 from xpt.training.adapters import LoraSettings, truth, whole_number
-from xpt.training.parts import ADAPTERS, Parts, check_group, overlap, within
+from xpt.training.parts import ADAPTERS, Parts, check_group, learns, within
 from xpt.training.rates import SharedSchedule, read_factors, require_trained, resolve_factors
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
@@ -186,7 +186,7 @@ def _settled(phase: Phase, parts: Parts) -> Phase:
     rates = {
         group: factor
         for group, factor in phase.learning_rates.items()
-        if any(overlap(group, one) for one in train)
+        if any(learns(group, one) for one in train)
     }
     return replace(phase, train=train, learning_rates=rates)
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from xpt.program.errors import XPTError
-from xpt.training.parts import END_LAYERS, Parts, check_group, within
+from xpt.training.parts import END_LAYERS, Parts, check_group, learns, within
 from xpt.training.sharded import COMPILED
 from xpt.transplant.parameter_groups import parameter_group
 
@@ -83,11 +83,9 @@ def require_trained(factors: Iterable[str], train: Iterable[str], parts: Parts, 
 
     Where the model is not known yet, what hangs on it is let pass.
     """
-    learns = _groups(train, parts)
+    trained = _groups(train, parts)
     for group in factors:
-        if not any(
-            within(one, other) or within(other, one) for one in _groups([group], parts) for other in learns
-        ):
+        if not any(learns(one, other) for one in _groups([group], parts) for other in trained):
             raise XPTError(f"{where}: learning_rates names {group!r}, which does not learn; leave it out")
 
 
@@ -95,6 +93,16 @@ def _groups(words: Iterable[str], parts: Parts) -> tuple[str, ...]:
     if parts.layers is not None:
         return parts.groups(list(words))
     return tuple("all" if word == "new" else END_LAYERS.sub("encoder", word) for word in words)
+
+
+def require_held(factors: Iterable[str], trained: Iterable[str], where: str) -> None:
+    """Raise `XPTError` for a factor of a group that holds none of the `trained` parameters (their names)."""
+    groups = {parameter_group(name) for name in trained}
+    for factor in factors:
+        if not any(within(group, factor) for group in groups):
+            raise XPTError(
+                f"{where}: learning_rates names {factor!r}, which is empty in this model; leave it out"
+            )
 
 
 def factor_of(parameter: str, factors: Mapping[str, float]) -> float:
