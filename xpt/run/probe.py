@@ -79,7 +79,7 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
 
     The model's weights change. Of a schedule of masks the largest share is taken, and the optimizer is new.
     """
-    model, phase = training.model, replace(training.phases[index], schedule=None)
+    model, phase = training.model, training.phases[index]
     data, timer = training.phase_data(index), _StepTimer()
     collator = replace(data.collator, mlm_probability=largest_share(phase.masking))
     with (

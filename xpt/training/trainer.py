@@ -95,13 +95,12 @@ class XPTTrainer(ResumableTrainer):
             self.lr_scheduler = scheduler = going_on(scheduler, shared.start)
         return scheduler
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
+    def train_from(self, step: int) -> None:
+        """Train; where a schedule goes on, from its start with the moments of the phase before."""
         shared = self.phase.schedule
-        if checkpoint is None and shared is not None and shared.before is not None:
-            before = self.checkpoints.path(*shared.before)
-            with training_state.reading(before):
-                training_state.load_moments(self.optimizer, self.model, before)
+        if step == 0 and shared is not None and shared.before is not None:
+            self.add_callback(TakeOver(self.model, self.checkpoints.path(*shared.before)))
+        super().train_from(step)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log; the rate of each group that has a factor, too."""
@@ -146,6 +145,19 @@ class XPTTrainer(ResumableTrainer):
         load_weights(self.model if self.sharded is None else self.whole, folder)
         if self.sharded is not None:
             scatter(self.whole, self.sharded)
+
+
+class TakeOver(TrainerCallback):
+    """Gives the new optimizer of `model` the moments that a checkpoint has, before the first step."""
+
+    def __init__(self, model: Any, checkpoint: Path):
+        self.model, self.checkpoint = model, checkpoint
+
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        with training_state.reading(self.checkpoint):
+            training_state.load_moments(optimizer, self.model, self.checkpoint)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
