@@ -7,7 +7,7 @@ from typing import Any
 def phase_notes(phase: Mapping[str, Any]) -> list[str]:
     """Short sentences without a subject, from a phase's record; none of a phase that has nothing unusual."""
     notes = []
-    shares = phase["mlm_probability"]
+    shares = phase.get("mlm_probability")
     if isinstance(shares, list):
         notes.append(f"masks {' to '.join(f'{100 * share:g}' for share in shares)} % of the tokens")
     if rates := phase.get("learning_rates"):
