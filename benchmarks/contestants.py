@@ -215,7 +215,7 @@ def phase_trainer(training: PostTraining, index: int, callback: TrainerCallback)
         data=data,
         checkpoints=training.run.checkpoints,
         stop=training.stop,
-        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * training.rows_per_step),
+        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps, training.rows_per_step),
         callbacks=[callback],
     )
     for printing in (PrinterCallback, ProgressCallback):

@@ -215,6 +215,18 @@ def test_a_model_without_results_has_a_card_without_figures(post_trained):
     )
 
 
+def test_the_card_says_what_few_phases_have():
+    first, second = POST_TRAINING["phases"]
+    unusual = {"mlm_probability": [0.45, 0.15], "learning_rates": {"itl": 2.0, "encoder.0": 0.25}}
+    settings = {**POST_TRAINING["settings"], "whole_word_masking": True}
+    phases = [{**first, **unusual}, {**second, "mlm_probability": 0.3, "rewarm": False}]
+    card = render_card({**POST_TRAINING, "phases": phases, "settings": settings}, "ko")
+    assert "masks 45 to 15 % of the tokens; learning rate of itl x 2, encoder.0 x 0.25 |" in card
+    assert "; trains all; goes on with the schedule before it |" in card
+    assert "| Masks | whole words in training" in card
+    assert "masks" not in render_card(POST_TRAINING, "ko").lower()
+
+
 def test_a_source_from_a_folder_is_no_base_on_the_hub():
     source = {**POST_TRAINING["source"], "name": "minilm", "revision": None}
     card = render_card({**POST_TRAINING, "source": source}, "ko")

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import tiny_config
 from places import REPO
 from safetensors.torch import load_file
 from tiny_runs import assert_equal_runs, run, weights
+from transformers import RobertaForMaskedLM, set_seed
 
 from train_xpt import main
 from xpt.recipe.command_line import METHODS, read_recipe
@@ -39,7 +41,18 @@ METHOD_PHASES = {
     "lora": {"phase1": (8, NEW), "phase2": (12, NEW)},
     "no_itl": {"phase1": (8, {"words", "bias"}), "phase2": (12, NO_ITL)},
     "from_scratch": {"phase2": (20, ALL)},
+    "2x2": {"phase2": (20, {"words", "bias", "layer 0", "layer 1", "layer 3", "layer 4"})},
+    "all_at_once": {"phase2": (20, ALL)},
+    "frozen_embeddings": {"phase2": (20, NO_ITL - {"words"})},
+    "identity_itl": {"phase1": (8, NEW), "phase2": (12, ALL)},
+    "itl_in_only": {"phase1": (8, NEW), "phase2": (12, ALL)},
+    "itl_out_only": {"phase1": (8, NEW), "phase2": (12, ALL)},
+    "retok": {"phase1": (8, {"words", "head", "bias"}), "phase2": (12, NO_ITL)},
+    "two_phase_short": {"phase1": (2, NEW), "phase2": (18, ALL)},
 }
+WITHOUT_ITL = ("monotrans", "no_itl", "frozen_embeddings", "retok", "2x2")
+DEEP = ("2x2",)  # methods that tell inner layers from outer ones
+ONE_PHASE = ("2x2", "all_at_once", "frozen_embeddings")  # whose phase 1, where it has steps, trains the same
 KEPT = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "target_modules": "all-linear", "merge": False}
 
 
@@ -57,23 +70,34 @@ def place(name: str) -> str:
     return f"layer {re.search(r'[.]encoder[.]layer[.]([0-9]+)[.]', name)[1]}"
 
 
-def flags(options, method: str) -> list[str]:
+def flags(options, method: str, deep: Path | None = None) -> list[str]:
     """The method's own file, and as many steps as the table says."""
     phases = METHOD_PHASES[method]
     steps = {"phase1_steps": phases["phase1"][0]} if "phase1" in phases else {"phase1_steps": None}
     steps["phase2_steps"] = sum(steps for name, (steps, _) in phases.items() if name != "phase1")
     assert sum(filter(None, steps.values())) == 20
+    if method in DEEP:
+        steps["source_model_name_or_path"] = deep
     return [str(REPO / f"configs/methods/{method}.yaml"), *options(**steps, num_fills=1, save_steps=100)]
 
 
 @pytest.fixture(scope="module")
-def finished(options, tmp_path_factory):
+def deep(tmp_path_factory) -> Path:
+    """A source of five layers."""
+    set_seed(11)
+    folder = tmp_path_factory.mktemp("deep")
+    RobertaForMaskedLM(tiny_config("roberta", num_hidden_layers=5)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(options, deep, tmp_path_factory):
     """Finished runs by method, made once."""
     made: dict[str, Path] = {}
 
     def make(method: str) -> Path:
         if method not in made:
-            made[method] = run(flags(options, method), tmp_path_factory.mktemp("methods") / method)
+            made[method] = run(flags(options, method, deep), tmp_path_factory.mktemp("methods") / method)
         return made[method]
 
     return make
@@ -141,7 +165,47 @@ def test_each_phase_moves_what_the_method_says(finished, method):
                 continue  # softmax does not depend on it
             assert torch.equal(before[tensor], after[tensor]) != moves, (name, tensor)
         before = after
-    assert set(map(place, before)) == (NO_ITL if method in ("monotrans", "no_itl") else ALL)
+    there = (NO_ITL if method in WITHOUT_ITL else ALL) | ({"layer 3", "layer 4"} if method in DEEP else set())
+    assert set(map(place, before)) == there
+
+
+def test_methods_with_one_itl_have_it_at_their_end(finished):
+    for method, end in (
+        ("itl_in_only", "itl_in"),
+        ("itl_out_only", "itl_out"),
+        ("identity_itl", "itl_(in|out)"),
+    ):
+        names = [name for name in weights(finished(method)) if ".itl_" in name]
+        assert names and all(re.search(rf"\.{end}\.0\.", name) for name in names), method
+
+
+def test_an_identity_itl_begins_without_output_and_learns_some(finished):
+    folder = finished("identity_itl")
+    start, end = weights(folder / "checkpoints" / "initial"), weights(folder)
+    outputs = [name for name in start if re.search(r"\.itl_.*output\.dense\.(weight|bias)$", name)]
+    assert len(outputs) == 8
+    assert all(not start[name].any() and end[name].any() for name in outputs)
+    others = [n for n in start if re.search(r"\.itl_.*(self\.\w+|intermediate\.dense)\.weight$", n)]
+    assert len(others) == 8 and all(start[name].any() for name in others)
+
+
+def test_frozen_embeddings_are_vectors_of_the_text(finished):
+    results = json.loads((finished("frozen_embeddings") / "results.json").read_text())
+    assert results["transplant"]["embeddings"]["method"] == "static"
+
+
+@pytest.mark.parametrize("method", ONE_PHASE)
+def test_steps_of_a_phase_1_of_methods_of_one_phase_are_the_beginning_of_it(options, deep, method, tmp_path):
+    """Without dropout, which each phase draws anew, 8 and 12 steps are 20 to the bit."""
+    common = flags(options, method, deep)
+    common += ["--dropout", "0", "--embedding_init", "random", "--learning_rates", '{"lm_head_bias": 3.0}']
+    whole = run(common, tmp_path / "whole")
+    parts = run([*common, "--phase1_steps", "8", "--phase2_steps", "12"], tmp_path / "parts")
+    assert [phase["name"] for phase in Run(parts).results()["phases"]] == ["phase1", "phase2"]
+    one, other = weights(whole), weights(parts)
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    rates = [[e["learning_rate"] for e in Run(f).read_log() if "loss" in e] for f in (whole, parts)]
+    assert rates[0] == rates[1] and len(rates[0]) == 10
 
 
 def test_from_scratch_nothing_is_the_sources(finished, tiny_source):
@@ -271,10 +335,28 @@ SEVERAL = [
 ]
 
 
-def test_interrupted_within_and_after_phases_with_adapters_the_run_ends_bit_equal(
-    options, tmp_path, monkeypatch
+# The same with every option that a schedule, an optimizer or a mask may have.
+OPTIONS = [
+    {**SEVERAL[0], "mlm_probability": [0.45, 0.15], "learning_rates": {"itl.in": 4.0}},
+    {**SEVERAL[1], "rewarm": False, "learning_rates": {"lora": 3.0}},
+    {**SEVERAL[2], "train": ["lora", "itl"], "rewarm": False, "mlm_probability": [0.1, 0.3]},
+    {**SEVERAL[3], "rewarm": False, "learning_rates": {"encoder.top1": 0.5}},
+]
+RATES = json.dumps({"word_embeddings": 2.0, "itl": 0.5})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"phases": json.dumps(SEVERAL)},
+        {"phases": json.dumps(OPTIONS), "learning_rates": RATES, "whole_word_masking": "true"},
+    ],
+    ids=["adapters", "all options"],
+)
+def test_interrupted_within_and_after_phases_the_run_ends_bit_equal(
+    options, tmp_path, monkeypatch, arguments
 ):
-    arguments = options(phase2_steps=None, phases=json.dumps(SEVERAL), save_steps=2, num_fills=1)
+    arguments = options(phase2_steps=None, save_steps=2, num_fills=1, **arguments)
     whole = run(arguments, tmp_path / "whole")
     assert not (whole / "adapter").exists()
     chooser = random.Random(7)
@@ -332,7 +414,10 @@ def test_methods_stack_and_the_later_one_wins(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lorra"], "lorra: no such recipe; give a YAML file, or one of the methods from_scratch, gradual_"),
+        (
+            ["lorra"],
+            "lorra: no such recipe; give a YAML file, or one of the methods 2x2, all_at_once, from_scratch, ",
+        ),
         (["lora", "--phases", "null"], "phases: give a list of phases"),
         (["gradual_unfreezing", "--phase2_steps", "2"], "steps is 2; unfreezing 3 layers"),
         (

@@ -4,6 +4,7 @@ import pytest
 from places import REPO
 
 from studies import AXES, study, write_study
+from xpt.recipe.command_line import METHODS, read_recipe
 from xpt.study.plan import plan_runs
 from xpt.study.settings import read_study
 
@@ -119,8 +120,13 @@ def test_a_runs_name_hangs_on_what_decides_its_result_alone(planned):
         ("phase1_steps", "5"),
         ("adam_beta1", "0.8"),
         ("vocab_size", 301),
+        ("learning_rates", {"itl": 2.0}),
+        ("whole_word_masking", "true"),
+        ("phase1_mlm_probability", ["0.45", "0.15"]),
     ):
         assert not {run.key for run in planned(axes={"x": {"a": {name: value}}, **AXES})} & set(keys), name
+    # Options that came later leave the names of runs that do not use them.
+    assert not {"learning_rates", "whole_word_masking"} & set(planned()[0].settings)
     # A measure is no part of the run, so that a study may ask for more of what was trained.
     assert [run.key for run in planned(measure={"nli": {"data_dir": "x"}})] == keys
 
@@ -170,6 +176,21 @@ def test_a_budget_of_tokens_keeps_the_proportion_of_the_phases(planned):
         budget={"tokens": 1280},
     )
     assert '"steps": 10' in flag(run, "phases")
+
+
+@pytest.mark.parametrize("method", sorted(file.stem for file in METHODS.glob("*.yaml")))
+def test_a_budget_of_tokens_keeps_the_proportion_of_each_method(planned, method):
+    """10,000 steps of 4 rows of 32 tokens, whatever steps the base has."""
+    fitting = {"packing": "true", "per_device_train_batch_size": 4}
+    axes = {"method": {"it": {"recipe": method, **fitting}}}
+    (run,) = planned(axes=axes, budget={"tokens": 1_280_000})
+    assert run.tokens == 1_280_000
+    own = read_recipe([method]).phases
+    given = [own.phase1_steps, own.phase2_steps]
+    if given == [30_000, 30_000]:  # the base's, where the method says none
+        given = [1, 1]
+    steps = [int(flag(run, f"{name}_steps")) for name in ("phase1", "phase2")]
+    assert steps == [round(10_000 * share / sum(given)) for share in given]
 
 
 def test_each_task_and_seed_of_a_measure_is_a_step_of_its_own(planned):

@@ -194,7 +194,7 @@ def test_processes_micro_batches_and_workers_change_neither_order_nor_masks(
     examples, steps = make_examples(60), 4  # epochs of 60 rows, or of about 20 packed ones
     collator = MLMCollator(examples, 0.15, 3, packing)
     stream = RowStream(examples.lengths, 64, packing, 3)
-    rows = PhaseRows(stream, first_row, steps * processes * micro_batch * accumulation)
+    rows = PhaseRows(stream, first_row, steps, processes * micro_batch * accumulation)
     loading = loading if workers else {}
     by_process = shares(rows, collator, processes, batch_size=micro_batch, num_workers=workers, **loading)
     assert {len(batches) for batches in by_process} == {steps * accumulation}

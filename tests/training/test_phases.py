@@ -12,7 +12,8 @@ from xpt.program.errors import XPTError
 from xpt.recipe.command_line import read_recipe
 from xpt.run.post_training import PostTraining
 from xpt.training.adapters import LoraSettings, attach_adapters
-from xpt.training.phases import NEW_GROUPS, Parts, group_sizes, read_phase, set_trainable, training_dropout
+from xpt.training.parts import NEW_GROUPS, Parts
+from xpt.training.phases import group_sizes, read_phase, set_trainable, training_dropout
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
 MODEL = make_model()

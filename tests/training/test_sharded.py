@@ -196,7 +196,8 @@ def test_processes_that_were_not_there_before_drop_activations_of_their_own(reci
 
 GRADUAL = (
     '[{"name": "top", "train": "itl.out", "steps": 3}, '
-    '{"name": "low_rank", "train": ["lora", "word_embeddings"], "lora": {"r": 3}, "steps": 5}, '
+    '{"name": "low_rank", "train": ["lora", "word_embeddings", "itl.out"], "lora": {"r": 3}, "steps": 5, '
+    '"rewarm": false, "learning_rates": {"lora": 3}, "mlm_probability": [0.3, 0.15]}, '
     '{"name": "kept", "train": ["lora", "itl"], "lora": {"r": 2, "merge": false}, "steps": 4}]'
 )
 

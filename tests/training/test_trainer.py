@@ -18,7 +18,8 @@ from xpt.text.masking import MLMCollator
 from xpt.text.packing import RowStream
 from xpt.training import training_state
 from xpt.training.checkpoints import Checkpoints
-from xpt.training.phases import NEW_GROUPS, Phase, set_trainable
+from xpt.training.parts import NEW_GROUPS
+from xpt.training.phases import Phase, set_trainable
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, train_phase
 
 STEPS = 8

@@ -122,6 +122,12 @@ def test_itl_starts(tiny_source):
     for name, tensor in plain.itl_in[0].named_parameters():
         scale = 0.1 if name in ("attention.output.dense.weight", "output.dense.weight") else 1.0
         assert torch.equal(dict(near.itl_in[0].named_parameters())[name], tensor * scale), name
+    empty = build(source, itl_init="zero_output")[0].roberta.itl_in[0].eval()
+    hidden = torch.randn(2, 7, 32)
+    normalized = torch.nn.functional.layer_norm(hidden, (32,), eps=1e-5)
+    assert torch.allclose(
+        empty(hidden), torch.nn.functional.layer_norm(normalized, (32,), eps=1e-5), atol=1e-6
+    )
     for itl, layer in (
         (copied.itl_in[0], copied.encoder.layer[0]),
         (copied.itl_out[0], copied.encoder.layer[2]),

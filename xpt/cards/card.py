@@ -23,6 +23,7 @@ from xpt.program.errors import XPTError
 from xpt.program.files import write_text_atomically
 from xpt.program.yaml_text import dump
 from xpt.text.language import find_language
+from xpt.training.notes import phase_notes
 
 HERE = Path(__file__).parent
 MAIN = "model_card.md"  # a link to the file at the top level
@@ -269,6 +270,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "count": "{:,}".format,
         "versions": lambda versions: ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "notes": phase_notes,
         "code": lambda text: f"`{_line(text).replace('`', chr(39))}`",
         "cell": lambda text: _line(text).replace("|", "\\|"),
     }

@@ -6,9 +6,12 @@ YAML entries are read as if they were flags, so both are checked by the same par
 
 import difflib
 import json
+from argparse import ArgumentParser
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import Field, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import yaml
@@ -17,6 +20,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from xpt.program.errors import XPTError
 from xpt.program.help import help_text
+from xpt.program.settings import one_or_several
 from xpt.program.yaml_text import read_entries
 
 
@@ -49,6 +53,15 @@ class OptionParser(HfArgumentParser):
     ) -> None:
         super().__init__(tuple(dataclass_types), prog=prog, allow_abbrev=False)
         self.introduction, self.refused, self.as_json = introduction, refused or {}, as_json
+
+    @staticmethod
+    def _parse_dataclass_field(parser: ArgumentParser, field: Field) -> None:
+        # One value or several of a kind: transformers' parser has no word for that.
+        kind = one_or_several(field.type)
+        if kind is not None:
+            field = copy(field)
+            field.type, field.metadata = kind, MappingProxyType({**field.metadata, "nargs": "+"})
+        HfArgumentParser._parse_dataclass_field(parser, field)
 
     def error(self, message: str) -> NoReturn:
         raise XPTError(f"{message} (see --help)")

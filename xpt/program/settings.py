@@ -39,21 +39,31 @@ def _default(settings: Any, name: str) -> Any:
 def check_values(settings: Any) -> None:
     """Give settings that were made in Python the types that a command line's have.
 
-    A path becomes text, and what stands alone where a list is wanted a list of one. Raises `XPTError` for
-    what is none of the choices, and for text where a number or a truth value is wanted ("false" is true).
+    A path becomes text, what stands alone where a list is wanted a list of one, and a list of one where one
+    value or several are wanted what stands in it. Raises `XPTError` for what is none of the choices, and for
+    text where a number or a truth value is wanted ("false" is true).
     """
     hints = get_type_hints(type(settings))
     for entry in fields(settings):
         if not entry.init or (value := getattr(settings, entry.name)) is None:
             continue
         kinds = _kinds(hints[entry.name])
-        if list in kinds and str not in kinds:
+        if one_or_several(hints[entry.name]) is not None:
+            kinds -= {list}
+            value = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        elif list in kinds and str not in kinds:
             value = [value] if isinstance(value, str | os.PathLike | int | float) else value
             value = [os.fspath(one) if isinstance(one, os.PathLike) else one for one in value]
         elif isinstance(value, os.PathLike):
             value = os.fspath(value)
         _check(entry, value, hints[entry.name], kinds)
         object.__setattr__(settings, entry.name, value)
+
+
+def one_or_several(hint: Any) -> Any:
+    """The type of `float | list[float]`: one value or several. None for any other type."""
+    kinds = get_args(hint)
+    return kinds[0] if len(kinds) == 2 and get_args(kinds[1]) == kinds[:1] else None
 
 
 def _kinds(hint: Any) -> set[Any]:

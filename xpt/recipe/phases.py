@@ -1,8 +1,11 @@
 """What a user says of the phases of post-training, and of the rows that they read."""
 
+import json
 from dataclasses import dataclass
 
+from xpt.program.errors import XPTError
 from xpt.program.settings import check_values, option
+from xpt.training.rates import read_factors
 
 
 @dataclass
@@ -26,14 +29,30 @@ class PhaseArguments:
     phase2_steps: int = option(30_000, "Steps with everything trained: the other half.")
     phase1_learning_rate: float | None = option(None, "Peak rate of phase 1. Default: --learning_rate.")
     phase2_learning_rate: float | None = option(None, "Peak rate of phase 2. Default: --learning_rate.")
-    phase1_mlm_probability: float = option(
-        0.15, "Share of tokens masked in phase 1 (BERT and RoBERTa: 0.15)."
+    learning_rates: dict[str, float] | str | None = option(
+        None,
+        "Factors of the rate by parameter group, for all phases; in a recipe `learning_rates: "
+        "{word_embeddings: 2.0}`. The smallest group that a tensor is in counts; groups: see --phases. "
+        "Default: none.",
     )
-    phase2_mlm_probability: float = option(0.15, "Share of tokens masked in phase 2 (the same).")
+    phase1_mlm_probability: float | list[float] = option(
+        0.15,
+        "Share of tokens masked in phase 1 (BERT and RoBERTa: 0.15); two: of the first step and the last, "
+        "with the same change at each step between (Ankner et al. 2024: 0.3 0.15).",
+    )
+    phase2_mlm_probability: float | list[float] = option(
+        0.15, "Share of tokens masked in phase 2 (the same)."
+    )
+    whole_word_masking: bool = option(
+        False,
+        "Mask all pieces of a word together; the share of tokens stays. A word stands between blanks (in "
+        "Korean an eojeol). Evaluation masks single tokens all the same, so that losses compare.",
+    )
     phases: str | None = option(
         None,
         "Another list of phases, in a recipe as YAML; see configs/methods. A phase has name, train, steps, "
-        "learning_rate, warmup_steps, lr_scheduler_type, mlm_probability, lora (r, lora_alpha, lora_dropout, "
+        "learning_rate, learning_rates, warmup_steps, lr_scheduler_type, mlm_probability, rewarm (false: the "
+        "schedule and the moments of the phase before go on), lora (r, lora_alpha, lora_dropout, "
         "target_modules, merge), unfreeze (top_down, bottom_up: one encoder layer more at a time) and until "
         "(every, patience, least: it ends where validation loss has not improved by so much for so long). It "
         "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
@@ -58,3 +77,14 @@ class PhaseArguments:
 
     def __post_init__(self) -> None:
         check_values(self)
+        if self.learning_rates is not None:
+            self.learning_rates = _factors(self.learning_rates)
+
+
+def _factors(given: dict[str, float] | str) -> dict[str, float]:
+    try:
+        return read_factors(json.loads(given) if isinstance(given, str) else given)
+    except json.JSONDecodeError as error:
+        raise XPTError(f'--learning_rates is not JSON: {error}; give it as {{"itl": 2.0}}') from error
+    except (TypeError, ValueError) as error:
+        raise XPTError(f"--learning_rates: {error}") from error

@@ -17,7 +17,9 @@ from xpt.recipe.phases import PhaseArguments
 from xpt.recipe.source import SourceArguments
 from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.recipe.training import XPTTrainingArguments
-from xpt.training.phases import Parts, Phase, read_phase
+from xpt.training.parts import Parts
+from xpt.training.phases import Phase, read_phase, share_schedules, trained_words
+from xpt.training.rates import require_trained
 
 # The method; what each leaves open is given by the flags of its name.
 TWO_PHASES: tuple[dict[str, Any], ...] = (
@@ -84,10 +86,12 @@ class Recipe:
             raise XPTError(f"--dropout is {self.phases.dropout}; give a share from 0 to below 1")
         parts = Parts() if report is None else Parts.of_report(report)
         planned: list[Phase] = []
+        words: list[str] = []
         for values in TWO_PHASES if self.phase_list is None else self.phase_list:
             defaults = self._phase_defaults(values.get("name"))
             if "steps" in values or defaults.get("steps") != 0:
                 planned += read_phase(values, defaults, parts)
+                words += trained_words(values)
         names = [phase.name for phase in planned]
         if not planned:
             raise XPTError("nothing to train: there is no phase of at least one step")
@@ -99,7 +103,8 @@ class Recipe:
                     f"phase {phase.name!r} keeps its adapters (merge: false), so that no phase can follow; "
                     "merge them, or let it be the last one"
                 )
-        return planned
+        require_trained(self.phases.learning_rates or {}, words, parts, "all phases")
+        return share_schedules(planned)
 
     def _phase_defaults(self, name: Any) -> dict[str, Any]:
         """What a phase of this name takes from flags where it says nothing itself."""
@@ -109,6 +114,7 @@ class Recipe:
             "learning_rate": training.learning_rate,
             "warmup_steps": training.warmup_steps,
             "lr_scheduler_type": scheduler,
+            "learning_rates": self.phases.learning_rates or {},
         }
         if name in FLAG_PHASES:
             flags = {entry: getattr(self.phases, f"{name}_{entry}") for entry in FLAG_ENTRIES}

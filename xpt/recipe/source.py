@@ -5,7 +5,7 @@ from typing import Literal
 
 from xpt.program.settings import check_values, option, option_of
 from xpt.transplant.embeddings.settings import StartSettings
-from xpt.transplant.source import TransplantSettings
+from xpt.transplant.source import ItlInit, TransplantSettings
 
 
 @dataclass
@@ -33,7 +33,7 @@ class SourceArguments:
     layers_init: Literal["copy", "random"] = option_of(TransplantSettings, "layers_init")
     num_itl_in: int | None = option_of(TransplantSettings, "num_itl_in")
     num_itl_out: int | None = option_of(TransplantSettings, "num_itl_out")
-    itl_init: Literal["auto", "random", "near_identity", "copy"] = option_of(TransplantSettings, "itl_init")
+    itl_init: ItlInit = option_of(TransplantSettings, "itl_init")
     lm_head_init: Literal["auto", "copy", "random"] = option_of(TransplantSettings, "lm_head_init")
     keep_vocabulary: bool | None = option(
         None,

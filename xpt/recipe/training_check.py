@@ -8,6 +8,7 @@ from transformers import Trainer, get_scheduler
 from xpt.program.errors import XPTError
 from xpt.recipe.training import XPTTrainingArguments
 from xpt.training.phases import Phase
+from xpt.training.rates import going_on
 
 # name, least, most; a number outside, or one that is none (nan), is refused
 RANGES: tuple[tuple[str, float, float], ...] = (
@@ -47,13 +48,17 @@ def check_training(arguments: XPTTrainingArguments, phases: Sequence[Phase]) -> 
         try:
             kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
             optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **{**options, "lr": phase.learning_rate})
-            get_scheduler(
+            scheduler = get_scheduler(
                 phase.lr_scheduler_type,
                 optimizer,
                 num_warmup_steps=0,
                 num_training_steps=phase.steps,
                 scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
             )
+            if phase.schedule is not None:
+                going_on(scheduler, 0)
+        except XPTError as error:
+            raise XPTError(f"{phase.name}: {error}") from error
         except Exception as error:  # each optimizer and schedule has its own ways to refuse a value
             raise XPTError(
                 f"{phase.name}: the optimizer {getattr(arguments.optim, 'value', arguments.optim)} or the "

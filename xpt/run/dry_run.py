@@ -24,6 +24,7 @@ from xpt.run.probe import StepCost, probe_evaluation, probe_phase
 from xpt.run.summary import describe_splits, line, peak_memory, shown_path, summarize
 from xpt.training.adapters import remove_adapters
 from xpt.training.checkpoints import KEPT
+from xpt.training.notes import phase_notes
 from xpt.training.phases import Phase
 from xpt.training.training_state import SMALL_FILES_BYTES, estimated_bytes
 from xpt.transplant.parameter_groups import parameter_group
@@ -161,6 +162,7 @@ def _describe(plan: PhasePlan, rows_per_step: int, parameters: int) -> list[str]
         ),
         line("", f"trains {trained:,} of {parameters:,} parameters, {parameters - trained:,} are frozen"),
         line("", groups),
+        *(line("", note) for note in phase_notes(phase.to_dict())),
     ]
     if plan.cost is not None:
         cost, tokens = plan.cost, plan.tokens / phase.steps

@@ -55,8 +55,12 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
 
 
 def _masked(curve: Curve) -> str:
-    shares = sorted({phase["mlm_probability"] for phase in curve.results["phases"]})
-    return f", {' to '.join(f'{100 * share:.0f}' for share in shares)} % masked"
+    shares: set[float] = set()
+    for phase in curve.results["phases"]:
+        share = phase["mlm_probability"]
+        shares |= set(share) if isinstance(share, list) else {share}
+    ends = sorted({min(shares), max(shares)})
+    return f", {' to '.join(f'{100 * share:.0f}' for share in ends)} % masked"
 
 
 def _phase_starts(phases: Sequence[dict[str, Any]]) -> dict[str, int]:

@@ -29,11 +29,13 @@ from xpt.run.preparation import PreparedText, describe_text
 from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
 from xpt.text.masking import MLMCollator
+from xpt.text.word_marks import word_starts
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.training.along import kept_steps
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
 from xpt.training.phases import Phase, group_sizes, set_trainable, training_dropout
+from xpt.training.rates import require_held
 from xpt.training.resumable import require_converging
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
@@ -111,6 +113,7 @@ class PostTraining:
         arguments, training = recipe.phases, recipe.training
         self.stream = text.train.rows(arguments.packing, training.seed)
         self.rows_per_step = training.rows_per_step
+        self.word_starts = word_starts(text.tokenizer) if arguments.whole_word_masking else None
         self.prompts = choose_prompts(
             text.corpus.split("test"), text.tokenizer, training.num_fills, arguments.max_seq_length
         )
@@ -200,6 +203,7 @@ class PostTraining:
             # Seeded by the phase's name too, so that a second one does not start where the first did.
             attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
         trained = set(set_trainable(self.model, phase.train))
+        require_held(phase.learning_rates, trained, f"phase {phase.name!r}")
         return {name: tensor.numel() for name, tensor in self.model.named_parameters() if name in trained}
 
     @contextmanager
@@ -217,9 +221,10 @@ class PostTraining:
             sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
             MLMCollator(
                 self.text.train,
-                self.phases[index].mlm_probability,
+                self.phases[index].masking,
                 self.recipe.training.seed,
                 self.recipe.phases.packing,
+                self.word_starts,
             ),
             self.text.tokenizer,
             self.text.held_out["validation"],

@@ -25,6 +25,7 @@ from xpt.run.start import check_start, fit_scale, output_bias, start_embeddings
 from xpt.text.corpus import Corpus, build_corpus
 from xpt.text.encoding import encode_sentences
 from xpt.text.examples import Examples, ExampleSet
+from xpt.text.language import find_language
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.opening import open_shards
 from xpt.text.shards.store import ShardStore
@@ -35,6 +36,7 @@ from xpt.text.tokenizer import (
     tokenizer_fingerprint,
     train_tokenizer,
 )
+from xpt.text.word_marks import word_starts
 from xpt.training.evaluation import unigram_log_probs
 from xpt.transplant.embeddings import MAX_TOKENS
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
@@ -110,6 +112,11 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
         raise XPTError("no text: give --corpus with files, folders or a Hub data set")
     if recipe.phases.max_seq_length < 8:
         raise XPTError(f"--max_seq_length is {recipe.phases.max_seq_length}; give at least 8 tokens")
+    if recipe.phases.whole_word_masking and not find_language(recipe.corpus.language).separates_words:
+        raise XPTError(
+            f"--whole_word_masking: {find_language(recipe.corpus.language).name} is written without blanks "
+            "between words; leave it out"
+        )
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
     if recipe.corpus.corpus_shards:
@@ -160,12 +167,18 @@ def _encode(
 
 
 def _ready_tokenizer(recipe: Recipe, source: Source | None) -> PreTrainedTokenizerFast | None:
-    """The tokenizer that is named, or an XPT source's own where it is kept; else one is to be trained."""
+    """The tokenizer that is named, or an XPT source's own where it is kept; else one is to be trained.
+
+    Raises `XPTError` for one that does not tell words where they are to be masked.
+    """
+    ready = None
     if recipe.tokenizer.tokenizer_name_or_path:
-        return load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
-    if source is not None and source.is_xpt and recipe.source.keep_vocabulary is not False:
-        return source_tokenizer(source)
-    return None
+        ready = load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
+    elif source is not None and source.is_xpt and recipe.source.keep_vocabulary is not False:
+        ready = source_tokenizer(source)
+    if ready is not None and recipe.phases.whole_word_masking:
+        word_starts(ready)
+    return ready
 
 
 def _trained_tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:

@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ from xpt.program.environment import PeakMemory
 from xpt.program.precision import autocast_dtype
 from xpt.run.post_training import PostTraining
 from xpt.text.examples import Examples
+from xpt.text.masking import largest_share
 from xpt.text.packing import PhaseRows
 from xpt.training.evaluation import evaluate_mlm
 from xpt.training.trainer import XPTTrainer, phase_arguments
@@ -76,11 +77,11 @@ class _StepTimer(TrainerCallback):
 def probe_phase(training: PostTraining, index: int) -> StepCost:
     """Run the first steps of phase `index`, for which the model is prepared, and measure them.
 
-    The model's weights change.
+    The model's weights change. Of a schedule of masks the largest share is taken, and the optimizer is new.
     """
     model, phase = training.model, training.phases[index]
     data, timer = training.phase_data(index), _StepTimer()
-    rows = (WARM_UP_STEPS + MEASURED_STEPS) * training.rows_per_step
+    collator = replace(data.collator, mlm_probability=largest_share(phase.masking))
     with (
         TemporaryDirectory() as folder,
         generators_kept(),
@@ -90,10 +91,12 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
             model=model,
             args=_silent(phase_arguments(training.recipe.training, phase, index, Path(folder))),
             phase=phase,
-            data=data,
+            data=replace(data, collator=collator),
             checkpoints=training.run.checkpoints,
             stop=training.stop,
-            train_dataset=PhaseRows(data.stream, data.first_row, rows),
+            train_dataset=PhaseRows(
+                data.stream, data.first_row, WARM_UP_STEPS + MEASURED_STEPS, training.rows_per_step
+            ),
             callbacks=[timer],
         )
         trainer.remove_callback(DEFAULT_PROGRESS_CALLBACK)  # a notebook's is another

@@ -15,6 +15,7 @@ from xpt.run.preparation import SPLITS, PreparedText
 from xpt.text.corpus import format_corpus_report
 from xpt.text.language import find_language
 from xpt.training.evaluation import MLMEvaluation
+from xpt.training.notes import phase_notes
 from xpt.training.phases import Phase
 from xpt.transplant.source import format_report
 
@@ -32,8 +33,10 @@ def announcement(
     lines.append(indent(format_report(report), "  "))
     for phase in phases:
         tokens = short_count(phase.steps * rows_per_step * recipe.phases.max_seq_length)
-        trained = ", ".join(phase.train)
-        lines.append(line(phase.name, f"{phase.steps:,} steps, up to {tokens} tokens; trains {trained}"))
+        told = "; ".join([f"trains {', '.join(phase.train)}", *phase_notes(phase.to_dict())])
+        lines.append(line(phase.name, f"{phase.steps:,} steps, up to {tokens} tokens; {told}"))
+    if recipe.phases.whole_word_masking:
+        lines.append(line("masks", "whole words"))
     lines.append(line("precision", f"{precision(training)} on {training.device}"))
     lines.append(
         line(

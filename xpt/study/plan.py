@@ -24,7 +24,8 @@ from xpt.training.along import kept_steps
 OWN = ("output_dir", "dry_run", "push_to_hub", "hub_model_id", "hub_private_repo")
 OWN_TUNING = (*OWN, "model_name_or_path", "model_revision")
 HASH_LENGTH = 16
-ADDED = ("keep_at",)  # no part of a run's name unless given, so that runs of before keep theirs
+# Options that came later, with what leaves a run as it was: runs made before keep their names.
+LATER: dict[str, Any] = {"keep_at": None, "learning_rates": None, "whole_word_masking": False}
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,8 @@ def deciding_settings(recipe: Recipe, given: Collection[str]) -> dict[str, Any]:
     ours = {name for names in grouped_options(make_parser().dataclass_types)[0].values() for name in names}
     counted = (ours - set(HARDWARE_SETTINGS)) | set(given)
     settings = result_settings(recipe.settings())
-    counted -= {name for name in ADDED if settings.get(name) is None}
-    return {name: settings[name] for name in sorted(settings) if name in counted}
+    unused = {name for name, value in LATER.items() if settings[name] == value}
+    return {name: settings[name] for name in sorted(settings) if name in counted - unused}
 
 
 def _hash(settings: Any) -> str:

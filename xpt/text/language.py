@@ -32,6 +32,8 @@ _SHORTEST_NAME = 4
 # Thai 1.5, alphabets from 1.4 (Hebrew) to 2.2 (Gaelic), most near 1.8.
 _LENGTH_OF_SCRIPT = {"Han": 0.7, "Hangul": 1.0, "Hiragana": 1.0}
 _LENGTH_OF_ALPHABETS = 1.8
+# Written without blanks between words; Myanmar and Tibetan have some, but between phrases.
+_WITHOUT_BLANKS = frozenset(("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Language:
         """Characters it takes to say what Korean says in one."""
         known = [_LENGTH_OF_SCRIPT[script] for script in self.scripts if script in _LENGTH_OF_SCRIPT]
         return max(known, default=_LENGTH_OF_ALPHABETS)
+
+    @property
+    def separates_words(self) -> bool:
+        """Whether blanks stand between words; of a script that no table knows that is taken so."""
+        return not self.scripts or not _WITHOUT_BLANKS.issuperset(self.scripts)
 
 
 @lru_cache

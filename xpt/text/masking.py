@@ -1,4 +1,7 @@
-"""Rows become masked batches: each mask is a pure function of (seed, epoch, example, position)."""
+"""Rows become masked batches: each mask is a pure function of (seed, epoch, example, position).
+
+Where the share of masked tokens follows a schedule, of the step too.
+"""
 
 from dataclasses import dataclass, field
 
@@ -30,6 +33,27 @@ def hash_uniform(
 
 
 @dataclass(frozen=True)
+class MaskSchedule:
+    """The share of masked tokens at each step of a phase: from `first` to `last`, the same change each step.
+
+    Ankner et al. 2024, section 3: a falling share learns more than a fixed one.
+    """
+
+    first: float
+    last: float
+    steps: int
+
+    def at(self, step: np.ndarray) -> np.ndarray:
+        """The share at each of these steps, counted from 0; the last one has `last`."""
+        return self.first + (self.last - self.first) * (step / max(self.steps - 1, 1))
+
+
+def largest_share(share: float | MaskSchedule) -> float:
+    """The share of the step that takes most memory."""
+    return max(share.first, share.last) if isinstance(share, MaskSchedule) else share
+
+
+@dataclass(frozen=True)
 class MLMCollator:
     """Rows become `input_ids`, `labels`, `attention_mask` and, when packing, `position_ids`.
 
@@ -37,12 +61,17 @@ class MLMCollator:
     80 % become `<mask>`, 10 % another ordinary token, 10 % stay. Packing does not change a sentence's masks.
     With packing, sentences of a row never see each other: `attention_mask` is boolean, block-diagonal, of
     shape (batch, 1, length, length), and positions restart at each sentence.
+
+    With `word_starts`, (vocab_size,) booleans, the pieces of a word are chosen together, as in BERT's
+    whole-word masking of 2019: a word with the probability `mlm_probability`, so that the share of tokens
+    is that too. What becomes of each chosen piece is drawn for it alone.
     """
 
     examples: ExampleSet
-    mlm_probability: float
+    mlm_probability: float | MaskSchedule
     seed: int
     packing: bool
+    word_starts: np.ndarray | None = field(default=None, repr=False)
     _ordinary: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +94,7 @@ class MLMCollator:
                 position[r, start:stop] = np.arange(len(tokens))
                 start = stop
         epoch = np.asarray([[row.epoch] for row in rows])
-        masked_ids, labels = self._mask(ids, epoch, example, position)
+        masked_ids, labels = self._mask(ids, epoch, example, position, self._share(rows))
         batch = {"input_ids": torch.from_numpy(masked_ids), "labels": torch.from_numpy(labels)}
         if self.packing:
             seen = torch.from_numpy(segment)
@@ -83,11 +112,34 @@ class MLMCollator:
         longest = max(int(self.examples.lengths_of(row.examples).sum()) for row in rows)
         return padded_length(longest, self.examples.max_seq_length)
 
+    def _share(self, rows: list[Row]) -> float | np.ndarray:
+        """The share to mask: of all rows, or (rows, 1)."""
+        if isinstance(self.mlm_probability, MaskSchedule):
+            return self.mlm_probability.at(np.asarray([[row.step] for row in rows]))
+        return self.mlm_probability
+
+    def _word(self, ids: np.ndarray, position: np.ndarray) -> np.ndarray:
+        """At each token the position of its word's first piece, by which the word is drawn.
+
+        The frame and the first piece of an example start words whatever they are, so that no word reaches
+        from one example into the next.
+        """
+        assert self.word_starts is not None
+        starts = self.word_starts[ids] | (position <= 1)
+        column = np.maximum.accumulate(np.where(starts, np.arange(ids.shape[1]), 0), axis=1)
+        return np.take_along_axis(position, column, axis=1)
+
     def _mask(
-        self, ids: np.ndarray, epoch: np.ndarray, example: np.ndarray, position: np.ndarray
+        self,
+        ids: np.ndarray,
+        epoch: np.ndarray,
+        example: np.ndarray,
+        position: np.ndarray,
+        share: float | np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         special = self.examples.special
-        chosen = hash_uniform(self.seed, epoch, example, position, 0) < self.mlm_probability
+        drawn_by = position if self.word_starts is None else self._word(ids, position)
+        chosen = hash_uniform(self.seed, epoch, example, drawn_by, 0) < share
         chosen &= ~np.isin(ids, special.reserved)
         action = hash_uniform(self.seed, epoch, example, position, 1)
         drawn = (hash_uniform(self.seed, epoch, example, position, 2) * len(self._ordinary)).astype(np.int64)

@@ -4,7 +4,7 @@ A run resumed at row k therefore reads what an undisturbed run reads, whatever t
 processes or accumulation steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,10 +17,14 @@ PACKING_WINDOW = (
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a batch: the examples that stand in it, and the epoch that seeds their masks."""
+    """One row of a batch: the examples that stand in it, and the epoch that seeds their masks.
+
+    `step` is the optimizer step of its phase that reads it, from 0 on: schedules of masks go by it.
+    """
 
     epoch: int
     examples: np.ndarray
+    step: int = 0
 
 
 class RowSource(Protocol):
@@ -133,11 +137,12 @@ class RowStream:
 class PhaseRows(Dataset):
     """The rows of one phase, in order: `steps * rows_per_step` rows of the stream from `first_row` on."""
 
-    def __init__(self, stream: RowSource, first_row: int, count: int):
-        self.stream, self.first_row, self.count = stream, first_row, count
+    def __init__(self, stream: RowSource, first_row: int, steps: int, rows_per_step: int):
+        self.stream, self.first_row = stream, first_row
+        self.steps, self.rows_per_step = steps, rows_per_step
 
     def __len__(self) -> int:
-        return self.count
+        return self.steps * self.rows_per_step
 
     def __getitem__(self, index: int) -> Row:
-        return self.stream[self.first_row + index]
+        return replace(self.stream[self.first_row + index], step=index // self.rows_per_step)

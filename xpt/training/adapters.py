@@ -52,7 +52,8 @@ def _targets(value: Any) -> tuple[str, ...]:
     return MATRICES if names == (ALL_LINEAR,) else names
 
 
-def _truth(value: Any) -> bool:
+def truth(value: Any) -> bool:
+    """`value` as true or false. Raises `ValueError`."""
     try:
         return string_to_bool(value)
     except (AttributeError, ArgumentTypeError) as error:
@@ -64,7 +65,7 @@ ENTRIES: dict[str, Callable[[Any], Any]] = {
     "lora_alpha": whole_number,
     "lora_dropout": float,
     "target_modules": _targets,
-    "merge": _truth,
+    "merge": truth,
 }
 
 

@@ -10,29 +10,46 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from torch import nn
 from transformers import SchedulerType
 
 from xpt.program.errors import XPTError
-from xpt.training.adapters import LoraSettings, whole_number
+from xpt.text.masking import MaskSchedule
+from xpt.training.adapters import LoraSettings, truth, whole_number
 from xpt.training.along import FLAT_SCHEDULES, Until
+from xpt.training.parts import ADAPTERS, Parts, check_group, learns, within
+from xpt.training.rates import SharedSchedule, read_factors, require_trained, resolve_factors
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
-NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
-ADAPTERS = "lora"  # a group where a phase has adapters
 RESERVED_NAMES = ("initial", "before", "seconds", "transplant")
 # From which end `unfreeze` lets layers learn, and what lies beyond that end.
 DIRECTIONS = {"top_down": ("top", "lm_head_transform"), "bottom_up": ("bottom", "source_embeddings")}
-END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
+# What a phase takes from the one whose schedule it goes on with.
+OF_A_SCHEDULE = ("warmup_steps", "lr_scheduler_type")
+# Entries that a record has only where they say something.
+SELDOM: dict[str, Any] = {"lora": None, "until": None, "learning_rates": {}, "rewarm": True}
 
 
 def _direction(value: Any) -> str:
     if value not in DIRECTIONS:
         raise ValueError(f"unfreeze is {value!r}; give {' or '.join(DIRECTIONS)}")
     return str(value)
+
+
+def _shares(value: Any) -> float | tuple[float, float]:
+    """One share, or the first and the last."""
+    if not isinstance(value, list | tuple):
+        return float(value)
+    shares = [float(share) for share in value]
+    if len(shares) == 2:
+        return shares[0], shares[1]
+    if len(shares) == 1:
+        return shares[0]
+    raise ValueError(f"mlm_probability is {value!r}; give one share, or the first and the last")
 
 
 # How each entry of a phase is read; YAML gives 1e-4 as text.
@@ -43,7 +60,9 @@ PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
     "learning_rate": float,
     "warmup_steps": float,
     "lr_scheduler_type": lambda kind: SchedulerType(kind).value,
-    "mlm_probability": float,
+    "mlm_probability": _shares,
+    "learning_rates": read_factors,
+    "rewarm": truth,
     "unfreeze": _direction,
     "lora": LoraSettings.from_dict,
     "until": Until.from_dict,
@@ -52,7 +71,14 @@ PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Phase:
-    """One stage of training: which groups learn, for how many optimizer steps, and how."""
+    """One stage of training: which groups learn, for how many optimizer steps, and how.
+
+    Args:
+        mlm_probability: share of masked tokens, or the first and the last of a schedule.
+        learning_rates: factors of the rate, by group.
+        rewarm: whether it has a schedule and an optimizer of its own.
+        schedule: the one that it shares with other phases, or None.
+    """
 
     name: str
     train: tuple[str, ...]
@@ -60,9 +86,18 @@ class Phase:
     learning_rate: float
     warmup_steps: float = 0.06
     lr_scheduler_type: str = "linear"
-    mlm_probability: float = 0.15
+    mlm_probability: float | tuple[float, float] = 0.15
+    learning_rates: dict[str, float] = field(default_factory=dict)
+    rewarm: bool = True
     lora: LoraSettings | None = None
     until: Until | None = None  # `steps` are then the most
+    schedule: SharedSchedule | None = None
+
+    @property
+    def masking(self) -> float | MaskSchedule:
+        """The share of masked tokens, as a collator takes it."""
+        share = self.mlm_probability
+        return MaskSchedule(*share, self.steps) if isinstance(share, tuple) else share
 
     def check(self) -> None:
         """Raise `XPTError` for numbers that cannot train."""
@@ -75,10 +110,10 @@ class Phase:
             raise XPTError(f"{where}: train is empty; name at least one parameter group")
         if self.steps < 1:
             raise XPTError(f"{where}: steps is {self.steps}; give at least 1, or leave the phase out")
-        if not 0 < self.mlm_probability < 1:
-            raise XPTError(
-                f"{where}: mlm_probability is {self.mlm_probability}; give a share between 0 and 1"
-            )
+        shares = self.mlm_probability
+        for share in shares if isinstance(shares, tuple) else (shares,):
+            if not 0 < share < 1:
+                raise XPTError(f"{where}: mlm_probability is {share}; give a share between 0 and 1")
         if not 0 < self.learning_rate < math.inf:
             raise XPTError(f"{where}: learning_rate is {self.learning_rate}; give a positive number")
         if self.until and self.lr_scheduler_type not in FLAT_SCHEDULES:
@@ -86,12 +121,13 @@ class Phase:
                 f"{where}: until needs a rate that does not fall with its steps, and lr_scheduler_type is "
                 f"{self.lr_scheduler_type}; give constant_with_warmup"
             )
+        if self.until and isinstance(shares, tuple):
+            raise XPTError(
+                f"{where}: until leaves open when it ends, so that its masks have no last share; give one "
+                "mlm_probability"
+            )
         for group in self.train:
-            if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
-                raise XPTError(
-                    f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(GROUPS)}, "
-                    "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, lora"
-                )
+            check_group(group, where)
         self._check_adapters(where)
 
     def _check_adapters(self, where: str) -> None:
@@ -109,53 +145,14 @@ class Phase:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """For records: plain JSON types; adapters and an early end only where there are some."""
-        record = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        """For records: plain JSON types; what few phases have only where they have it."""
+        record = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "schedule"}
         record["train"] = list(self.train)
         for name in ("lora", "until"):
-            part = record.pop(name)
-            record |= {name: part.to_dict()} if part else {}
-        return record
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the words of a phase stand for in one model.
-
-    Args:
-        new: the groups that `new` means.
-        layers: encoder layers; None before the source is known, when their words are left as they are.
-    """
-
-    new: tuple[str, ...] = NEW_GROUPS
-    layers: int | None = None
-
-    @classmethod
-    def of_report(cls, report: dict[str, Any]) -> "Parts":
-        """From a transplant's report: the new parts that there are, and whatever else was not copied."""
-        counts = {group: kinds for group, kinds in report["groups"].items() if sum(kinds.values())}
-        new = tuple(group for group, kinds in counts.items() if group in NEW_GROUPS or not kinds["copied"])
-        return cls(("all",) if len(new) == len(counts) else new, report["layers"])
-
-    def groups(self, train: Sequence[str]) -> tuple[str, ...]:
-        """`train` in groups of the model, each once. Raises `XPTError` for more layers than there are."""
-        found: list[str] = []
-        for group in train:
-            ends = END_LAYERS.fullmatch(group)
-            if group == "new":
-                found += self.new
-            elif ends and self.layers is not None:
-                found += self._end_layers(group, ends[1], int(ends[2]))
-            else:
-                found.append(group)
-        return tuple(dict.fromkeys(found))
-
-    def _end_layers(self, group: str, end: str, count: int) -> list[str]:
-        layers = self.layers or 0
-        if count > layers:
-            raise XPTError(f"parameter group {group!r}: the model has {layers} encoder layers")
-        chosen = range(layers - count, layers) if end == "top" else range(count)
-        return [f"encoder.{layer}" for layer in chosen]
+            record[name] = record[name] and record[name].to_dict()
+        if isinstance(self.mlm_probability, tuple):
+            record["mlm_probability"] = list(self.mlm_probability)
+        return {name: value for name, value in record.items() if name not in SELDOM or value != SELDOM[name]}
 
 
 def read_phase(values: dict[str, Any], defaults: dict[str, Any], parts: Parts) -> list[Phase]:
@@ -170,17 +167,70 @@ def read_phase(values: dict[str, Any], defaults: dict[str, Any], parts: Parts) -
     missing = [entry for entry in ("name", "train", "steps", "learning_rate") if entry not in merged]
     if missing:
         raise XPTError(f"phases: phase {merged.get('name', '?')!r} lacks {missing[0]!r}")
+    where = f"phase {merged['name']!r}"
     try:
         read = {entry: PHASE_ENTRIES[entry](value) for entry, value in merged.items()}
+        common = read_factors(defaults.get("learning_rates") or {})
     except (TypeError, ValueError) as error:
-        raise XPTError(f"phases: phase {merged['name']!r}: {error}") from error
+        raise XPTError(f"phases: {where}: {error}") from error
     direction = read.pop("unfreeze", None)
-    phase = Phase(**read)
+    factors = resolve_factors(common, parts, where)
+    if "learning_rates" in values:
+        require_trained(read["learning_rates"], trained_words(values), parts, where)
+        factors |= resolve_factors(read["learning_rates"], parts, where)
+    if not read.get("rewarm", True):
+        for entry in OF_A_SCHEDULE:
+            if entry in values:
+                raise XPTError(f"{where}: {entry} contradicts rewarm: false; leave one of them out")
+    phase = Phase(**{**read, "learning_rates": factors})
     planned = [phase] if direction is None else _unfrozen(phase, direction, parts)
-    planned = [replace(one, train=parts.groups(one.train)) for one in planned]
+    planned = [_settled(one, parts) for one in planned]
     for one in planned:
         one.check()
     return planned
+
+
+def trained_words(values: dict[str, Any]) -> tuple[str, ...]:
+    """Which groups a phase, as a recipe writes it, names for training in any of its stages."""
+    return (*PHASE_ENTRIES["train"](values["train"]), *(("all",) if "unfreeze" in values else ()))
+
+
+def _settled(phase: Phase, parts: Parts) -> Phase:
+    """The phase with groups of the model, and of the factors those that something trained has."""
+    train = parts.groups(phase.train)
+    rates = {
+        group: factor
+        for group, factor in phase.learning_rates.items()
+        if any(learns(group, one) for one in train)
+    }
+    return replace(phase, train=train, learning_rates=rates)
+
+
+def share_schedules(phases: Sequence[Phase]) -> list[Phase]:
+    """A phase with `rewarm: false` goes on with the schedule of the one before; the first has none to."""
+    chains: list[list[Phase]] = []
+    for phase in phases:
+        if phase.rewarm or not chains:
+            chains.append([replace(phase, rewarm=True)])
+        else:
+            chains[-1].append(phase)
+    return [phase for chain in chains for phase in (chain if len(chain) == 1 else _sharing(chain))]
+
+
+def _sharing(chain: Sequence[Phase]) -> list[Phase]:
+    for phase, after in pairwise(chain):
+        if phase.until:
+            raise XPTError(
+                f"phase {after.name!r}: rewarm: false goes on with a schedule of known steps, which until of "
+                f"phase {phase.name!r} leaves open; leave one of them out"
+            )
+    ends = list(accumulate(phase.steps for phase in chain))
+    before = [None, *((phase.name, phase.steps) for phase in chain)]
+    first = {entry: getattr(chain[0], entry) for entry in OF_A_SCHEDULE}
+    return [
+        replace(phase, **first, schedule=SharedSchedule(end - phase.steps, ends[-1], earlier))
+        for phase, end, earlier in zip(chain, ends, before, strict=False)
+    ]
 
 
 def _unfrozen(phase: Phase, direction: str, parts: Parts) -> list[Phase]:
@@ -216,18 +266,14 @@ def set_trainable(model: nn.Module, train: Sequence[str]) -> list[str]:
     """
     names = [name for name, _ in model.named_parameters()]
     for group in train:
-        if not any(_belongs(name, group) for name in names):
+        if not any(within(parameter_group(name), group) for name in names):
             raise XPTError(f"parameter group {group!r} is empty in this model; leave it out of the phase")
     trained = []
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(any(_belongs(name, group) for group in train))
+        parameter.requires_grad_(any(within(parameter_group(name), group) for group in train))
         if parameter.requires_grad:
             trained.append(name)
     return trained
-
-
-def _belongs(name: str, group: str) -> bool:
-    return group == "all" or f"{parameter_group(name)}.".startswith(f"{group}.")
 
 
 @contextmanager

@@ -18,11 +18,13 @@ from xpt.text.examples import Examples
 from xpt.text.masking import MLMCollator
 from xpt.text.packing import PhaseRows, RowSource
 from xpt.text.tokenizer import save_tokenizer
+from xpt.training import training_state
 from xpt.training.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
 from xpt.training.along import EndAtPlateau, KeepModels
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.evaluation import evaluate_mlm
 from xpt.training.phases import Phase
+from xpt.training.rates import apply_factors, going_on, rates_by_group
 from xpt.training.resumable import ResumableTrainer
 from xpt.training.sharded import gather, scatter, shard
 from xpt.training.training_state import read_json
@@ -57,6 +59,7 @@ class XPTTrainer(ResumableTrainer):
         stop: StopRequest,
         **kwargs: Any,
     ) -> None:
+        self.phase = phase
         self.whole, self.sharded = model, shard(model.cpu(), args.device) if args.shards else None
         # The stock class insists on data for `eval_strategy`; ours reads `data.validation`.
         super().__init__(
@@ -80,6 +83,39 @@ class XPTTrainer(ResumableTrainer):
             )
             self.model._is_accelerate_prepared = True
             self.model_wrapped = self.model
+
+    # ---- learning rates ----------------------------------------------------------------------------------
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The stock one, with the phase's factors."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(*args, **kwargs)
+        if is_new and self.phase.learning_rates:
+            apply_factors(optimizer, self.model, self.phase.learning_rates)
+        return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The stock one; of a schedule that phases share, from where this one stands in it."""
+        shared = self.phase.schedule
+        scheduler = super().create_scheduler(shared.steps if shared else num_training_steps, optimizer)
+        if shared is not None:
+            self.lr_scheduler = scheduler = going_on(scheduler, shared.start)
+        return scheduler
+
+    def train_from(self, step: int) -> None:
+        """Train; where a schedule goes on, from its start with the moments of the phase before."""
+        shared = self.phase.schedule
+        if step == 0 and shared is not None and shared.before is not None:
+            self.add_callback(TakeOver(self.model, self.checkpoints.path(*shared.before)))
+        super().train_from(step)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log; the rate of each group that has a factor, too."""
+        if "learning_rate" in logs and self.phase.learning_rates:
+            logs |= rates_by_group(self.optimizer, logs["learning_rate"], self.phase.learning_rates)
+        super().log(logs, *args, **kwargs)
+
+    # ---- the model ---------------------------------------------------------------------------------------
 
     def _move_model_to_device(self, model: Any, device: torch.device) -> None:
         if self.sharded is None:  # which is where it belongs
@@ -137,6 +173,19 @@ class XPTTrainer(ResumableTrainer):
         load_weights(self.model if self.sharded is None else self.whole, folder)
         if self.sharded is not None:
             scatter(self.whole, self.sharded)
+
+
+class TakeOver(TrainerCallback):
+    """Gives the new optimizer of `model` the moments that a checkpoint has, before the first step."""
+
+    def __init__(self, model: Any, checkpoint: Path):
+        self.model, self.checkpoint = model, checkpoint
+
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        with training_state.reading(self.checkpoint):
+            training_state.load_moments(optimizer, self.model, self.checkpoint)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -212,7 +261,7 @@ def train_phase(
         data=data,
         checkpoints=checkpoints,
         stop=stop,
-        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps * args.rows_per_step),
+        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps, args.rows_per_step),
         callbacks=callbacks,
     )
     if phase.until:

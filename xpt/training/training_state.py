@@ -113,12 +113,6 @@ def load_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
         differing = sorted(set(stored_names) ^ set(names)) or ["their order"]
         raise XPTError(f"{folder}: its optimizer trained other parameters ({differing[0]}); start a new run")
     position = {name: index for index, name in enumerate(names)}
-    state: dict[int, dict[str, Any]] = {position[name]: dict(v) for name, v in stored["numbers"].items()}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    tensors = StoredTensors(sorted(folder.glob(f"{OPTIMIZER}*.safetensors")))
-    for key in tensors.names():
-        field, name = key.split("|", 1)
-        state.setdefault(position[name], {})[field] = _restored(tensors, key, parameters[position[name]])
     groups = [
         {
             **{key: tuple(value) if isinstance(value, list) else value for key, value in group.items()},
@@ -126,7 +120,32 @@ def load_optimizer(optimizer: Any, model: nn.Module, folder: Path) -> None:
         }
         for group in stored["param_groups"]
     ]
+    state = _stored_state(optimizer, model, folder, stored["numbers"])
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def load_moments(optimizer: Any, model: nn.Module, folder: Path) -> None:
+    """Take over what another optimizer knows of parameters that both train; rates and the rest stay."""
+    numbers = read_json(folder / f"{OPTIMIZER}.json")["numbers"]
+    state = _stored_state(optimizer, model, folder, numbers)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _stored_state(
+    optimizer: Any, model: nn.Module, folder: Path, numbers: dict[str, dict[str, Any]]
+) -> dict[int, dict[str, Any]]:
+    """The stored state of the parameters of `optimizer`, by their place in it."""
+    names = _parameter_names(optimizer, model)
+    position = {name: index for index, name in enumerate(names)}
+    state = {position[name]: dict(values) for name, values in numbers.items() if name in position}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    tensors = StoredTensors(sorted(folder.glob(f"{OPTIMIZER}*.safetensors")))
+    for key in tensors.names():
+        field, name = key.split("|", 1)
+        if name in position:
+            place = position[name]
+            state.setdefault(place, {})[field] = _restored(tensors, key, parameters[place])
+    return state
 
 
 def _restored(tensors: StoredTensors, key: str, parameter: torch.Tensor) -> torch.Tensor:

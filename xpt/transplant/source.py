@@ -25,6 +25,9 @@ from xpt.transplant.source_checkpoint import ITLS, POSITIONS, WORDS, Source, ope
 __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
 
 
+ItlInit = Literal["auto", "random", "near_identity", "zero_output", "copy"]
+
+
 @dataclass(frozen=True)
 class TransplantSettings:
     """What the transplant decides; see the options of the same names."""
@@ -42,10 +45,11 @@ class TransplantSettings:
     num_itl_out: int | None = option(
         None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
     )
-    itl_init: Literal["auto", "random", "near_identity", "copy"] = option(
+    itl_init: ItlInit = option(
         "auto",
         "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small "
-        "outputs; or copies of the nearest layer.",
+        "outputs, or with none, so that only their LayerNorms do anything (as in LLaMA Pro, Wu et al. 2024); "
+        "or copies of the nearest layer.",
     )
     lm_head_init: Literal["auto", "copy", "random"] = option(
         "auto",
@@ -61,7 +65,8 @@ class TransplantSettings:
 
 
 DEFAULT_ITLS = 1  # at each end (Lee et al. 2021)
-NEAR_IDENTITY_SCALE = 0.1  # of both output projections: the layer then changes its input little
+# Of both output projections: the layer then changes its input little, or only normalizes it.
+OUTPUT_SCALES = {"near_identity": 0.1, "zero_output": 0.0}
 OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
 NUM_ITLS = ("num_itl_in", "num_itl_out")
 HEAD_ACTIVATION = "gelu"  # of our LM head, whatever the layers do
@@ -103,12 +108,8 @@ def transplant(
                 tensor.copy_(output_bias if output_bias is not None else torch.zeros_like(tensor))
             else:
                 draw_new(tensor, name, settings.seed, config.initializer_range)
-                if (
-                    settings.itl_init == "near_identity"
-                    and ".itl_" in name
-                    and name.endswith(OUTPUT_PROJECTION)
-                ):
-                    tensor.mul_(NEAR_IDENTITY_SCALE)
+                if ".itl_" in name and name.endswith(OUTPUT_PROJECTION):
+                    tensor.mul_(OUTPUT_SCALES.get(settings.itl_init, 1.0))
     return model, _report(source, settings, model, origin)
 
 

@@ -98,7 +98,7 @@ def read_by(rows: bytes, first: int, count: int, ranks: int, micro_batch: int, w
         batches = BatchSamplerShard(
             BatchSampler(SequentialSampler(range(count)), micro_batch, drop_last=False), ranks, rank
         )
-        by_worker = {worker: PhaseRows(pickle.loads(rows), first, count) for worker in range(workers)}
+        by_worker = {worker: PhaseRows(pickle.loads(rows), first, count, 1) for worker in range(workers)}
         for number, batch in enumerate(batches):
             for index in batch:
                 row = by_worker[number % workers][index]
@@ -186,7 +186,7 @@ def test_a_batch_of_shards_is_the_batch_of_their_sentences(shards, folder, tmp_p
 def test_a_copy_in_another_process_reads_the_same_rows(folder, tmp_path):
     rows = open_folder(folder, tmp_path).rows(True, 2)
     expected = [rows[index].examples.tolist() for index in range(50)]
-    copy = pickle.loads(pickle.dumps(PhaseRows(rows, 0, 50)))
+    copy = pickle.loads(pickle.dumps(PhaseRows(rows, 0, 50, 1)))
     assert [copy[index].examples.tolist() for index in range(50)] == expected
 
 

@@ -15,8 +15,8 @@ from tokenizers import decoders
 from transformers import PreTrainedTokenizerFast
 
 from xpt.text.special_tokens import frame_of, id_count, special_ids, text_reader
+from xpt.text.word_marks import WORD, is_byte_level
 
-WORD = "▁"
 REPLACEMENT = "\ufffd"  # what bytes of half a character are read as
 _LETTERS_AND_NUMBERS = ("L", "M", "N")
 
@@ -128,9 +128,7 @@ def _other_form(piece: str) -> str:
 def _speller(described: dict[str, Any]) -> Callable[[str], str | None]:
     """From a piece as the tokenizer writes it to our spelling, composed (NFC); None for what is no text."""
     model = described["model"]
-    if _mentions(described.get("pre_tokenizer"), "ByteLevel") or _mentions(
-        described.get("decoder"), "ByteLevel"
-    ):
+    if is_byte_level(described):
         decoder = decoders.ByteLevel()
 
         def of_bytes(piece: str) -> str | None:
@@ -159,10 +157,3 @@ def _speller(described: dict[str, Any]) -> Callable[[str], str | None]:
 
 def _is_byte(piece: str) -> bool:
     return len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
-
-
-def _mentions(part: Any, kind: str) -> bool:
-    """Whether a step of the pipeline, or one within it, is of this kind."""
-    if isinstance(part, dict):
-        return part.get("type") == kind or any(_mentions(value, kind) for value in part.values())
-    return isinstance(part, list) and any(_mentions(value, kind) for value in part)

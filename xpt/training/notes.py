@@ -1,0 +1,18 @@
+"""What few phases have, in words: for the announcement of a run, its dry run and its card."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def phase_notes(phase: Mapping[str, Any]) -> list[str]:
+    """Short sentences without a subject, from a phase's record; none of a phase that has nothing unusual."""
+    notes = []
+    shares = phase.get("mlm_probability")
+    if isinstance(shares, list):
+        notes.append(f"masks {' to '.join(f'{100 * share:g}' for share in shares)} % of the tokens")
+    if rates := phase.get("learning_rates"):
+        listed = ", ".join(f"{group} x {factor:g}" for group, factor in rates.items())
+        notes.append(f"learning rate of {listed}")
+    if not phase.get("rewarm", True):
+        notes.append("goes on with the schedule before it")
+    return notes

@@ -1,0 +1,74 @@
+"""The words of a phase for parameter groups: what `new`, `all` and `encoder.top2` stand for in one model."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xpt.program.errors import XPTError
+from xpt.transplant.parameter_groups import GROUPS
+
+NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
+ADAPTERS = "lora"  # a group where a phase has adapters
+END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
+
+
+def check_group(group: str, where: str) -> None:
+    """Raise `XPTError` for what is no parameter group of any model."""
+    if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
+        raise XPTError(
+            f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(GROUPS)}, "
+            "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, lora"
+        )
+
+
+def within(group: str, other: str) -> bool:
+    """Whether all of `group` belongs to `other`: encoder.3 to encoder, anything to all."""
+    return other == "all" or f"{group}.".startswith(f"{other}.")
+
+
+def learns(group: str, train: str) -> bool:
+    """Whether something of `group` is trained where `train` is; all does not say that there are adapters."""
+    if train == "all":
+        return group != ADAPTERS
+    return within(group, train) or within(train, group)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the words of a phase stand for in one model.
+
+    Args:
+        new: the groups that `new` means.
+        layers: encoder layers; None before the source is known, when their words are left as they are.
+    """
+
+    new: tuple[str, ...] = NEW_GROUPS
+    layers: int | None = None
+
+    @classmethod
+    def of_report(cls, report: dict[str, Any]) -> "Parts":
+        """From a transplant's report: the new parts that there are, and whatever else was not copied."""
+        counts = {group: kinds for group, kinds in report["groups"].items() if sum(kinds.values())}
+        new = tuple(group for group, kinds in counts.items() if group in NEW_GROUPS or not kinds["copied"])
+        return cls(("all",) if len(new) == len(counts) else new, report["layers"])
+
+    def groups(self, train: Sequence[str]) -> tuple[str, ...]:
+        """`train` in groups of the model, each once. Raises `XPTError` for more layers than there are."""
+        found: list[str] = []
+        for group in train:
+            ends = END_LAYERS.fullmatch(group)
+            if group == "new":
+                found += self.new
+            elif ends and self.layers is not None:
+                found += self._end_layers(group, ends[1], int(ends[2]))
+            else:
+                found.append(group)
+        return tuple(dict.fromkeys(found))
+
+    def _end_layers(self, group: str, end: str, count: int) -> list[str]:
+        layers = self.layers or 0
+        if count > layers:
+            raise XPTError(f"parameter group {group!r}: the model has {layers} encoder layers")
+        chosen = range(layers - count, layers) if end == "top" else range(count)
+        return [f"encoder.{layer}" for layer in chosen]
