@@ -13,10 +13,11 @@ from xpt.recipe.command_line import read_recipe
 from xpt.run.post_training import PostTraining
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.parts import NEW_GROUPS, Parts
-from xpt.training.phases import group_sizes, read_phase, set_trainable, training_dropout
+from xpt.training.phases import group_sizes, read_phase, set_trainable, share_schedules, training_dropout
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
 MODEL = make_model()
+OPEN = {"name": "a", "train": "new", "steps": 5, "until": {"every": 2}, "lr_scheduler_type": "constant"}
 NAMES = [name for name, _ in MODEL.named_parameters()]
 
 
@@ -94,12 +95,24 @@ def test_a_group_that_the_model_lacks_is_refused():
             {"name": "a", "train": "lora", "steps": 5, "lora": {}, "unfreeze": "top_down"},
             "phase 'a-1': 'encoder.2' holds the weights that lora",
         ),
+        ({**OPEN, "mlm_probability": [0.4, 0.2]}, "phase 'a': until leaves open when it ends"),
     ],
 )
 def test_a_wrong_phase_is_named(values, message):
     with pytest.raises(XPTError, match=message) as error:
         read_phase(values, {"learning_rate": 1e-4}, Parts(layers=3))
     assert "\n" not in str(error.value)
+
+
+def test_no_schedule_goes_on_from_a_phase_whose_steps_are_open():
+    later = {"name": "b", "train": "all", "steps": 5, "rewarm": False}
+    phases = [
+        one
+        for values in (OPEN, later)
+        for one in read_phase(values, {"learning_rate": 1e-4}, Parts(layers=3))
+    ]
+    with pytest.raises(XPTError, match=r"phase 'b': rewarm: false .* which until of phase 'a' leaves open"):
+        share_schedules(phases)
 
 
 def read(train, parts, **entries):
