@@ -17,6 +17,7 @@ from xpt.program.errors import XPTError
 from xpt.run.dry_run import PhasePlan, _times, check_dry_run, disk_bytes
 from xpt.run.probe import MEASURED_STEPS, WARM_UP_STEPS, StepCost, _StepTimer
 from xpt.run.progress import PhaseProgress
+from xpt.text.masking import MLMCollator
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.phases import Phase
 
@@ -47,6 +48,25 @@ def generators() -> dict:
         "numpy": (numpy[1].tolist(), numpy[2]),
         "torch": torch.get_rng_state().tolist(),
     }
+
+
+def test_memory_is_measured_at_the_largest_share_of_masks_and_the_plan_says_so(
+    options, tmp_path, monkeypatch, capsys
+):
+    seen = set()
+    collate = MLMCollator.__call__
+
+    def look(self, rows):
+        if self.seed == 42:  # not that of evaluation
+            seen.add(self.mlm_probability)
+        return collate(self, rows)
+
+    monkeypatch.setattr(MLMCollator, "__call__", look)
+    flags = options(phase2_learning_rate=1e-3, learning_rates='{"itl": 2.0}')
+    shares = ["--phase1_mlm_probability", "0.1", "0.45", "--phase2_mlm_probability", "0.3", "0.2"]
+    text = dry([*flags, *shares], tmp_path / "mine", capsys)
+    assert seen == {0.45, 0.3}
+    assert "masks 10 to 45 % of the tokens learning rate of itl x 2" in text
 
 
 def test_its_numbers_are_those_of_the_run(options, tmp_path, monkeypatch, capsys):

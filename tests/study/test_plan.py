@@ -191,6 +191,8 @@ def test_a_budget_of_tokens_keeps_the_proportion_of_each_method(planned, method)
         given = [1, 1]
     steps = [int(flag(run, f"{name}_steps")) for name in ("phase1", "phase2")]
     assert steps == [round(10_000 * share / sum(given)) for share in given]
+    if method == "two_phase_short":
+        assert steps == [1000, 9000]
 
 
 def test_each_task_and_seed_of_a_measure_is_a_step_of_its_own(planned):
