@@ -86,7 +86,10 @@ def test_what_a_stop_leaves_out_is_kept_by_the_next_start(options, tmp_path, mon
 )
 def test_a_phase_is_over_after_two_evaluations_that_are_not_better(losses, over):
     history = [{"eval_loss": loss, "step": 10 * n} for n, loss in enumerate(losses, 1)]
-    history += [{"loss": 9.0, "step": 1}, {"eval_loss": 99.0, "step": 7}]  # of another occasion
+    history += [
+        {"loss": 9.0, "step": 1},
+        *({"eval_loss": 99.0, "step": step} for step in (11, 12)),
+    ]  # of another occasion
     assert Until(every=10, patience=2, least=0.1).reached(sorted(history, key=lambda e: e["step"])) is over
 
 

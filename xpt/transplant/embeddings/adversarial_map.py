@@ -17,6 +17,7 @@ from xpt.transplant.embeddings.csls import criterion, refined
 
 PLAYED, JUDGED, REFINED = 5_000, 2_000, 10_000  # the most frequent rows that each looks at
 GAMES, EPOCHS, STEPS, BATCH = 3, 16, 150, 64
+QUICK = 2  # rounds of refinement before a map is judged
 PATIENCE, BETTER = 6, 0.002  # epochs in a row without that much more end a game
 LAYER, SLOPE, DROPOUT, SMOOTHING = 256, 0.2, 0.1, 0.1
 DISCRIMINATOR_STEPS = 3  # for one of the map
@@ -47,15 +48,14 @@ def align_spaces(moved: Tensor, fixed: Tensor, seed: int, name: str) -> Alignmen
     """
     frequent = moved[:REFINED], fixed[:REFINED]
     chance = refined(*frequent, _rotation(moved.shape[1], seeded_generator(seed, f"{name}/chance")))
-    found = [matched_axes(*frequent)]
+    axes = matched_axes(*frequent)
+    found = [refined(moved[:JUDGED], fixed[:JUDGED], axes, QUICK)]
     for number in range(GAMES):
         generator = seeded_generator(seed, f"{name}/{number}")
-        begin = _rotation(moved.shape[1], generator) if number else found[0]
+        begin = _rotation(moved.shape[1], generator) if number else axes
         found.append(_play(moved[:PLAYED], fixed[:PLAYED], begin, generator))
-    found = [refined(*frequent, turn) for turn in found]
-    scores = [_score(moved, fixed, turn) for turn in found]
-    best = max(range(len(found)), key=scores.__getitem__)
-    return Alignment(found[best], scores[best], _score(moved, fixed, chance))
+    best = refined(*frequent, max(found, key=lambda turn: _score(moved, fixed, turn)))
+    return Alignment(best, _score(moved, fixed, best), _score(moved, fixed, chance))
 
 
 def matched_axes(moved: Tensor, fixed: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def _play(moved: Tensor, fixed: Tensor, begin: Tensor, generator: torch.Generato
                     turn.copy_((1 + ORTHOGONAL) * turn - ORTHOGONAL * turn @ turn.T @ turn)
             now = turn.detach().clone()
             score = _score(moved, fixed, now)
-            quick = refined(moved[:JUDGED], fixed[:JUDGED], now, rounds=2)
+            quick = refined(moved[:JUDGED], fixed[:JUDGED], now, QUICK)
             reached = _score(moved, fixed, quick)
             waited = 0 if reached > best_score + BETTER else waited + 1
             if reached > best_score:
