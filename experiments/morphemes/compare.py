@@ -3,15 +3,14 @@
     python experiments/morphemes/compare.py --text ko_wikipedia_*.txt.xz --work FOLDER [--ways NAME ...]
 
 Each is trained on the same sample of the training split and kept in FOLDER/WAY, for
-`experiments/klue/ceilings.py`. On held-out sentences it is counted how long pieces are, and how many of the
+`experiments/klue/ceilings.py`; one that is there is measured again. On held-out sentences it is counted how long pieces are, and how many of the
 boundaries that the analyzer finds inside of words lie inside of a piece. The analysis of the training
-sample is kept in FOLDER, too: it takes longer than all trainings.
+sample is kept in FOLDER, too.
 """
 
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,18 @@ from typing import Any
 import kiwipiepy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from xpt.program.environment import describe_command, describe_hardware, describe_versions, peak_memory_mib
+from xpt.program.environment import describe_command, describe_hardware, describe_versions
+from xpt.program.files import write_folder_atomically
 from xpt.text import tokenizer as training
 from xpt.text.corpus import CorpusSettings, build_corpus
 from xpt.text.morphemes import Kiwi, free_boundaries, mark_boundaries
-from xpt.text.tokenizer import DEFAULT_CHARACTER_COVERAGE, HANGUL_LETTERS, save_tokenizer, train_tokenizer
+from xpt.text.tokenizer import (
+    DEFAULT_CHARACTER_COVERAGE,
+    HANGUL_LETTERS,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
 from xpt.text.tokenizer_convert import sentencepiece_text, wrap_sentencepiece
 
 RESULT = Path(__file__).with_name("compare.json")
@@ -40,13 +46,6 @@ def every_morpheme(analysis: Analysis) -> set[int]:
 def particles(analysis: Analysis) -> set[int]:
     """Only before and behind particles, the copula, endings: what follows a stem."""
     bound = {edge for start, end, tag in analysis if tag[0] in "JE" or tag == "VCP" for edge in (start, end)}
-    return every_morpheme(analysis) & bound
-
-
-def names_and_particles(analysis: Analysis) -> set[int]:
-    """As `particles`, and around proper nouns, numbers, units and suffixes of nouns."""
-    kinds = ("NNP", "SN", "NNB", "NR", "XSN", "XPN", "VCP")
-    bound = {e for start, end, tag in analysis if tag[0] in "JE" or tag in kinds for e in (start, end)}
     return every_morpheme(analysis) & bound
 
 
@@ -70,7 +69,6 @@ WAYS: dict[str, tuple[Callable[[Analysis], set[int]] | None, str]] = {
     "morphemes": (every_morpheme, "unigram"),
     "delimiter": (every_morpheme, "unigram"),
     "particles": (particles, "unigram"),
-    "names_and_particles": (names_and_particles, "unigram"),
     "plain_bpe": (None, "bpe"),
     "morphemes_bpe": (every_morpheme, "bpe"),
 }
@@ -139,7 +137,6 @@ def main() -> None:
     corpus = build_corpus(CorpusSettings(tuple(given.text)), given.work / "cache")
     sample = [sentencepiece_text(s) for s in training._sample(corpus.split("train"), given.sentences)]
     kiwi = Kiwi()
-    began = time.perf_counter()
     analyses = analyze(sample, given.work / f"analysis_{given.sentences}.txt")
     held_out = list(corpus.split("validation")[:HELD_OUT])
     places = [set(found) for found in kiwi.places(held_out)]
@@ -149,16 +146,15 @@ def main() -> None:
         "hardware": describe_hardware(),
         "seed": "0, of the sample",
         "sentences": {"training": len(sample), "held_out": len(held_out)},
-        "seconds_of_analysis_or_of_reading_it": round(time.perf_counter() - began),
         "ways": {},
     }
     for way in given.ways:
-        began = time.perf_counter()
-        tokenizer = train(way, sample, analyses, given.vocab_size)
-        save_tokenizer(tokenizer, given.work / way)
-        found = describe(tokenizer, held_out, places)
-        result["ways"][way] = {"seconds": round(time.perf_counter() - began), **found}
-        print(way, result["ways"][way], peak_memory_mib(), flush=True)
+        folder = given.work / way
+        if not folder.is_dir():
+            with write_folder_atomically(folder) as staging:
+                save_tokenizer(train(way, sample, analyses, given.vocab_size), staging)
+        result["ways"][way] = describe(load_tokenizer(folder), held_out, places)
+        print(way, result["ways"][way], flush=True)
     if given.store:
         RESULT.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 

@@ -111,11 +111,9 @@ def test_no_piece_crosses_a_boundary_and_reading_is_that_of_sentencepiece(words,
 
 def test_a_piece_from_within_one_morpheme_is_not_read_where_two_spell_it():
     """What SentencePiece's own delimiter does not do: it scores pieces on whole words."""
-    often = [("peru", "ka"), ("mala", "lo"), ("kito", "ka"), ("soti", "timi"), ("mala", "ka")]
-    text = [" ".join("".join(word) for word in often)] * 300 + ["perukalo perukatimi"] * 10
-    words = [*often, ("peruka", "lo"), ("peruka", "timi")]
-    tokenizer = largest(text, segmenter=Toy(words))
-    assert tokenizer.tokenize("peruka malalo") == ["▁peru", "ka", "▁mala", "lo"]
+    text = ["peruka"] * 300 + ["perukalo"] * 60
+    tokenizer = largest(text, segmenter=Toy([("peru", "ka"), ("peruka", "lo")]))
+    assert tokenizer.tokenize("peruka") == ["▁peru", "ka"]
 
 
 def test_a_stem_that_endings_always_follow_is_a_piece():

@@ -198,7 +198,7 @@ def _trained_tokenizer(
     cut = () if segmenter is None else (MORPHEMES_BUILD, segmenter.identity)
     folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices, *cut)
     if not is_whole(folder):
-        said = f", cut by {segmenter.identity}" if segmenter else ""
+        said = " cut into morphemes" if segmenter else ""
         print(
             f"Training a tokenizer of {chosen.vocab_size:,} pieces on "
             f"{few or len(sentences):,} sentences{said} ...",

@@ -118,7 +118,7 @@ class WordFile:
             ) from error
         except UnicodeDecodeError as error:
             raise XPTError(f"{path} is not UTF-8: save it as such") from error
-        self.identity = f"{path.name}, SHA-256 {hashlib.sha256(content).hexdigest()}"
+        self.identity = f"{path.name}, SHA-256 {hashlib.sha256(content).hexdigest()[:24]}"
         self._cuts = _read_words(path, text)
 
     def places(self, sentences: Iterable[str]) -> Iterator[list[int]]:
