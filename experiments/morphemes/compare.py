@@ -3,9 +3,9 @@
     python experiments/morphemes/compare.py --text ko_wikipedia_*.txt.xz --work FOLDER [--ways NAME ...]
 
 Each is trained on the same sample of the training split and kept in FOLDER/WAY, for
-`experiments/klue/ceilings.py`; one that is there is measured again. On held-out sentences it is counted how long pieces are, and how many of the
-boundaries that the analyzer finds inside of words lie inside of a piece. The analysis of the training
-sample is kept in FOLDER, too.
+`experiments/klue/ceilings.py`; one that is there is not trained again. On held-out sentences it is counted
+how long pieces are, and how many of the boundaries that the analyzer finds inside of words lie inside of a
+piece. The analysis of the training sample is kept in FOLDER, too.
 """
 
 import argparse
