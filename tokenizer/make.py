@@ -1,6 +1,6 @@
 """Make the shipped Korean tokenizer again, measure it on held-out text, and write its note.
 
-    python tokenizer/make.py --wikipedia FILES --reviews FILE --bills ARCHIVE
+    python tokenizer/make.py --wikipedia FILES --reviews FILE --bills ARCHIVE [--morphemes]
 
 It is trained on the training splits only, as `xpt.text.corpus` draws them with its default split seed: no
 sentence of a validation or test split is seen. Bills are split by document: they share much boilerplate.
@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from xpt.program.errors import XPTError
 from xpt.text.corpus import Corpus, CorpusSettings, build_corpus
+from xpt.text.morphemes import Kiwi, Segmenter
 from xpt.text.tokenizer import (
     DEFAULT_CHARACTER_COVERAGE,
     HANGUL_LETTERS,
@@ -51,9 +52,11 @@ def main() -> None:
     parser.add_argument(
         "--cache", type=Path, default=Path("data/tokenizer"), help="where the corpora are built"
     )
+    parser.add_argument("--morphemes", action="store_true", help="let no piece cross morphemes, by kiwipiepy")
     arguments = parser.parse_args()
     try:
-        make(build_corpora(arguments), arguments.output)
+        segmenter = Kiwi() if arguments.morphemes else None
+        make(build_corpora(arguments), arguments.output, segmenter)
     except XPTError as error:
         sys.exit(f"error: {error}")
 
@@ -72,16 +75,18 @@ def build_corpora(arguments: argparse.Namespace) -> dict[str, Corpus]:
     return {name: build_corpus(one, arguments.cache) for name, one in settings.items()}
 
 
-def make(corpora: dict[str, Corpus], output: Path) -> None:
+def make(corpora: dict[str, Corpus], output: Path, segmenter: Segmenter | None = None) -> None:
     """Train, save, measure, and write `made.json` and the note."""
     sentences = chain.from_iterable(corpus.split("train") for corpus in corpora.values())
-    tokenizer = train_tokenizer(sentences, VOCAB_SIZE, required_characters=HANGUL_LETTERS)
+    letters = {"required_characters": HANGUL_LETTERS}
+    tokenizer = train_tokenizer(sentences, VOCAB_SIZE, segmenter=segmenter, **letters)
     save_tokenizer(tokenizer, output)
     loaded = load_tokenizer(output)
     record = {
         "vocab_size": len(loaded),
         "model_type": "unigram",
         "character_coverage": DEFAULT_CHARACTER_COVERAGE,
+        **({"morphemes": segmenter.identity} if segmenter else {}),
         "single_characters": sum(len(piece.lstrip("▁")) == 1 for piece in loaded.get_vocab()),
         "corpora": {name: _describe(corpus, loaded) for name, corpus in corpora.items()},
         "versions": {name: version(name) for name in LIBRARIES},
@@ -146,12 +151,23 @@ def render_note(record: dict[str, Any]) -> str:
     )
     hashes = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in record["sha256"].items())
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    cut = record.get("morphemes")
     return NOTE.format(
-        data=data, measured=measured, hashes=hashes, versions=versions, **{k: record[k] for k in NOTE_FIELDS}
+        data=data,
+        measured=measured,
+        hashes=hashes,
+        versions=versions,
+        morphemes=MORPHEMES.format(cut=cut) if cut else "",
+        option=" --morphemes" if cut else "",
+        **{k: record[k] for k in NOTE_FIELDS},
     )
 
 
 NOTE_FIELDS = ("vocab_size", "model_type", "character_coverage", "single_characters", "fingerprint")
+MORPHEMES = """
+Before training, words were cut into morphemes by {cut}: no piece crosses such a cut. Reading text needs
+no analyzer.
+"""
 NOTE = """# A ready Korean tokenizer
 
 {vocab_size:,} pieces, SentencePiece {model_type}, loaded by `AutoTokenizer.from_pretrained("tokenizer")`
@@ -167,7 +183,7 @@ by `make.py`; do not edit it.
 Only the training splits of these corpora (`xpt.text.corpus`, default settings and split seed; bills split by
 document), all sentences of them, cleaned, without duplicates. The vocabulary holds words and parts of words
 with their frequencies, no text. Attribution as in the table.
-
+{morphemes}
 ## What it does to a text
 
 NFC; blanks of every kind become one space; invisible characters (controls, soft hyphens, zero-width spaces,
@@ -195,7 +211,7 @@ whole ones, and strips.
 
     pip download --no-deps --no-binary :all: korean-assembly-bills==0.1.0
     python tokenizer/make.py --wikipedia ko_wikipedia_*.txt.xz --reviews nsmc_train.tsv.xz \\
-        --bills korean_assembly_bills-0.1.0.tar.gz
+        --bills korean_assembly_bills-0.1.0.tar.gz{option}
 
 with {versions}. The same text gives the same bytes:
 

@@ -1,25 +1,31 @@
 """What a perfect model would score: gold labels -> features -> perfect outputs -> predictions -> score.
 
-    PYTHONPATH=.:tests python experiments/klue/ceilings.py DIR TOKENIZER ... > experiments/klue/ceilings.json
+    python experiments/klue/ceilings.py DIR TOKENIZER ... > experiments/klue/ceilings.json
 
 DIR is the official release, whole or in part; TOKENIZER a folder with a fast tokenizer, or `bytes`, a
 byte-level BPE of 8,000 pieces that is trained on the dev texts themselves. For NER and MRC an independent
-reference says from character offsets what can come back, and why the rest is lost; the tests keep it.
+reference says from character offsets what can come back, and why the rest is lost, with examples; the tests
+keep it. Begins and ends inside a token are marked `[` and `]` there, `|` stands between tokens.
 """
 
 import json
+import random
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import klue_spans
 import numpy as np
-from test_klue_ner import ceiling, perfect
 from tokenizers import ByteLevelBPETokenizer
 from tokenizers.processors import RobertaProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "finetune" / "klue"))
+import klue_spans
+from test_klue_ner import ceiling, perfect
 
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.klue.data import find_file, read_file
@@ -27,8 +33,9 @@ from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.spans import LONGEST
 from xpt.finetune.task import Feature, Task
 from xpt.finetune.trainer import score
-from xpt.program.environment import describe_versions
+from xpt.program.environment import describe_hardware, describe_versions
 
+EXAMPLES = 40  # of what cannot be reached, by task
 TASKS = ("ner", "re", "dp", "mrc", "wos")
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
@@ -99,6 +106,35 @@ def _allowed_text(example: Any, encoder: TextEncoder, causes: Counter) -> str:
     return covered
 
 
+def unreachable(task: Task, examples: Sequence[Any], lines: Sequence[dict], tokenizer: Any) -> list[str]:
+    """Some of the entities and answers that offsets do not allow, in the tokens that cover them."""
+    found = []
+    for example, line in zip(examples, lines, strict=True):
+        if task.name == "ner":
+            text, reached = "".join(example.characters), entities(line["tags"])
+            found += [(text, *span[:2]) for span in entities(example.tags) if span not in reached]
+        elif example.answers and line["text"] not in [answer for answer, _ in example.answers]:
+            answer, start = example.answers[0]
+            found.append((example.context, start, start + len(answer)))
+    chosen = random.Random(0).sample(found, min(len(found), EXAMPLES))
+    return [in_tokens(tokenizer, *span) for span in chosen]
+
+
+def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Begin, end and kind of each entity."""
+    begins = [at for at, tag in enumerate(tags) if tag[0] == "B"]
+    ends = [next((at for at in range(b + 1, len(tags)) if tags[at][0] != "I"), len(tags)) for b in begins]
+    return [(begin, end, tags[begin][2:]) for begin, end in zip(begins, ends, strict=True)]
+
+
+def in_tokens(tokenizer: Any, text: str, begin: int, end: int) -> str:
+    """The tokens that cover a part of the text, which stands in brackets."""
+    places = klue_spans.offsets(tokenizer, text)
+    first, last = klue_spans.covering(places, text, begin, end) or (0, -1)
+    marked = [f"{'[' * (at == begin)}{one}{']' * (at + 1 == end)}" for at, one in enumerate(text)]
+    return "|".join("".join(marked[start:stop]) for start, stop in places[first : last + 1])
+
+
 def _lost_values(examples: Sequence[Any], lines: Sequence[dict], text: Any) -> Counter:
     """State strings that do not come back, by what their values have."""
     causes: Counter = Counter()
@@ -157,6 +193,7 @@ def measure(name: str, folder: Path, tokenizer_name: str) -> dict[str, Any]:
         expected, causes = allowed(task, examples, encoder)
         result["allowed_by_offsets"] = score(task, examples, expected)
         result["lost"] = dict(causes)
+        result["unreachable"] = unreachable(task, examples, expected, tokenizer)
     if name == "wos":
         result["lost"] = dict(_lost_values(examples, lines, features[0].memory))
     return result
@@ -168,8 +205,14 @@ def main() -> None:
         Path(name).name: {task: measure(task, Path(folder), name) for task in TASKS} for name in tokenizers
     }
     named = " ".join(Path(name).name for name in tokenizers)
-    command = f"PYTHONPATH=.:tests python experiments/klue/ceilings.py DIR {named}"
-    results = {"command": command, "versions": describe_versions(), "tokenizers": measured}
+    command = f"python experiments/klue/ceilings.py DIR {named}"
+    results = {
+        "command": command,
+        "seed": "0, of the examples",
+        "versions": describe_versions(),
+        "hardware": describe_hardware(),
+        "tokenizers": measured,
+    }
     print(json.dumps(results, ensure_ascii=False, indent=1))
 
 

@@ -246,6 +246,13 @@ def test_the_card_counts_the_new_layers(given, said):
     assert said in render_card({**POST_TRAINING, "settings": {**POST_TRAINING["settings"], **changes}}, "ko")
 
 
+def test_the_card_says_who_cut_the_words_of_the_vocabulary():
+    changed = {**POST_TRAINING["tokenizer"], "morphemes": "kiwipiepy 0.24.1"}
+    row = "pieces of text cut into morphemes by kiwipiepy 0.24.1, "
+    assert row in render_card({**POST_TRAINING, "tokenizer": changed}, "ko")
+    assert "morphemes" not in render_card(POST_TRAINING, "ko")
+
+
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 

@@ -18,6 +18,8 @@ from xpt.run.dry_run import PhasePlan, _times, check_dry_run, disk_bytes
 from xpt.run.probe import MEASURED_STEPS, WARM_UP_STEPS, StepCost, _StepTimer
 from xpt.run.progress import PhaseProgress
 from xpt.text.masking import MLMCollator
+from xpt.text.morphemes import WordFile
+from xpt.text.tokenizer import load_tokenizer
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.phases import Phase
 
@@ -67,6 +69,19 @@ def test_memory_is_measured_at_the_largest_share_of_masks_and_the_plan_says_so(
     text = dry([*flags, *shares], tmp_path / "mine", capsys)
     assert seen == {0.45, 0.3}
     assert "masks 10 to 45 % of the tokens learning rate of itl x 2" in text
+
+
+def test_it_and_the_results_say_who_cuts_words(options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = tmp_path / "words.txt"
+    words.write_text("국회 는\n정부 는\n", encoding="utf-8")
+    identity = WordFile(words).identity
+    flags = options("roberta", phase1_steps=1, phase2_steps=1, tokenizer_morphemes=words)
+    assert identity in " ".join(dry(flags, "out/mine", capsys).split())
+    folder = run_all(flags, Path("out/mine"))
+    assert json.loads((folder / "results.json").read_text())["tokenizer"]["morphemes"] == identity
+    words.unlink()  # who loads the model does not need it
+    assert "▁국회는" not in load_tokenizer(folder).get_vocab()
 
 
 def test_its_numbers_are_those_of_the_run(options, tmp_path, monkeypatch, capsys):

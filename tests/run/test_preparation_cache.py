@@ -8,11 +8,13 @@ import pytest
 from conftest import korean_sentences
 from corpus_files import text_of
 
+from xpt.program.errors import XPTError
 from xpt.recipe.command_line import read_recipe
 from xpt.recipe.corpus import CorpusArguments
 from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.run.preparation import cache_folder, prepare_text
-from xpt.text.tokenizer import save_tokenizer, train_tokenizer
+from xpt.text.morphemes import WordFile
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
 SENTENCES = korean_sentences(400)
 NOTHING = {"corpus": 0, "tokenizers": 0, "ids": 0}
@@ -47,6 +49,8 @@ TABLE = [
     ("tokenizer_model_type", "bpe", TOKENIZER),
     ("tokenizer_sentences", "300", TOKENIZER),
     ("tokenizer_sentences", "5000", NOTHING),  # more than there are: all, as before
+    ("tokenizer_morphemes", "{words}", TOKENIZER),
+    ("tokenizer_morphemes", "false", NOTHING),
     ("max_seq_length", "64", NOTHING),
     ("packing", "false", NOTHING),
     ("seed", "1", NOTHING),
@@ -68,16 +72,18 @@ def places(tmp_path_factory):
     blocks = ["\n".join(SENTENCES[start : start + 2]) + "\n" for start in range(0, len(SENTENCES), 2)]
     text_of(folder / "some.txt", [*blocks, *nearly])
     text_of(folder / "other.txt", korean_sentences(400, seed=1))
+    text_of(folder / "words.txt", ["국회 는", "정부 는", "학생 은"])
     save_tokenizer(train_tokenizer(SENTENCES, 290), folder / "ready")
-    return {"some": folder / "some.txt", "other": folder / "other.txt", "ready": folder / "ready"}
+    names = {"some": "some.txt", "other": "other.txt", "ready": "ready", "words": "words.txt"}
+    return {name: folder / file for name, file in names.items()}
 
 
-def prepare(places, cache, **changed):
+def prepare(places, cache, is_xpt=False, **changed):
     options = {"corpus": "{some}", "vocab_size": "300", "cache_dir": str(cache)} | changed
-    flags = [f"--{name}={value.format(**places)}" for name, value in options.items()]
+    flags = [f"--{name}={value.format(**places)}" for name, value in options.items() if value]
     recipe = read_recipe([*flags, "--output_dir", str(cache / "run")])
     assert cache_folder(recipe) == cache
-    return prepare_text(recipe, SimpleNamespace(is_xpt=False))
+    return prepare_text(recipe, SimpleNamespace(is_xpt=is_xpt))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +104,39 @@ def test_every_setting_of_text_is_in_the_table():
     settings = {entry.name for part in (CorpusArguments, TokenizerArguments) for entry in fields(part)}
     elsewhere = {"corpus_shards", "shard_cache_gb"}  # text that was prepared before: test_shards.py
     assert settings - elsewhere <= {name for name, _, _ in TABLE}
+
+
+def test_changed_words_cut_a_new_vocabulary(places, cache, tmp_path):
+    own, words = copytree(cache, tmp_path / "cache"), tmp_path / "words.txt"
+    for lines, expected in ((["국회 는"], TOKENIZER), (["국회 는"], NOTHING), (["정부 는"], TOKENIZER)):
+        text_of(words, lines)
+        assert made(own, lambda: prepare(places, own, tokenizer_morphemes=str(words))) == expected
+    assert WordFile(words).identity == prepare(places, own, tokenizer_morphemes=str(words)).morphemes
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_xpt", "message"),
+    [
+        (
+            {"tokenizer_name_or_path": "{ready}"},
+            False,
+            "--tokenizer_name_or_path names a ready one",
+        ),
+        ({}, True, "the source came with one; leave it out, or give --keep_vocabulary false"),
+        ({"corpus_shards": "{some}", "corpus": None}, False, "shards have a tokenizer; give it to"),
+        ({"tokenizer_morphemes": "nowhere.txt"}, False, "nowhere.txt: No such file"),
+        ({"tokenizer_morphemes": "true", "language": "cy"}, False, "true is for ko, not cy"),
+    ],
+)
+def test_morphemes_that_have_no_effect_are_refused_before_text_is_read(
+    places, tmp_path, monkeypatch, changed, is_xpt, message
+):
+    ready = load_tokenizer(places["ready"])
+    monkeypatch.setattr("xpt.run.preparation.source_tokenizer", lambda source: ready)
+    with pytest.raises(XPTError, match=message):
+        options = {"tokenizer_morphemes": "{words}"} | changed
+        prepare(places, tmp_path, is_xpt, **options)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_changed_file_is_read_again(places, cache, tmp_path):

@@ -141,6 +141,7 @@ def _head(training: PostTraining) -> list[str]:
     recipe, text = training.recipe, training.text
     folder = shown_path(training.run.folder)
     name = recipe.tokenizer.tokenizer_name_or_path or "trained on the training sentences"
+    name += f", cut by {text.morphemes}" if text.morphemes else ""
     return [
         "",
         wrap(f"dry run of {folder}: nothing is written there", "  ", ""),

@@ -26,6 +26,7 @@ from xpt.text.corpus import Corpus, build_corpus
 from xpt.text.encoding import encode_sentences
 from xpt.text.examples import Examples, ExampleSet
 from xpt.text.language import find_language
+from xpt.text.morphemes import Segmenter
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.opening import open_shards
 from xpt.text.shards.store import ShardStore
@@ -42,6 +43,7 @@ from xpt.transplant.embeddings import MAX_TOKENS
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
 
 TOKENIZER_BUILD = "3"  # raised when the same text and choices train another tokenizer
+MORPHEMES_BUILD = "1"  # the same, where text is cut into morphemes before
 IDS_BUILD = "3"  # raised when the folder of the same ids holds something else
 HELD_OUT = ("validation", "test")
 SPLITS = ("train", *HELD_OUT)
@@ -58,6 +60,7 @@ class PreparedText:
         train: the training split as token ids.
         held_out: the others, "validation" and "test".
         counts: how often each id stands in the training split, (vocab_size,).
+        morphemes: who cut the text that the tokenizer was trained on, where somebody did.
 
     Example:
         >>> text = xpt.prepare_text(xpt.read_recipe("tiny.yaml"))
@@ -71,6 +74,7 @@ class PreparedText:
     train: ExampleSet
     held_out: dict[str, Examples]  # "validation" and "test"
     counts: np.ndarray  # of each id in the training split, (vocab_size,)
+    morphemes: str | None = None
 
     @property
     def log_probs(self) -> torch.Tensor:
@@ -121,18 +125,29 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
     check_writable(cache, "--cache_dir")
     if recipe.corpus.corpus_shards:
         return _prepare_shards(recipe, source, cache)
-    ready = _ready_tokenizer(recipe, source)  # one that cannot serve is found before the text is read
+    # What cannot serve is found before the text is read.
+    ready, segmenter = _ready_tokenizer(recipe, source), _segmenter(recipe)
+    if ready is not None and segmenter is not None:
+        raise XPTError(
+            "--tokenizer_morphemes is for a tokenizer that is trained, and the source came with one; "
+            "leave it out, or give --keep_vocabulary false"
+        )
     workers = recipe.training.preprocessing_num_workers
     corpus = build_corpus(recipe.corpus.settings(), cache / "corpus", workers=workers)
-    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache)
+    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache, segmenter)
     examples = _encode(recipe, corpus, tokenizer, SPLITS, cache)
     train = examples.pop("train")
     counts = train.sentences.counts(train.special.vocab_size)
-    return PreparedText(corpus, tokenizer, train.special, train, examples, counts)
+    morphemes = segmenter.identity if segmenter else None
+    return PreparedText(corpus, tokenizer, train.special, train, examples, counts, morphemes)
 
 
 def _prepare_shards(recipe: Recipe, source: Source | None, cache: Path) -> PreparedText:
     """Text that was prepared before, with its tokenizer; held-out text is encoded here."""
+    if recipe.tokenizer.tokenizer_morphemes:
+        raise XPTError(
+            "--tokenizer_morphemes has no effect: shards have a tokenizer; give it to `xpt shards`"
+        )
     place = str(recipe.corpus.corpus_shards)
     store = ShardStore(place, cache / "shards", round(recipe.corpus.shard_cache_gb * 1e9))
     shards = open_shards(store)
@@ -181,21 +196,34 @@ def _ready_tokenizer(recipe: Recipe, source: Source | None) -> PreTrainedTokeniz
     return ready
 
 
-def _trained_tokenizer(recipe: Recipe, corpus: Corpus, cache: Path) -> PreTrainedTokenizerFast:
+def _segmenter(recipe: Recipe) -> Segmenter | None:
+    return recipe.tokenizer.settings(recipe.corpus.language).segmenter()
+
+
+def _trained_tokenizer(
+    recipe: Recipe, corpus: Corpus, cache: Path, segmenter: Segmenter | None
+) -> PreTrainedTokenizerFast:
     chosen = recipe.tokenizer.settings(recipe.corpus.language)
     sentences, sample = corpus.split("train"), chosen.sentences
     few = sample if sample is not None and sample < len(sentences) else None
     choices = map(str, (chosen.vocab_size, chosen.model_type, few, sorted(chosen.characters.items())))
     tools = (TOKENIZER_BUILD, version("sentencepiece"))
-    folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices)
+    cut = () if segmenter is None else (MORPHEMES_BUILD, segmenter.identity)
+    folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices, *cut)
     if not is_whole(folder):
+        said = " cut into morphemes" if segmenter else ""
         print(
             f"Training a tokenizer of {chosen.vocab_size:,} pieces on "
-            f"{few or len(sentences):,} sentences ...",
+            f"{few or len(sentences):,} sentences{said} ...",
             flush=True,
         )
         trained = train_tokenizer(
-            sentences, chosen.vocab_size, chosen.model_type, max_sentences=few, **chosen.characters
+            sentences,
+            chosen.vocab_size,
+            chosen.model_type,
+            max_sentences=few,
+            segmenter=segmenter,
+            **chosen.characters,
         )
         with write_folder_atomically(folder) as staging:
             save_tokenizer(trained, staging)
@@ -331,6 +359,7 @@ def describe_text(recipe: Recipe, text: PreparedText) -> dict[str, Any]:
             "mask_token": text.tokenizer.mask_token,
             "fingerprint": text.fingerprints["tokenizer"],
             "train_tokens": int(text.counts.sum()),
+            **({"morphemes": text.morphemes} if text.morphemes else {}),
         },
         "test_text": measure_text(text, "test"),
     }

@@ -25,7 +25,12 @@ OWN = ("output_dir", "dry_run", "push_to_hub", "hub_model_id", "hub_private_repo
 OWN_TUNING = (*OWN, "model_name_or_path", "model_revision")
 HASH_LENGTH = 16
 # Options that came later, with what leaves a run as it was: runs made before keep their names.
-LATER: dict[str, Any] = {"keep_at": None, "learning_rates": None, "whole_word_masking": False}
+LATER: dict[str, Any] = {
+    "keep_at": None,
+    "learning_rates": None,
+    "tokenizer_morphemes": None,
+    "whole_word_masking": False,
+}
 
 
 @dataclass(frozen=True)

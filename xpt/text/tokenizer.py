@@ -22,6 +22,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from xpt.program.errors import XPTError
+from xpt.text.cut_text import cut_text
+from xpt.text.morphemes import Segmenter
 from xpt.text.special_tokens import ensure_frame, id_count
 from xpt.text.tokenizer_convert import (
     FIRST_PIECES,
@@ -53,6 +55,7 @@ def train_tokenizer(
     byte_fallback: bool = False,
     max_sentences: int | None = None,
     model_max_length: int | None = None,
+    segmenter: Segmenter | None = None,
 ) -> PreTrainedTokenizerFast:
     """Train a SentencePiece model on the sentences and wrap it. The same input gives the same bytes.
 
@@ -66,6 +69,8 @@ def train_tokenizer(
         byte_fallback: spell uncovered characters in UTF-8 bytes (256 pieces more) instead of `<unk>`.
         max_sentences: train on a sample of so many sentences (the same each time); None takes all.
         model_max_length: longest input in tokens, special ones included, written into the tokenizer's config.
+        segmenter: says where words are made of morphemes: no piece crosses such a place. It is asked for the
+            training text alone, all of which is then held in memory. None makes pieces from whole words.
 
     Raises:
         XPTError: no text, an unknown model type, or a vocabulary too small or too large for the text.
@@ -82,6 +87,11 @@ def train_tokenizer(
             f"a vocabulary of {vocab_size} has no space for text beside 5 special tokens: raise vocab_size"
         )
     stream = _Stream(sentences if max_sentences is None else _sample(sentences, max_sentences))
+    candidates = ""
+    if segmenter is not None:
+        cut = cut_text(stream, segmenter)
+        stream, coverage = _Stream(cut.lines), cut.coverage(coverage)
+        candidates = cut.candidates() if model_type == "unigram" else ""
     options = {
         "model_type": model_type,
         "character_coverage": coverage,
@@ -89,7 +99,7 @@ def train_tokenizer(
         "byte_fallback": byte_fallback,
     }
     try:
-        model = _train(stream, vocab_size, options)
+        model = _train(stream, vocab_size, options, candidates)
     except RuntimeError as error:
         if stream.error is not None:
             raise stream.error from None
@@ -220,9 +230,13 @@ def sentencepiece_processor(tokenizer: PreTrainedTokenizerFast) -> sentencepiece
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def _train(stream: "_Stream", vocab_size: int, options: dict[str, Any]) -> bytes:
+def _train(stream: "_Stream", vocab_size: int, options: dict[str, Any], candidates: str = "") -> bytes:
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
+        if candidates:
+            file = Path(folder, "candidates.tsv")
+            file.write_text(candidates, encoding="utf-8")
+            options = {**options, "seed_sentencepieces_file": str(file)}
         rules = Path(folder, "rules.tsv")
         rules.write_text(normalization_rules(), encoding="utf-8")
         sentencepiece.SentencePieceTrainer.train(

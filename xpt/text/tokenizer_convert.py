@@ -42,11 +42,15 @@ BOS, PAD, EOS, UNK = "<s>", "<pad>", "</s>", "<unk>"
 FIRST_PIECES = (BOS, PAD, EOS, UNK)
 MASK = AddedToken("<mask>", special=True, normalized=False, lstrip=True)
 
+_PATHS = {0x12: 54 << 3 | 2, 0x1A: 6 << 3 | 2}  # tags of a part and, in it, of a path
 # A power of two. SentencePiece adds scores as 32-bit floats over the whole sentence, `tokenizers` as 64-bit
 # ones word by word: of two ways to cut a word that are equally good (11|1 and 1|11) rounding then picks
 # different ones, in 1 of 20,000 lines. Multiples of 1/512 add exactly in both, up to a sum of 32,768,
 # which is more than 3,000 tokens; no score moves by more than 0.001.
 _SCORE_STEPS = 512
+WORD_MARK = "▁"
+_NORMALIZED = {code: " " for code in (*BLANKS, *LATER_BLANKS)}
+_NORMALIZED |= dict.fromkeys((*INVISIBLE, *LATER_INVISIBLE), "")
 # In the place of a stray selector, until the invisible go: at the head of a text there must be something.
 _UNSEEN = "\u200b"
 
@@ -60,6 +64,11 @@ def normalization_rules() -> str:
     return "".join(f"{code:X}\t20\n" for code in spaces if code != 0x20) + "".join(
         f"{code:X}\t\n" for code in invisible
     )
+
+
+def normalized_words(text: str) -> list[str]:
+    """The words of what `sentencepiece_text` gave as a SentencePiece model sees them, each with its mark."""
+    return [WORD_MARK + word for word in text.translate(_NORMALIZED).split(" ") if word]
 
 
 def sentencepiece_text(text: str) -> str:
@@ -99,10 +108,11 @@ def wrap_sentencepiece(
 
 
 def canonical_model(model: bytes) -> bytes:
-    """Round the scores of a SentencePiece `.model`'s pieces, and leave out the path of its rule table.
+    """Round the scores of a SentencePiece `.model`'s pieces, and leave out the paths of temporary files.
 
-    Without that path, a temporary file, the same input gives the same bytes. The file is a protobuf message:
-    field 1 is a piece (its score field 2, a 32-bit float), field 3 the normalizer (the path its field 6).
+    Without these the same input gives the same bytes. The file is a protobuf message: field 1 is a piece (its
+    score field 2, a 32-bit float), field 2 the trainer (the path of candidates its field 54), field 3 the
+    normalizer (the path of the rule table its field 6).
     """
     parts = []
     for tag, value in _fields(model):
@@ -111,8 +121,10 @@ def canonical_model(model: bytes) -> bytes:
                 _field(inner, _rounded(content) if inner == 0x15 else content)
                 for inner, content in _fields(value)
             )
-        elif tag == 0x1A:
-            value = b"".join(_field(inner, content) for inner, content in _fields(value) if inner != 0x32)
+        elif tag in _PATHS:
+            value = b"".join(
+                _field(inner, content) for inner, content in _fields(value) if inner != _PATHS[tag]
+            )
         parts.append(_field(tag, value))
     return b"".join(parts)
 

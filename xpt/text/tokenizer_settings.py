@@ -1,10 +1,11 @@
 """Which tokenizer: a ready one, or what a trained one is made of."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from xpt.program.settings import option
 from xpt.text.language import find_language
+from xpt.text.morphemes import Segmenter, open_segmenter
 from xpt.text.tokenizer import HANGUL_LETTERS
 
 # Scripts of thousands of characters, most of them rare.
@@ -28,6 +29,22 @@ class TokenizerSettings:
         500_000, "Training sentences that a trained one is made from, a seeded sample: bounds its memory."
     )
     characters: dict[str, Any] = field(default_factory=dict)  # to spell, as `train_tokenizer` takes them
+    morphemes: str | None = option(
+        None,
+        "true: no piece of a trained one crosses morphemes, as an analyzer finds them in the training text "
+        "(Korean; pip install 'xpt[morphemes]'). For any language: a file of words, one a line, cut by "
+        "blanks. Default: false.",
+    )  # as `name_segmenter` names it
+
+    def segmenter(self) -> Segmenter | None:
+        """Who cuts the training text into morphemes. Raises `XPTError` where it is not there."""
+        return None if self.morphemes is None else open_segmenter(self.morphemes)
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the vocabulary of a text, by name; of a segmenter, if there is one, its identity."""
+        values, segmenter = asdict(self), self.segmenter()
+        del values["morphemes"]
+        return values if segmenter is None else {**values, "morphemes": segmenter.identity}
 
 
 def character_settings(language: str) -> dict[str, Any]:

@@ -102,6 +102,18 @@ def test_so_they_are_for_any_limits_tasks_and_partitions(
     assert_as_on_a_single_machine(small_tokenizer, {"tasks": tasks, "partitions": partitions}, **options)
 
 
+def test_the_vocabulary_of_shards_respects_morphemes_too(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("국회 는\n정부 는\n학생 은\n", encoding="utf-8")
+    text, fused = write_text(tmp_path), {"▁국회는", "▁정부는", "▁학생은"}
+    kind = {"tokenizer_model_type": "bpe"}  # of so little text unigram chooses nothing fused either way
+    found = [
+        set(load_tokenizer(prepare(text, tmp_path / name, **kind, **options) / "tokenizer").get_vocab())
+        for name, options in (("plain", {}), ("cut", {"tokenizer_morphemes": words}))
+    ]
+    assert fused <= found[0] and not fused & found[1]
+
+
 def test_shards_do_not_depend_on_the_tasks(tmp_path):
     text = write_text(tmp_path)
     sizes = {"partitions": 2, "shard_sentences": 1000}  # one shard a partition

@@ -69,7 +69,11 @@ class HoldOut:
         if choice.name:
             return load_tokenizer(choice.name)
         return train_tokenizer(
-            _Text(self.job, choice.sentences), choice.vocab_size, choice.model_type, **choice.characters
+            _Text(self.job, choice.sentences),
+            choice.vocab_size,
+            choice.model_type,
+            segmenter=choice.segmenter(),
+            **choice.characters,
         )
 
 

@@ -108,7 +108,7 @@ def _claim(job: Job) -> None:
         check_writable(folder, option_name)
     inputs = [[source.identity for source in sources] for sources in job.inputs]
     sizes = [job.partitions, job.shard_sentences]
-    key = digest_json([asdict(job.settings), inputs, asdict(job.tokenizer), sizes])
+    key = digest_json([asdict(job.settings), inputs, job.tokenizer.decisive(), sizes])
     claim = job.work / "job.json"
     if claim.exists():
         if read_json(claim) != key:
