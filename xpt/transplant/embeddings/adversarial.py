@@ -51,7 +51,7 @@ def adversarial_start(context: EmbeddingContext) -> Start:
     notes += (
         f"mean cosine of the {min(JUDGED, len(moved)):,} most frequent pieces to their nearest of the source "
         f"by CSLS: {found.criterion:.3f}, after a random rotation {found.chance:.3f}; near that, the spaces "
-        "were not aligned, and rows are no better than random mixes",
+        "were not aligned, and well above it is no proof that words lie on their translations",
     )
     weights = nearest_mix(turned, target_seen, source, source_seen)
     return mixed_start(context, weights, same_meaning(target_vocabulary, source_vocabulary), notes)
