@@ -348,7 +348,7 @@ RATES = json.dumps({"word_embeddings": 2.0, "itl": 0.5})
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"phases": json.dumps(SEVERAL)},
+        pytest.param({"phases": json.dumps(SEVERAL)}, marks=pytest.mark.slow),
         {"phases": json.dumps(OPTIONS), "learning_rates": RATES, "whole_word_masking": "true"},
     ],
     ids=["adapters", "all options"],

@@ -13,6 +13,7 @@ def project_is_found(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPO))
 
 
+@pytest.mark.slow
 def test_each_run_is_a_job_and_one_that_fails_is_named(options, tmp_path, capsys):
     """Of two arms one has no source; started again, only that one is submitted."""
     axes = {"source": {"none": {"source_model_name_or_path": str(tmp_path / "none")}, "tiny": None}}

@@ -175,6 +175,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(base, whole, tmp_path, c
     assert "1 of 2 runs are finished" in told.out and "| loss/token | tiny |" in told.out
 
 
+@pytest.mark.slow
 def test_what_runs_have_learned_is_measured_by_fine_tuning(base, whole, tmp_path, capsys):
     """Of the run that is there: one epoch on sixteen examples, twice; the mean of the two is the score."""
     data = nli_file(tmp_path / "klue-nli-v1.1_train.json")

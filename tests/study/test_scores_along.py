@@ -32,6 +32,7 @@ def accuracy(step) -> float:
     return Run(step.folder).results()["metrics"]["nli/accuracy"]
 
 
+@pytest.mark.slow
 def test_a_task_is_scored_along_the_way_and_the_table_shows_the_end(options, tmp_path, capsys):
     """8 steps in two phases: after step 2, after step 6, and at the end."""
     measured = {**tiny(nli_file(tmp_path / "klue-nli-v1.1_train.json")), "at": [0.75, 0.25, 1]}
