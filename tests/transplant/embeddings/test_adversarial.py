@@ -57,15 +57,20 @@ def test_neighbors_are_those_of_csls_written_out(seed):
 
 
 @pytest.mark.slow
-def test_a_game_finds_the_rotation_from_anywhere(monkeypatch):
-    """From a random rotation, of which the first game of these seeds is known to find the way."""
-    moved, fixed, order = spaces(1)
-    monkeypatch.setattr(adversarial_map, "GAMES", 1)
-    begin = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(5))).Q
-    monkeypatch.setattr(adversarial_map, "matched_axes", lambda *_: begin)
-    found = align_spaces(moved, fixed, 1, "toy")
-    assert (nearest(unit_rows(moved @ begin), fixed)[0] == order).float().mean() < 0.05
-    assert (nearest(unit_rows(moved @ found.turn), fixed)[0] == order).float().mean() > 0.95
+def test_games_from_anywhere_find_the_rotation():
+    """About every second one does, which is why there are several: one of these three must."""
+    reached = []
+    for seed in (51, 52, 53):
+        moved, fixed, order = spaces(seed % 3 + 2)
+        generator = torch.Generator().manual_seed(seed)
+        begin = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=generator)).Q
+        turn = refined(moved, fixed, adversarial_map._play(moved, fixed, begin, generator))
+        shares = [
+            (nearest(unit_rows(moved @ one), fixed)[0] == order).float().mean() for one in (begin, turn)
+        ]
+        assert shares[0] < 0.05
+        reached.append(shares[1] > 0.95)
+    assert any(reached)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

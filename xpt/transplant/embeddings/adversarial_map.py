@@ -15,7 +15,7 @@ from xpt.program.seeding import seeded_generator
 from xpt.transplant.embeddings.algebra import one_thread, unit_rows
 from xpt.transplant.embeddings.csls import criterion, refined
 
-PLAYED, JUDGED, REFINED = 5_000, 2_000, 10_000  # the most frequent rows that each looks at
+PLAYED, JUDGED, REFINED = 5_000, 2_000, 5_000  # the most frequent rows that each looks at
 GAMES, EPOCHS, STEPS, BATCH = 3, 16, 150, 64
 QUICK = 2  # rounds of refinement before a map is judged
 PATIENCE, BETTER = 6, 0.002  # epochs in a row without that much more end a game
@@ -54,7 +54,9 @@ def align_spaces(moved: Tensor, fixed: Tensor, seed: int, name: str) -> Alignmen
         generator = seeded_generator(seed, f"{name}/{number}")
         begin = _rotation(moved.shape[1], generator) if number else axes
         found.append(_play(moved[:PLAYED], fixed[:PLAYED], begin, generator))
-    best = refined(*frequent, max(found, key=lambda turn: _score(moved, fixed, turn)))
+    # All of them: one that is behind may be nearer to the way.
+    found = [refined(*frequent, turn) for turn in found]
+    best = max(found, key=lambda turn: _score(moved, fixed, turn))
     return Alignment(best, _score(moved, fixed, best), _score(moved, fixed, chance))
 
 
