@@ -22,6 +22,7 @@ from xpt.program.environment import describe_command, describe_hardware, describ
 from xpt.program.files import write_folder_atomically
 from xpt.text import tokenizer as training
 from xpt.text.corpus import CorpusSettings, build_corpus
+from xpt.text.cut_text import cut_text
 from xpt.text.morphemes import Kiwi, free_boundaries, mark_boundaries
 from xpt.text.tokenizer import (
     DEFAULT_CHARACTER_COVERAGE,
@@ -32,7 +33,6 @@ from xpt.text.tokenizer import (
 )
 from xpt.text.tokenizer_convert import sentencepiece_text, wrap_sentencepiece
 
-RESULT = Path(__file__).with_name("compare.json")
 HELD_OUT = 20_000
 DELIMITER = "\ue000"  # of private use: the text has none, but as unknown
 Analysis = list[tuple[int, int, str]]  # begin, end and tag of each morpheme
@@ -63,11 +63,13 @@ class Stored:
             yield self.cuts([(int(start), int(start) + int(length), tag) for start, length, tag in spans])
 
 
-# Segmenter and model of each way; `delimiter` is SentencePiece's own option.
+# Segmenter and model of each way. `delimiter` is SentencePiece's own option, `delimiter_candidates` the same
+# with the package's candidates.
 WAYS: dict[str, tuple[Callable[[Analysis], set[int]] | None, str]] = {
     "plain": (None, "unigram"),
     "morphemes": (every_morpheme, "unigram"),
     "delimiter": (every_morpheme, "unigram"),
+    "delimiter_candidates": (every_morpheme, "unigram"),
     "particles": (particles, "unigram"),
     "plain_bpe": (None, "bpe"),
     "morphemes_bpe": (every_morpheme, "bpe"),
@@ -93,13 +95,14 @@ def train(way: str, sample: list[str], analyses: dict[str, str], vocab_size: int
     cuts, kind = WAYS[way]
     segmenter = Stored(analyses, cuts) if cuts else None
     letters = {"required_characters": HANGUL_LETTERS}
-    if way != "delimiter":
+    if not way.startswith("delimiter"):
         return train_tokenizer(sample, vocab_size, kind, segmenter=segmenter, **letters)
     places = segmenter.places(sample) if segmenter else ()
     marked = [mark_boundaries(text, at, DELIMITER) for text, at in zip(sample, places, strict=True)]
     options = {"model_type": kind, "character_coverage": DEFAULT_CHARACTER_COVERAGE, "byte_fallback": False}
     options |= {"required_chars": HANGUL_LETTERS, "pretokenization_delimiter": DELIMITER}
-    model = training._train(training._Stream(marked), vocab_size, options)
+    candidates = cut_text(sample, segmenter).candidates() if segmenter and way != "delimiter" else ""
+    model = training._train(training._Stream(marked), vocab_size, options, candidates)
     return wrap_sentencepiece(model, kind, byte_fallback=False, model_max_length=None)
 
 
@@ -132,7 +135,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--sentences", type=int, default=500_000, help="of the training split, a sample")
     parser.add_argument("--vocab_size", type=int, default=32_000)
-    parser.add_argument("--store", action="store_true", help="write compare.json")
+    parser.add_argument("--output", type=Path, help="where the result is stored, a JSON file")
     given = parser.parse_args()
     corpus = build_corpus(CorpusSettings(tuple(given.text)), given.work / "cache")
     sample = [sentencepiece_text(s) for s in training._sample(corpus.split("train"), given.sentences)]
@@ -155,8 +158,8 @@ def main() -> None:
                 save_tokenizer(train(way, sample, analyses, given.vocab_size), staging)
         result["ways"][way] = describe(load_tokenizer(folder), held_out, places)
         print(way, result["ways"][way], flush=True)
-    if given.store:
-        RESULT.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if given.output:
+        given.output.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def test_no_piece_crosses_a_boundary_and_reading_is_that_of_sentencepiece(words,
 
 
 def test_a_piece_from_within_one_morpheme_is_not_read_where_two_spell_it():
-    """What SentencePiece's own delimiter does not do: it scores pieces on whole words."""
+    """Pieces are scored by morphemes, not by all words that merely spell one."""
     text = ["peruka"] * 300 + ["perukalo"] * 60
     tokenizer = largest(text, segmenter=Toy([("peru", "ka"), ("peruka", "lo")]))
     assert tokenizer.tokenize("peruka") == ["▁peru", "ka"]

@@ -1,13 +1,13 @@
 """Training text with boundaries of morphemes that no SentencePiece piece crosses.
 
 SentencePiece takes one of its own special pieces in training text for a boundary, when it collects pieces
-and when it scores them, and keeps no piece for it. Its documented way, `pretokenization_delimiter`, bounds
-the collecting alone: a unigram piece that was found within a morpheme is scored by all words that merely
-spell it, so that reading prefers it where two morphemes stand. Up to version 0.2.0 the delimiter also takes
-a piece.
+and when it scores them, and keeps no piece for it. Its option for this, `pretokenization_delimiter`, bounds
+collecting alone (unigram pieces are scored on whole words), and up to version 0.2.0 the delimiter is a piece
+of the vocabulary.
 
 Either way it collects, of repeated texts, those that different characters follow. A boundary is one
-character, so that a stem which endings always follow would be none; candidates are therefore collected here.
+character, so that a stem which endings always follow would be none, and pieces get shorter
+(experiments/morphemes); candidates are therefore collected here.
 """
 
 from collections import Counter
