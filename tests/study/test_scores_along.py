@@ -96,6 +96,7 @@ def test_a_run_keeps_its_name_where_nothing_is_asked_along_the_way(options, tmp_
     assert keys(measure={"nli": {"at": [0.5]}, "sts": {"at": 0.5}}) == along
 
 
+@pytest.mark.slow
 def test_a_budget_of_minutes_is_steps_by_the_speed_that_was_measured_once(options, tmp_path, capsys):
     """Twice the minutes are twice the steps, in the proportion of the phases, by the stored seconds."""
     changes = {"phase1_steps": 30, "phase2_steps": 10, "num_fills": 0}
@@ -127,6 +128,7 @@ def test_a_budget_of_minutes_is_steps_by_the_speed_that_was_measured_once(option
     assert words[words.index("--phase1_steps") + 1] == str(round(2 * 30 * share))
 
 
+@pytest.mark.slow
 def test_validation_may_end_each_phase(options, tmp_path, capsys):
     budget = {"until": "validation", "every": 2, "patience": 1, "least": 5.0}
     path = write_study(
