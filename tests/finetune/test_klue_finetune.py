@@ -107,7 +107,9 @@ class Killed(BaseException):
     """What no handler catches, as SIGKILL would leave things."""
 
 
-@pytest.mark.parametrize("moment", ["saving", "scoring", "best"])
+@pytest.mark.parametrize(
+    "moment", ["saving", *(pytest.param(other, marks=pytest.mark.slow) for other in ("scoring", "best"))]
+)
 def test_killed_and_started_again_it_ends_bit_equal(options, tmp_path, monkeypatch, moment):
     assert main(options(output_dir=tmp_path / "straight")) == 0
     tuner = xpt.finetune.trainer.FineTuner

@@ -43,10 +43,13 @@ def reader(tmp_path_factory):
     return folder
 
 
+QUICK = ("nli", "ner", "re", "mrc")
+
+
 @pytest.mark.learned
 @pytest.mark.parametrize(
     "task",
-    [pytest.param(task, marks=pytest.mark.slow if task in ("wos", "dp", "sts") else ()) for task in TASKS],
+    [pytest.param(task, marks=() if task in QUICK else pytest.mark.slow) for task in TASKS],
 )
 def test_a_tiny_model_overfits_sixteen_examples(task, reader, tmp_path):
     file = klue_files.write(tmp_path, task, DIALOGUES if task == "wos" else 16)

@@ -29,6 +29,7 @@ from xpt.text.tokenizer import (
 )
 
 
+@pytest.mark.slow
 def test_a_sample_is_the_same_in_every_process():
     code = (
         "from tokenizer_texts import synthetic_sentences as texts; from xpt.text.tokenizer import *; "

@@ -216,6 +216,7 @@ with fast_path(model, torch.device("cpu")):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap is glibc's")
 def test_memory_does_not_grow_over_200_steps():
     environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}

@@ -142,6 +142,7 @@ def test_each_process_drops_activations_of_its_own(interrupted):
     assert len({d for rank in dropped for _, d in rank}) == 2 * len(dropped[0])
 
 
+@pytest.mark.slow
 def test_an_error_of_the_user_is_one_line_of_the_first_process(recipe, tmp_path):
     flags = recipe(0.0, vocab_size=999)  # found when the corpus is built: who builds it again says so
     done = torchrun([*flags, "--output_dir", str(tmp_path / "run")], tmp_path / "notes")
@@ -243,7 +244,9 @@ print("gloo" in names(), code)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are not listed here")
-@pytest.mark.parametrize(("end", "code"), [("done", 0), ("interrupted", 130)])
+@pytest.mark.parametrize(
+    ("end", "code"), [("interrupted", 130), pytest.param("done", 0, marks=pytest.mark.slow)]
+)
 def test_no_thread_of_gloo_outlives_the_work(tmp_path, end, code):
     """Such a thread aborts the process where it gives a tensor back to an interpreter that has ended."""
     processes = [

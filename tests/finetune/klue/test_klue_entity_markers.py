@@ -75,7 +75,7 @@ def bare(text):
     return re.sub(r"\s+", "", text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(related(), st.sampled_from(sorted(TOKENIZERS)))
 @given_example(
     RelatedEntities("g", "大韓民國은", Entity(0, 2, "LOC"), Entity(2, 4, "LOC"), "per:title"), "metaspace"
@@ -99,7 +99,7 @@ def _whole_letters(kind, text, found):
     return bare(spelled(kind, text)) == bare("".join(spelled(kind, part) for part, _ in found))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(related(), st.sampled_from(sorted(TOKENIZERS)))
 @given_example(
     RelatedEntities("g", "\u200b에서", Entity(0, 1, "LOC"), Entity(1, 2, "LOC"), "per:title"), "metaspace"
@@ -132,7 +132,7 @@ def test_wordpieces_continue_words_and_only_words(example):
         before += text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(related(), st.sampled_from(sorted(TOKENIZERS)))
 def test_tokens_that_no_boundary_divides_are_kept(example, name):
     tokenizer = TOKENIZERS[name]

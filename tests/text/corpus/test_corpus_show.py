@@ -105,7 +105,9 @@ def start(*arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", **options)
 
 
-@pytest.mark.parametrize("both", [False, True], ids=["stdout", "stderr too"])
+@pytest.mark.parametrize(
+    "both", [pytest.param(False, marks=pytest.mark.slow), True], ids=["stdout", "stderr too"]
+)
 def test_a_reader_that_has_seen_enough_ends_it_quietly(endless, both):
     process = start(endless, "--dropped", "true", stderr=subprocess.STDOUT if both else subprocess.PIPE)
     assert process.stdout.readline() == f"{SENTENCES[0]}\n"

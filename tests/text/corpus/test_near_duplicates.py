@@ -125,6 +125,7 @@ def test_the_report_shows_examples(tmp_path):
     assert json.dumps(corpus.report["near_duplicates"])
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_process(tmp_path):
     path = text_of(tmp_path / "a.txt", SENTENCES)
     code = (
