@@ -400,6 +400,11 @@ def test_the_table_of_ceilings_shows_the_stored_ones():
     assert f"{entity} entity F1 on NER or {exact} exact match on MRC" in " ".join(text.split())
 
 
+def test_the_table_of_morphemes_shows_the_stored_results():
+    readme = (REPO / "experiments" / "morphemes" / "README.md").read_text("utf-8")
+    assert loaded("experiments/morphemes/render.py").rendered(readme) == readme
+
+
 def test_the_runs_on_klue_are_the_stored_ones():
     render = loaded("experiments/klue/render.py")
     text = render.README.read_text(encoding="utf-8")

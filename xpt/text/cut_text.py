@@ -2,12 +2,12 @@
 
 SentencePiece takes one of its own special pieces in training text for a boundary, when it collects pieces
 and when it scores them, and keeps no piece for it. Its option for this, `pretokenization_delimiter`, bounds
-collecting alone (unigram pieces are scored on whole words), and up to version 0.2.0 the delimiter is a piece
-of the vocabulary.
+collecting alone. Both measure the same (experiments/morphemes), but a text may hold the delimiter, and up to
+version 0.2.0 it becomes a piece of the vocabulary.
 
 Either way it collects, of repeated texts, those that different characters follow. A boundary is one
-character, so that a stem which endings always follow would be none, and pieces get shorter
-(experiments/morphemes); candidates are therefore collected here.
+character, so that a stem which endings always follow would be none, and pieces get shorter; candidates are
+therefore collected here.
 """
 
 from collections import Counter
