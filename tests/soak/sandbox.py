@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import matplotlib.figure  # noqa: F401  imported late by the scripts, and makes folders of its own when it is
+
 PATIENCE = 60.0  # seconds; a case is one to three steps
 MEMORY = 4 << 30  # bytes of address space beyond what is there, so that a case cannot take the machine's
 FILE_SIZE = 1 << 30

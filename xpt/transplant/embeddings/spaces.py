@@ -120,6 +120,6 @@ def spread(
     if not parts:
         return sparse.csr_array(shape, dtype=np.float32)
     whole = sparse.vstack(parts).tocoo()
-    row, column = whole.coords
+    row, column = whole.row, whole.col
     placed = (whole.data, (rows.numpy()[row], columns.numpy()[column]))
     return sparse.csr_array(placed, shape=shape)

@@ -104,7 +104,7 @@ def positive_pmi(counts: sparse.csr_array) -> sparse.csr_array:
     contexts = frequencies**CONTEXT_SMOOTHING
     contexts = contexts / max(contexts.sum(), 1e-30)
     pairs = counts.tocoo()
-    row, column = pairs.coords
+    row, column = pairs.row, pairs.col
     values = np.log(pairs.data / (frequencies[row] * contexts[column]))
     keep = values > 0
     kept = (values[keep].astype(np.float32), (row[keep], column[keep]))
