@@ -1,5 +1,7 @@
 """A study becomes runs: what is refused before anything runs, and what a run's name hangs on."""
 
+import json
+
 import pytest
 from places import REPO
 
@@ -152,6 +154,18 @@ def test_the_studies_of_the_repository_can_be_planned(file, monkeypatch):
     assert len(runs) == len(study.combinations()) > 1
     if (tokens := study.budget.tokens) is not None:
         assert all(abs(run.tokens / tokens - 1) < 0.01 for run in runs)
+
+
+def test_arms_of_one_text_read_as_many_more_tokens_as_their_pieces_are_shorter(monkeypatch):
+    monkeypatch.chdir(REPO)
+    runs = plan_runs(read_study(REPO / "studies" / "morphemes.yaml"))
+    tokens = {run.labels["pieces"]: run.tokens for run in runs}
+    file = REPO / "experiments" / "morphemes" / "compare_32000.json"
+    stored = json.loads(file.read_text("utf-8"))["ways"]
+    for way in ("morphemes", "morphemes_bpe"):
+        longer = stored[way]["pieces_per_word"] / stored["plain"]["pieces_per_word"]
+        assert tokens[way] == tokens["words"]
+        assert tokens[f"{way}_same_text"] / tokens["words"] == pytest.approx(longer, rel=1e-3)
 
 
 def test_the_study_of_the_document_can_be_planned(tmp_path, monkeypatch):
