@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure  # not pyplot: a notebook keeps its own figures
+from matplotlib.ticker import EngFormatter
 
+from xpt.program.figure import new_figure
 from xpt.program.formatting import clip
 from xpt.study.measures import LOSS, LOSSES, Reached
 from xpt.study.statistics import estimate
@@ -35,7 +36,7 @@ def draw(reached: Reached, path: Path) -> None:
     across = min(ACROSS, len(panels))
     down = math.ceil(len(panels) / across)
     height = 2.6 + 0.22 * len(rows_of(reached))
-    figure = Figure(figsize=(5.2 * across, height * down), layout="constrained")
+    figure = new_figure(5.2 * across, height * down)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for axis, panel in zip(axes, panels, strict=False):
         panel(axis)
@@ -59,7 +60,8 @@ def _draw_curves(axis: Any, reached: Reached) -> None:
             axis.plot(*_points(record.evaluated), "o", color=color, markersize=4, label=name)
             name = None  # once in the legend
     axis.set(xlabel="tokens read", ylabel="nats per masked token", title="training (line), validation (dots)")
-    axis.legend(frameon=False, fontsize=8)
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.legend(frameon=False, fontsize=8, loc="upper right")  # where losses that fall leave it free
 
 
 def _is_along(reached: Reached, measure: str) -> bool:
@@ -77,6 +79,7 @@ def _along(reached: Reached, measure: str) -> Callable[[Any], None]:
                 axis.plot(*points, "o-", color=_color(place), linewidth=0.8, markersize=4, label=name)
                 name = None
         axis.set(xlabel="tokens read", title=f"{measure} along the way")
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axis.legend(frameon=False, fontsize=8)
 
     return panel
