@@ -22,10 +22,11 @@ from xpt.program.manifest import DamagedError, set_aside_damaged, verify, write_
 from xpt.program.precision import autocast_dtype, precision
 from xpt.program.processes import told_by_first
 from xpt.recipe.recipe import Recipe
+from xpt.run.description import describe_text
 from xpt.run.fills import choose_prompts, fill, fills_record
 from xpt.run.folder import Run
 from xpt.run.plots import Curve, plot_loss
-from xpt.run.preparation import PreparedText, describe_text
+from xpt.run.preparation import PreparedText
 from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
 from xpt.text.masking import MLMCollator
