@@ -1,13 +1,16 @@
 """Whole tiny runs of `train_xpt.py`, and what two of them must have in common to count as equal."""
 
 import json
+import signal
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from train_xpt import main
 from xpt.run.folder import Run
+from xpt.run.progress import PhaseProgress
 
 TINY = {
     "vocab_size": 300,
@@ -28,6 +31,19 @@ def run(arguments: list[str], folder: Path) -> Path:
     """A run that must end well."""
     assert main([*arguments, "--output_dir", str(folder)]) == 0
     return Path(folder)
+
+
+def stop_after(patch: pytest.MonkeyPatch, *points: tuple[str, int]) -> None:
+    """SIGTERM in each of these steps of phases, one a start."""
+    step_end, left = PhaseProgress.on_step_end, list(points)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        step_end(self, args, state, control, **kwargs)
+        if left and (self.phase, state.global_step) == left[0]:
+            left.pop(0)
+            signal.raise_signal(signal.SIGTERM)
+
+    patch.setattr(PhaseProgress, "on_step_end", on_step_end)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

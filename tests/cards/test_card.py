@@ -220,9 +220,11 @@ def test_the_card_says_what_few_phases_have():
     unusual = {"mlm_probability": [0.45, 0.15], "learning_rates": {"itl": 2.0, "encoder.0": 0.25}}
     settings = {**POST_TRAINING["settings"], "whole_word_masking": True}
     phases = [{**first, **unusual}, {**second, "mlm_probability": 0.3, "rewarm": False}]
+    phases[1]["until"] = {"every": 2000, "patience": 3, "least": 0.01}
     card = render_card({**POST_TRAINING, "phases": phases, "settings": settings}, "ko")
     assert "masks 45 to 15 % of the tokens; learning rate of itl x 2, encoder.0 x 0.25 |" in card
-    assert "; trains all; goes on with the schedule before it |" in card
+    assert "; trains all; goes on with the schedule before it; ends where validation loss, taken" in card
+    assert "every 2,000 steps, has not improved by 0.01 nats 3 times in a row |" in card
     assert "| Masks | whole words in training" in card
     assert "masks" not in render_card(POST_TRAINING, "ko").lower()
 

@@ -5,12 +5,11 @@ import signal
 
 import pytest
 import torch
-from tiny_runs import assert_equal_runs, losses, run, weights
+from tiny_runs import assert_equal_runs, losses, run, stop_after, weights
 
 import xpt.training.trainer
 from train_xpt import main
 from xpt.run.folder import Run
-from xpt.run.progress import PhaseProgress
 from xpt.training.along import Until, kept_steps
 
 FLAT = {"lr_scheduler_type": "constant_with_warmup", "phase1_steps": 12, "phase2_steps": 8}
@@ -56,15 +55,7 @@ def test_what_a_stop_leaves_out_is_kept_by_the_next_start(options, tmp_path, mon
     """SIGTERM in the step that is kept, and SIGKILL's like behind it: kept models are of the run's end."""
     arguments = [*options(save_steps=3), "--keep_at", "0.25", "0.375", "0.625"]
     whole, folder = run(arguments, tmp_path / "whole"), tmp_path / "run"
-    step_end, points = PhaseProgress.on_step_end, [("phase1", 2), ("phase2", 1)]
-
-    def on_step_end(self, args, state, control, **kwargs):
-        step_end(self, args, state, control, **kwargs)
-        if points and (self.phase, state.global_step) == points[0]:
-            points.pop(0)
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(PhaseProgress, "on_step_end", on_step_end)
+    stop_after(monkeypatch, ("phase1", 2), ("phase2", 1))
     assert [main([*arguments, "--output_dir", str(folder)]) for _ in range(3)] == [143, 143, 0]
     assert_equal_runs(folder, whole)
     assert kept(folder) == kept(whole) == ["step-2", "step-3", "step-5"]
@@ -121,15 +112,7 @@ def test_a_phase_that_goes_on_improving_ends_with_its_steps(options, tmp_path):
 def test_it_ends_at_the_same_step_after_a_stop(options, ended, tmp_path, monkeypatch, when):
     """Also in the step that is the last, in its evaluation, and between the end and its record."""
     arguments, folder = ending(options), tmp_path / "run"
-    step_end, points = PhaseProgress.on_step_end, [when]
-
-    def on_step_end(self, args, state, control, **kwargs):
-        step_end(self, args, state, control, **kwargs)
-        if points and (self.phase, state.global_step) == points[0]:
-            points.pop(0)
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(PhaseProgress, "on_step_end", on_step_end)
+    stop_after(monkeypatch, when)
     assert [main([*arguments, "--output_dir", str(folder)]) for _ in range(2)] == [143, 0]
     assert_equal_runs(folder, ended)
 

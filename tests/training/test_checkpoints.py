@@ -1,14 +1,13 @@
 """Checkpoints that cannot lie: what is damaged is named and not used, and the run ends as if whole."""
 
 import shutil
-import signal
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_runs import assert_equal_runs, run, weights
+from tiny_runs import assert_equal_runs, run, stop_after, weights
 
 from train_xpt import main
 from xpt.program.errors import XPTError
@@ -42,18 +41,6 @@ FAULTS = (truncated, one_bit_flipped, deleted, emptied)
 SLOW = [pytest.param(fault, marks=pytest.mark.slow) for fault in (truncated, deleted, emptied)]
 
 
-def stop_after(monkeypatch, phase: str, step: int) -> None:
-    """SIGTERM in that step."""
-    step_end = PhaseProgress.on_step_end
-
-    def on_step_end(self, args, state, control, **kwargs):
-        step_end(self, args, state, control, **kwargs)
-        if (self.phase, state.global_step) == (phase, step):
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(PhaseProgress, "on_step_end", on_step_end)
-
-
 @pytest.fixture(scope="module")
 def short(options):
     """Flags of a run that saves after each of its 2 + 4 steps."""
@@ -65,7 +52,7 @@ def stopped(short, tmp_path_factory):
     """That run, ended by SIGTERM after step 3 of phase 2, and the same undisturbed."""
     base = tmp_path_factory.mktemp("stopped")
     with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, "phase2", 3)
+        stop_after(patch, ("phase2", 3))
         assert main([*short, "--output_dir", str(base / "stopped")]) == 143
     return base / "stopped", run(short, base / "whole")
 

@@ -70,6 +70,7 @@ def test_a_group_that_the_model_lacks_is_refused():
         ({"name": "a", "train": "all", "steps": 2.5}, "2.5 is no whole number"),
         ({"name": "a b", "train": "all", "steps": 5}, "name is made of"),
         ({"name": "before", "train": "all", "steps": 5}, "the name is taken"),
+        ({"name": "kept", "train": "all", "steps": 5}, "the name is taken"),
         ({"name": "a", "train": [], "steps": 5}, "train is empty"),
         ({"name": "a", "train": "all", "steps": 5, "mlm_probability": 1.5}, "mlm_probability is 1.5"),
         ({"name": "a", "train": "all", "steps": 5, "learning_rate": -1}, "learning_rate is -1"),

@@ -13,6 +13,7 @@ from xpt.program.script import run_program
 from xpt.program.settings import option
 from xpt.study.cluster import EXECUTORS, Cluster, work_on
 from xpt.study.measures import Reached, collect_records, load, store
+from xpt.study.pace import measured_with
 from xpt.study.plan import plan_runs
 from xpt.study.queue import Queue
 from xpt.study.settings import Study, read_study
@@ -85,8 +86,6 @@ def make_parser() -> OptionParser:
 def run_study(study: Study, arguments: StudyArguments, stop: StopRequest) -> int:
     """Train what is not trained yet; how many of its steps failed, each of them named."""
     check_writable(study.output, "output")
-    from xpt.study.pace import measured_with
-
     # Not where jobs are submitted: they run on other machines than that one.
     probe = None if arguments.executor else measured_with(arguments.threads, arguments.jobs, stop)
     runs = plan_runs(study, probe)

@@ -15,4 +15,9 @@ def phase_notes(phase: Mapping[str, Any]) -> list[str]:
         notes.append(f"learning rate of {listed}")
     if not phase.get("rewarm", True):
         notes.append("goes on with the schedule before it")
+    if until := phase.get("until"):
+        notes.append(
+            f"ends where validation loss, taken every {until['every']:,} steps, has not improved by "
+            f"{until['least']:g} nats {until['patience']} times in a row"
+        )
     return notes

@@ -25,7 +25,7 @@ from xpt.training.parts import ADAPTERS, Parts, check_group, learns, within
 from xpt.training.rates import SharedSchedule, read_factors, require_trained, resolve_factors
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
-RESERVED_NAMES = ("initial", "before", "seconds", "transplant")
+RESERVED_NAMES = ("initial", "kept", "before", "seconds", "transplant")
 # From which end `unfreeze` lets layers learn, and what lies beyond that end.
 DIRECTIONS = {"top_down": ("top", "lm_head_transform"), "bottom_up": ("bottom", "source_embeddings")}
 # What a phase takes from the one whose schedule it goes on with.
