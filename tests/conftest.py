@@ -57,7 +57,7 @@ def tiny_sentences() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tiny_sentences):
     """A tokenizer of 300 pieces trained on them."""
-    from xpt.text.tokenizer import train_tokenizer
+    from xpt.text.tokenizer_training import train_tokenizer
 
     return train_tokenizer(korean_sentences(1500), 300)
 
@@ -139,7 +139,7 @@ def sentences() -> list[str]:
 @pytest.fixture(scope="session")
 def trained(sentences) -> dict:
     """A tokenizer of each kind, trained once a run."""
-    from xpt.text.tokenizer import train_tokenizer
+    from xpt.text.tokenizer_training import train_tokenizer
 
     return {
         kind: train_tokenizer(iter(sentences), **options) for kind, options in tokenizer_texts.KINDS.items()

@@ -22,15 +22,8 @@ from transformers import PreTrainedTokenizerFast
 from xpt.program.errors import XPTError
 from xpt.text.corpus import Corpus, CorpusSettings, build_corpus
 from xpt.text.morphemes import Kiwi, Segmenter
-from xpt.text.tokenizer import (
-    DEFAULT_CHARACTER_COVERAGE,
-    HANGUL_LETTERS,
-    SENTENCEPIECE_FILE,
-    load_tokenizer,
-    save_tokenizer,
-    tokenizer_fingerprint,
-    train_tokenizer,
-)
+from xpt.text.tokenizer import SENTENCEPIECE_FILE, load_tokenizer, save_tokenizer, tokenizer_fingerprint
+from xpt.text.tokenizer_training import DEFAULT_CHARACTER_COVERAGE, HANGUL_LETTERS, train_tokenizer
 
 VOCAB_SIZE = 32_000
 FILES = ("tokenizer.json", "tokenizer_config.json", SENTENCEPIECE_FILE)
@@ -194,7 +187,7 @@ space; `<mask>` takes the space before it, so `나는<mask>를` (a suffix follow
 (a word follows).
 
 Offsets point into the text as it was given: strip the slice. In decomposed text (NFD, file names of macOS)
-an offset ends behind the first jamo of its last syllable; `xpt.text.tokenizer.surface_spans` gives
+an offset ends behind the first jamo of its last syllable; `xpt.text.surface.surface_spans` gives
 whole ones, and strips.
 
 `sentencepiece.model` gives the same ids for NFC text, literal special tokens apart

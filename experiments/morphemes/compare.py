@@ -24,14 +24,9 @@ from xpt.text import tokenizer as training
 from xpt.text.corpus import CorpusSettings, build_corpus
 from xpt.text.cut_text import cut_text
 from xpt.text.morphemes import Kiwi, free_boundaries, mark_boundaries
-from xpt.text.tokenizer import (
-    DEFAULT_CHARACTER_COVERAGE,
-    HANGUL_LETTERS,
-    load_tokenizer,
-    save_tokenizer,
-    train_tokenizer,
-)
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
 from xpt.text.tokenizer_convert import sentencepiece_text, wrap_sentencepiece
+from xpt.text.tokenizer_training import DEFAULT_CHARACTER_COVERAGE, HANGUL_LETTERS, train_tokenizer
 
 HELD_OUT = 20_000
 DELIMITER = "\ue000"  # of private use: the text has none, but as unknown

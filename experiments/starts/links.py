@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from xpt.text.tokenizer import load_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 from xpt.transplant.embeddings import Vocabulary
 from xpt.transplant.embeddings.aligner import align_both
 from xpt.transplant.embeddings.files import read_lines, read_parallel

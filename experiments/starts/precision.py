@@ -23,7 +23,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from xpt.program.environment import describe_command, describe_hardware, describe_versions
 from xpt.text.special_tokens import SpecialIds
-from xpt.text.tokenizer import load_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 from xpt.transplant.embeddings import EMBEDDING_INITS, EmbeddingContext, ParallelText, Start, Vocabulary
 from xpt.transplant.embeddings.algebra import unit_rows
 from xpt.transplant.embeddings.files import read_dictionary, read_lines, read_parallel

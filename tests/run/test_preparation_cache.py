@@ -14,7 +14,8 @@ from xpt.recipe.corpus import CorpusArguments
 from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.run.preparation import cache_folder, prepare_text
 from xpt.text.morphemes import WordFile
-from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 
 SENTENCES = korean_sentences(400)
 NOTHING = {"corpus": 0, "tokenizers": 0, "ids": 0}

@@ -10,8 +10,9 @@ from tokenizer_texts import KINDS, synthetic_sentences
 
 from xpt.text.corpus.clean import clean_text
 from xpt.text.quick_encoding import batch_encoder, is_converted
-from xpt.text.tokenizer import load_tokenizer, save_tokenizer, sentencepiece_processor, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, sentencepiece_processor
 from xpt.text.tokenizer_convert import normalization_rules, sentencepiece_text
+from xpt.text.tokenizer_training import train_tokenizer
 
 BLANKS = "\u3164\uffa0\u115f\u1160"
 GONE = (
@@ -97,7 +98,7 @@ LATER = "\uffa0\u034f\ufffc"
 def test_a_tokenizer_from_before_these_rules_goes_on_without_them(tmp_path, monkeypatch):
     rules = normalization_rules().splitlines(keepends=True)
     older = "".join(rule for rule in rules if chr(int(rule.split("\t")[0], 16)) not in LATER)
-    monkeypatch.setattr("xpt.text.tokenizer.normalization_rules", lambda: older)
+    monkeypatch.setattr("xpt.text.tokenizer_training.normalization_rules", lambda: older)
     save_tokenizer(train_tokenizer(synthetic_sentences(600), 500), tmp_path)
     monkeypatch.undo()
     loaded = load_tokenizer(tmp_path)

@@ -13,8 +13,8 @@ from xpt.text.corpus.clean import SentenceFilter
 from xpt.text.corpus.sentences import SPLITTERS, split_phrases, split_with_sentencex
 from xpt.text.corpus.wiki_markup import is_wiki_junk
 from xpt.text.language import find_language, script_of
-from xpt.text.tokenizer import HANGUL_LETTERS
 from xpt.text.tokenizer_settings import character_settings
+from xpt.text.tokenizer_training import HANGUL_LETTERS
 
 CODES = sorted(tag for tag in LIKELY_SUBTAGS if "-" not in tag and tag != "und")
 

@@ -19,15 +19,11 @@ from xpt.text.morphemes import (
     name_segmenter,
     open_segmenter,
 )
-from xpt.text.tokenizer import (
-    load_tokenizer,
-    save_tokenizer,
-    sentencepiece_processor,
-    surface_spans,
-    train_tokenizer,
-)
+from xpt.text.surface import surface_spans
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, sentencepiece_processor
 from xpt.text.tokenizer_convert import FIRST_PIECES
 from xpt.text.tokenizer_settings import TokenizerSettings
+from xpt.text.tokenizer_training import train_tokenizer
 
 KINDS = [
     {"model_type": kind, "byte_fallback": spelled} for kind in ("unigram", "bpe") for spelled in (False, True)

@@ -9,7 +9,8 @@ from tokenizer_texts import KINDS, synthetic_sentences
 from xpt.text.encoding import encode_sentences
 from xpt.text.quick_encoding import batch_encoder, is_converted
 from xpt.text.special_tokens import text_reader
-from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 
 SENTENCES = synthetic_sentences(600)
 PARTS = [

@@ -14,7 +14,8 @@ from xpt.finetune.encoding import TextEncoder
 from xpt.program.errors import XPTError
 from xpt.text.encoding import encode_sentences
 from xpt.text.special_tokens import SpecialIds, frame_of, id_count, special_ids, text_reader, unused_ids
-from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 
 SPELLED = ["[MASK]", "[SEP]", "[CLS]", "[PAD]", "[UNK]", "<mask>", "<s>", "</s>", "<pad>", "<unk>"]
 SPELLED += ["<|endoftext|>", "<|fim|>", "<|mask|>", "<|pad|>"]

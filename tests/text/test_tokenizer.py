@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizer_texts import FAMILY, FLAG, HEART, KINDS, synthetic_sentences
 
-from xpt.text.tokenizer import HANGUL_LETTERS, sentencepiece_processor, surface_spans, train_tokenizer
+from xpt.text.surface import surface_spans
+from xpt.text.tokenizer import sentencepiece_processor
 from xpt.text.tokenizer_convert import sentencepiece_text
+from xpt.text.tokenizer_training import HANGUL_LETTERS, train_tokenizer
 
 PAIRED = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]

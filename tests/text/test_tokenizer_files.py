@@ -25,14 +25,15 @@ from xpt.text.tokenizer import (
     save_tokenizer,
     sentencepiece_processor,
     tokenizer_fingerprint,
-    train_tokenizer,
 )
+from xpt.text.tokenizer_training import train_tokenizer
 
 
 @pytest.mark.slow
 def test_a_sample_is_the_same_in_every_process():
     code = (
         "from tokenizer_texts import synthetic_sentences as texts; from xpt.text.tokenizer import *; "
+        "from xpt.text.tokenizer_training import *; "
         "print(tokenizer_fingerprint(train_tokenizer(texts(), 400, max_sentences=300)))"
     )
     paths = os.pathsep.join([str(REPO), str(REPO / "tests")])

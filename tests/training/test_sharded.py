@@ -198,7 +198,7 @@ GRADUAL = (
     '[{"name": "top", "train": "itl.out", "steps": 3}, '
     '{"name": "low_rank", "train": ["lora", "word_embeddings", "itl.out"], "lora": {"r": 3}, "steps": 5, '
     '"rewarm": false, "learning_rates": {"lora": 3}, "mlm_probability": [0.3, 0.15]}, '
-    '{"name": "kept", "train": ["lora", "itl"], "lora": {"r": 2, "merge": false}, "steps": 4}]'
+    '{"name": "held", "train": ["lora", "itl"], "lora": {"r": 2, "merge": false}, "steps": 4}]'
 )
 
 

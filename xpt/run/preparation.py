@@ -31,12 +31,8 @@ from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.opening import open_shards
 from xpt.text.shards.store import ShardStore
 from xpt.text.special_tokens import SpecialIds
-from xpt.text.tokenizer import (
-    load_tokenizer,
-    save_tokenizer,
-    tokenizer_fingerprint,
-    train_tokenizer,
-)
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer, tokenizer_fingerprint
+from xpt.text.tokenizer_training import train_tokenizer
 from xpt.text.word_marks import word_starts
 from xpt.training.evaluation import unigram_log_probs
 from xpt.transplant.embeddings import MAX_TOKENS

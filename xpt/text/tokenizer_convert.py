@@ -48,6 +48,7 @@ _PATHS = {0x12: 54 << 3 | 2, 0x1A: 6 << 3 | 2}  # tags of a part and, in it, of 
 # different ones, in 1 of 20,000 lines. Multiples of 1/512 add exactly in both, up to a sum of 32,768,
 # which is more than 3,000 tokens; no score moves by more than 0.001.
 _SCORE_STEPS = 512
+MODEL_ATTRIBUTE = "sentencepiece_model"  # bytes of the .model file, on the tokenizers that have one
 WORD_MARK = "▁"
 _NORMALIZED = {code: " " for code in (*BLANKS, *LATER_BLANKS)}
 _NORMALIZED |= dict.fromkeys((*INVISIBLE, *LATER_INVISIBLE), "")
@@ -90,7 +91,7 @@ def wrap_sentencepiece(
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     pieces = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(len(processor))]
     limit = {} if model_max_length is None else {"model_max_length": model_max_length}
-    return PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_build_pipeline(
             [*pieces, (MASK.content, 0.0)], _normalizer(processor), model_type, byte_fallback
         ),
@@ -105,6 +106,8 @@ def wrap_sentencepiece(
         model_input_names=["input_ids", "attention_mask"],
         **limit,
     )
+    setattr(tokenizer, MODEL_ATTRIBUTE, model)
+    return tokenizer
 
 
 def canonical_model(model: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 from xpt.program.settings import option
 from xpt.text.language import find_language
 from xpt.text.morphemes import Segmenter, open_segmenter
-from xpt.text.tokenizer import HANGUL_LETTERS
+from xpt.text.tokenizer_training import HANGUL_LETTERS
 
 # Scripts of thousands of characters, most of them rare.
 LARGE_SCRIPTS = {"Hangul", "Han"}

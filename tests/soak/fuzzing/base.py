@@ -21,7 +21,8 @@ from transformers import BertForMaskedLM, RobertaForMaskedLM, set_seed
 
 from train_xpt import main
 from xpt.run.progress import PhaseProgress
-from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 
 SENTENCES = 300
 TINY = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "num_hidden_layers": 2}

@@ -15,7 +15,8 @@ from xpt.text.corpus.store import offsets_file, text_file
 from xpt.text.shards.deduplicate import read_kept
 from xpt.text.shards.job import Job, count_letters, read_json, write_json
 from xpt.text.shards.opening import CORPUS, TOKENIZER
-from xpt.text.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from xpt.text.tokenizer import load_tokenizer, save_tokenizer
+from xpt.text.tokenizer_training import train_tokenizer
 
 HELD_OUT = ("validation", "test")
 
