@@ -138,7 +138,8 @@ def fine_tuning(asked: dict[str, Any], model: str, bf16: bool) -> dict[str, Any]
             *("--model_name_or_path", str(checkpoint), "--task", "nli", "--seed", str(asked["seed"])),
             *(("--data_dir", asked["data_dir"]) if asked["data_dir"] else ()),
             *("--output_dir", str(setting.workdir), "--num_train_epochs", "100"),
-            *("--evaluations_per_epoch", "3", "--max_validation_examples", "300"),
+            # Scoring takes memory of its own, so that the first third has some too.
+            *("--evaluations_per_epoch", "12", "--max_validation_examples", "300"),
             *("--per_device_train_batch_size", str(rows), "--bf16", str(bf16).lower()),
         ]
     )

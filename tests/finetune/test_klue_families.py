@@ -4,16 +4,14 @@ import json
 import shutil
 
 import pytest
-from klue_models import (
-    FAMILIES,
-    POSITIONS,
-    checkpoint_maker,
-)
+from klue_models import FAMILIES, POSITIONS, checkpoint_maker
 from klue_runs import fine_tune
 
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.klue.tasks import TASKS, make_task
 from xpt.run.folder import Run
+
+QUICK = ("bert", "xpt", "gpt2", "t5")  # of each kind
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,9 @@ def test_the_loss_is_finite_and_reaches_the_embeddings(family, name, checkpoint)
 
 
 @pytest.mark.learned
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(one, marks=() if one in QUICK else pytest.mark.slow) for one in FAMILIES]
+)
 def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_path, capfd):
     capacity = {"num_train_epochs": 100, "evaluations_per_epoch": 0.1}  # ELECTRA needs 40, the others 20
     assert fine_tune(checkpoint(family), tmp_path / "out", **capacity) == 0
@@ -57,7 +57,7 @@ def test_every_family_learns_a_few_examples_by_heart(family, checkpoint, tmp_pat
     assert "LOAD REPORT" not in said.out + said.err and "newly initialized" not in said.out + said.err
 
 
-@pytest.mark.parametrize("family", ["bert", "xpt", "gpt2", "t5"])
+@pytest.mark.parametrize("family", QUICK)
 def test_micro_batches_make_the_step_of_a_whole_batch(family, checkpoint, tmp_path):
     """Heads give the mean of a micro-batch, though many of their forwards look as if they knew the whole."""
     still = tmp_path / "still"

@@ -43,7 +43,7 @@ def reader(tmp_path_factory):
     return folder
 
 
-QUICK = ("nli", "ner", "re", "mrc")
+QUICK = ("nli", "mrc")
 
 
 @pytest.mark.learned

@@ -194,7 +194,9 @@ def test_frozen_embeddings_are_vectors_of_the_text(finished):
     assert results["transplant"]["embeddings"]["method"] == "static"
 
 
-@pytest.mark.parametrize("method", ONE_PHASE)
+@pytest.mark.parametrize(
+    "method", [pytest.param(one, marks=() if one == "retok" else pytest.mark.slow) for one in ONE_PHASE]
+)
 def test_steps_of_a_phase_1_of_methods_of_one_phase_are_the_beginning_of_it(options, deep, method, tmp_path):
     """Without dropout, which each phase draws anew, 8 and 12 steps are 20 to the bit."""
     common = flags(options, method, deep)

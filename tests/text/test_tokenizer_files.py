@@ -20,13 +20,12 @@ from transformers import PreTrainedTokenizerFast
 from xpt.program.errors import XPTError
 from xpt.text.tokenizer import (
     SENTENCEPIECE_FILE,
-    _explain,
     load_tokenizer,
     save_tokenizer,
     sentencepiece_processor,
     tokenizer_fingerprint,
 )
-from xpt.text.tokenizer_training import train_tokenizer
+from xpt.text.tokenizer_training import _explain, train_tokenizer
 
 
 @pytest.mark.slow
