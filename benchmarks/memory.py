@@ -140,6 +140,7 @@ def fine_tuning(asked: dict[str, Any], model: str, bf16: bool) -> dict[str, Any]
             *("--output_dir", str(setting.workdir), "--num_train_epochs", "100"),
             # Scoring takes memory of its own, so that the first third has some too.
             *("--evaluations_per_epoch", "12", "--max_validation_examples", "300"),
+            *("--early_stopping_patience", "0"),
             *("--per_device_train_batch_size", str(rows), "--bf16", str(bf16).lower()),
         ]
     )
