@@ -86,7 +86,7 @@ def run_job(
     arguments = plan.training.for_task(official, job.seed, plan.model.lora)
     with Run(job.folder, plan.training.should_save, keeps_checkpoints=False) as run:
         tuning = FineTuning(run, task, backbone, weights, splits, arguments, plan.model, stop)
-        run.check_settings(tuning.settings())
+        run.check_settings(tuning.settings(), tuning.chosen_names())
         if not run.finished:
             tuning.prepare()  # what the model cannot do is found before anything is written
         run.start(tuning.settings(), tuning.fingerprints())

@@ -77,7 +77,7 @@ def post_train(recipe: Recipe, command: str | None = None, stop: StopRequest | N
     writes = recipe.training.should_save
     publisher = Publisher.of(recipe.training) if writes else None
     with working(stop) as stop, Run(_folder(recipe), writes, regroups=True) as run:
-        run.check_settings(recipe.settings())
+        run.check_settings(recipe.settings(), recipe.chosen_names())
         if run.finished:
             run.tidy()
             if publisher:

@@ -15,6 +15,7 @@ from tiny_runs import comparable_results, losses, run, weights
 
 from train_xpt import main
 from xpt.cards.card import render_card
+from xpt.program.files import read_record, write_record
 from xpt.run.folder import Run
 from xpt.run.progress import PhaseProgress
 from xpt.transplant import source_checkpoint
@@ -34,6 +35,17 @@ def finished(tmp_path_factory):
         return made[family, head]
 
     return make
+
+
+def test_an_option_that_came_after_the_run_began_is_refused(options, tmp_path, capsys):
+    """A run of older code has no word of it in its record, and went by the default."""
+    record = run(options(), tmp_path / "run") / "run.json"
+    stored = read_record(record)
+    del stored["settings"]["whole_word_masking"]
+    write_record(record, stored)
+    run(options(), tmp_path / "run")
+    assert main([*options(whole_word_masking="true"), "--output_dir", str(tmp_path / "run")]) == 2
+    assert "other settings: whole_word_masking (default -> True)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("family", "head"), [("roberta", True), ("bert", True), ("bert", False)])

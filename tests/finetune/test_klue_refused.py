@@ -240,3 +240,25 @@ def test_no_server_is_asked_to_convert_pickles(checkpoint, monkeypatch):
     name = next(name for name in os.environ if name == "DISABLE_SAFETENSORS_CONVERSION")
     asked = f'not is_env_variable_true("{name}")'
     assert asked in inspect.getsource(modeling_utils), "transformers asks by another name"
+
+
+# ---- what cannot train -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("optim", "galore_adamw", "the optimizer galore_adamw or the schedule linear cannot be used ("),
+        ("lr_scheduler_kwargs", '{"no_such": 1}', "or the schedule linear cannot be used ("),
+        ("use_liger_kernel", "true", "--use_liger_kernel needs a package that is not there: pip install"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_the_model_is_opened(
+    tmp_path, capsys, monkeypatch, option, value, said
+):
+    monkeypatch.setattr("finetune_klue.open_backbone", lambda *args: pytest.fail("went on"))
+    monkeypatch.setattr("xpt.training.arguments.is_liger_kernel_available", lambda: False)
+    assert fine_tune(tmp_path / "model", tmp_path / "run", **{option: value}) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and said in error
+    assert not (tmp_path / "run").exists()

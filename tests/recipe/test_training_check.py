@@ -19,6 +19,7 @@ BAD = {
     "weight_decay": ("-1", "--weight_decay is -1"),
     "neftune_noise_alpha": ("-inf", "--neftune_noise_alpha is -inf"),
     "dataloader_num_workers": ("-2", "--dataloader_num_workers is -2"),
+    "use_liger_kernel": ("true", "--use_liger_kernel needs a package that is not there: pip install liger-"),
     "preprocessing_num_workers": ("0", "--preprocessing_num_workers is 0; give a number from 1 to"),
 }
 
@@ -29,6 +30,7 @@ def test_a_number_that_cannot_train_is_refused_before_the_text_is_read(
 ):
     value, message = BAD[name]
     monkeypatch.setattr("train_xpt.open_source", lambda *args: pytest.fail("went on"))
+    monkeypatch.setattr("xpt.training.arguments.is_liger_kernel_available", lambda: False)
     flags = [*options(**{name: None}), f"--{name}={value}", "--output_dir", str(tmp_path / "run")]
     assert main(flags) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]

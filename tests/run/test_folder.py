@@ -36,6 +36,13 @@ def test_same_settings_go_on_and_those_that_change_no_result_may_change(run):
     run.start(SETTINGS, PRINTS)
 
 
+def test_an_option_that_came_later_is_refused_where_it_is_not_the_default(run):
+    later = {**SETTINGS, "came_later": 2}
+    run.check_settings(later, chosen={"learning_rate"})
+    with pytest.raises(XPTError, match=r"other settings: came_later \(default -> 2\)"):
+        run.check_settings(later, chosen={"came_later"})
+
+
 def test_changed_settings_are_refused_by_name_and_nothing_is_written(run):
     before = {file: file.read_bytes() for file in run.folder.rglob("*")}
     with pytest.raises(XPTError) as error:

@@ -29,6 +29,7 @@ from xpt.program.environment import describe_hardware, describe_versions
 from xpt.program.files import replace_files
 from xpt.program.interrupts import StopRequest
 from xpt.program.precision import autocast_dtype, precision
+from xpt.program.settings import changed_values
 from xpt.run.folder import Run
 from xpt.run.progress import PhaseProgress
 from xpt.training.fast.path import fast_path
@@ -98,6 +99,10 @@ class FineTuning:
             "world_size": self.arguments.world_size,
             "n_gpu": self.arguments.n_gpu,
         }
+
+    def chosen_names(self) -> set[str]:
+        """The names of the settings that are not the default's."""
+        return {*changed_values(self.model_arguments), *self.arguments.chosen}
 
     def changed(self) -> dict[str, Any]:
         """Settings that are not those of the benchmark's scripts."""

@@ -152,6 +152,11 @@ class Recipe:
         found |= {"world_size": self.training.world_size, "n_gpu": self.training.n_gpu}
         return found
 
+    def chosen_names(self) -> set[str]:
+        """The names of the settings that are not the default's."""
+        parts = (self.source, self.corpus, self.tokenizer, self.phases)
+        return {name for part in parts for name in changed_values(part)} | set(self.training.chosen)
+
 
 def _read_phases(text: str) -> list[dict[str, Any]]:
     try:

@@ -1,12 +1,12 @@
-"""What the Trainer would refuse only after the text is prepared is tried on a tensor of one number before."""
+"""What the Trainer would refuse only after the text is prepared is refused before."""
 
 from collections.abc import Sequence
 
 import torch
-from transformers import Trainer, get_scheduler
 
 from xpt.program.errors import XPTError
 from xpt.recipe.training import XPTTrainingArguments
+from xpt.training.optimizer_check import check_optimizer
 from xpt.training.phases import Phase
 from xpt.training.rates import going_on
 
@@ -46,22 +46,8 @@ def check_training(arguments: XPTTrainingArguments, phases: Sequence[Phase]) -> 
         raise XPTError(f"the --dataloader_ options cannot be used together ({error})") from error
     for phase in phases:
         try:
-            kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments)
-            optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **{**options, "lr": phase.learning_rate})
-            scheduler = get_scheduler(
-                phase.lr_scheduler_type,
-                optimizer,
-                num_warmup_steps=0,
-                num_training_steps=phase.steps,
-                scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
-            )
+            scheduler = check_optimizer(arguments, phase.learning_rate, phase.lr_scheduler_type, phase.steps)
             if phase.schedule is not None:
                 going_on(scheduler, 0)
         except XPTError as error:
             raise XPTError(f"{phase.name}: {error}") from error
-        except Exception as error:  # each optimizer and schedule has its own ways to refuse a value
-            raise XPTError(
-                f"{phase.name}: the optimizer {getattr(arguments.optim, 'value', arguments.optim)} or the "
-                f"schedule {phase.lr_scheduler_type} cannot be used ({' '.join(str(error).split())}); "
-                "see --optim, --lr_scheduler_type and the options of their names"
-            ) from error

@@ -14,6 +14,7 @@ import fnmatch
 import hashlib
 import json
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -131,10 +132,15 @@ class Run:
 
     # ---- starting ----------------------------------------------------------------------------------------
 
-    def check_settings(self, settings: dict[str, Any]) -> None:
+    def check_settings(self, settings: dict[str, Any], chosen: Collection[str] = ()) -> None:
         """Refuse a folder that holds something else, another run, or this run with other settings.
 
         Writes nothing but, in the folder of an unfinished run, the lock.
+
+        Args:
+            settings: all of them, by name.
+            chosen: those that are not the default's. A run that older code began does not have every setting,
+                and went by the defaults of what came later.
         """
         stored = self._stored()
         if stored is None:
@@ -154,7 +160,7 @@ class Run:
                 f"{self.folder} holds a run in bf16, and this hardware has no bfloat16 arithmetic; "
                 "go on where there is, or give another --output_dir"
             )
-        _refuse_changes(self.folder, before, now)
+        _refuse_changes(self.folder, before, now, chosen)
         if self.writes and not self.finished:
             check_writable(self.folder, "--output_dir")
             self._lock.acquire()
@@ -310,9 +316,12 @@ def result_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(kept, default=str))
 
 
-def _refuse_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_changes(
+    folder: Path, before: dict[str, Any], now: dict[str, Any], chosen: Collection[str] = ()
+) -> None:
     # A newer transformers may know more settings; those both know must agree.
     changed = [name for name in before if name in now and before[name] != now[name]]
+    changed += [name for name in now if name not in before and name in chosen]
     if changed:
-        listed = ", ".join(f"{name} ({before[name]} -> {now[name]})" for name in changed)
+        listed = ", ".join(f"{name} ({before.get(name, 'default')} -> {now[name]})" for name in changed)
         raise XPTError(f"{folder} holds a run with other settings: {listed}; give another --output_dir")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils import is_liger_kernel_available
 
 from xpt.program.errors import XPTError
 from xpt.program.precision import resolve_bf16
@@ -63,6 +64,8 @@ class MachineArguments(TrainingArguments):
     def __post_init__(self) -> None:
         self.chosen = self.checked()
         check_license(self.model_license)
+        if self.use_liger_kernel and not is_liger_kernel_available():
+            raise XPTError("--use_liger_kernel needs a package that is not there: pip install liger-kernel")
         # Without an accelerator the stock class refuses bf16 unless told that the CPU is meant.
         self.use_cpu: bool = self.use_cpu or not torch.accelerator.is_available()
         self.bf16 = resolve_bf16(self.bf16, self.use_cpu) if not self.fp16 else False

@@ -11,6 +11,7 @@ from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.program.errors import XPTError
 from xpt.program.options import check_trackers
+from xpt.training.optimizer_check import check_optimizer
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Plan:
         """Raise `XPTError` for what cannot be done; the names of the tasks."""
         model, tasks, training = self.model, self.tasks, self.training
         check_trackers(training)
+        check_optimizer(training, training.learning_rate or 0, training.lr_scheduler_type, steps=1)
         if training.shards:
             raise XPTError(
                 "fine-tuning shares out no weights; launch it without FSDP: "
