@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import matplotlib.image
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from studies import study
 from xpt.program.errors import XPTError
 from xpt.study.figures import draw
-from xpt.study.measures import LOSSES, Reached, Record, load, store
+from xpt.study.measures import LOSSES, START, Reached, Record, load, store
 from xpt.study.table import as_csv, factors_of, lines_of, markdown
 
 NLI = "nli/accuracy"
@@ -87,6 +88,17 @@ def test_what_is_not_there_is_not_made_up(methods):
     assert shown["better"][5:] == ["-", "", "no seed has both"] and "same" not in shown
     nothing = Reached(methods.name, methods.axes, methods.first, 9, [])
     assert markdown(nothing) == "**starts**: 0 of 9 runs are finished."
+
+
+def test_the_loss_before_training_is_a_loss_after_no_token(methods, growth):
+    def with_start(reached):
+        records = [replace(r, figures={**r.figures, START: 9.0 + r.seed}) for r in reached.records]
+        return replace(reached, records=records)
+
+    assert cells(with_start(methods), START)["stock"][:4] == ["3", "0", "10.000", "1.000"]
+    assert [one.measure for one in factors_of(with_start(growth))] == [
+        one.measure for one in factors_of(growth)
+    ]
 
 
 def test_the_csv_has_every_seed_unrounded(methods):

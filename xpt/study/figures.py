@@ -10,16 +10,19 @@ from matplotlib.ticker import EngFormatter
 
 from xpt.program.figure import new_figure
 from xpt.program.formatting import clip
-from xpt.study.measures import LOSS, LOSSES, Reached
+from xpt.study.measures import LOSS, START, Reached, higher_is_better
 from xpt.study.statistics import estimate
 from xpt.study.table import SENTENCES, Line, factors_of, lines_of, row_name, rows_of, values_of
 
 ACROSS = 3  # panels beside each other
-NAME = 34  # columns of a row's name
+NAME = 40  # columns of a row's name
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
 LABELS = {
     "loss/token": "test loss (nats per masked token)",
     "loss/character": "test loss (nats per character)",
     "loss/byte": "test loss (nats per byte)",
+    START: "validation loss before training (nats per masked token)",
 }
 
 
@@ -31,7 +34,7 @@ def draw(reached: Reached, path: Path) -> None:
     panels += [_along(reached, measure) for measure in measured if _is_along(reached, measure)]
     panels += [_panel(lines, measure) for measure in measured]
     if factors_of(reached):
-        chosen = [measure for measure in measured if measure not in LOSSES] or [LOSS]
+        chosen = [measure for measure in measured if higher_is_better(measure)] or [LOSS]
         panels += [_growth(reached, measure) for measure in chosen]
     across = min(ACROSS, len(panels))
     down = math.ceil(len(panels) / across)
@@ -50,14 +53,23 @@ def _color(place: int) -> Any:
     return matplotlib.colormaps["tab10"](place % 10)
 
 
+def _marker(place: int) -> str:
+    """Another shape for every ten colors, so that no two rows look the same."""
+    return MARKERS[place // 10 % len(MARKERS)]
+
+
+def _line(place: int) -> str:
+    return LINES[place // 10 % len(LINES)]
+
+
 def _draw_curves(axis: Any, reached: Reached) -> None:
     """Training loss of each run as a thin line, validation loss as dots, over the tokens that it read."""
     for place, row in enumerate(rows_of(reached)):
         name: str | None = clip(row_name(reached, row), NAME)
         for record in (record for record in reached.records if record.labels == row):
             color = _color(place)
-            axis.plot(*_points(record.curve), color=color, linewidth=0.8, alpha=0.6)
-            axis.plot(*_points(record.evaluated), "o", color=color, markersize=4, label=name)
+            axis.plot(*_points(record.curve), _line(place), color=color, linewidth=0.8, alpha=0.6)
+            axis.plot(*_points(record.evaluated), _marker(place), color=color, markersize=4, label=name)
             name = None  # once in the legend
     axis.set(xlabel="tokens read", ylabel="nats per masked token", title="training (line), validation (dots)")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -76,7 +88,14 @@ def _along(reached: Reached, measure: str) -> Callable[[Any], None]:
             name: str | None = clip(row_name(reached, row), NAME)
             for record in (record for record in reached.records if record.labels == row):
                 points = _points(record.along.get(measure, []))
-                axis.plot(*points, "o-", color=_color(place), linewidth=0.8, markersize=4, label=name)
+                axis.plot(
+                    *points,
+                    _marker(place) + _line(place),
+                    color=_color(place),
+                    linewidth=0.8,
+                    markersize=4,
+                    label=name,
+                )
                 name = None
         axis.set(xlabel="tokens read", title=f"{measure} along the way")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -101,7 +120,7 @@ def _panel(lines: list[Line], measure: str) -> Callable[[Any], None]:
                 axis.plot([own.low, own.high], [height, height], color=_color(place), linewidth=2)
             values = list(line.values.values())
             axis.plot(values, [height] * len(values), "|", color=_color(place), markersize=9, alpha=0.6)
-            axis.plot(own.mean, height, "o", color=_color(place), markersize=7)
+            axis.plot(own.mean, height, _marker(place), color=_color(place), markersize=7)
         axis.set_yticks(range(len(shown), 0, -1), [clip(line.row, NAME) for line in shown], fontsize=8)
         axis.set_ylim(0.4, len(shown) + 0.6)
         axis.set_title(f"{LABELS.get(measure, measure)}\nmean, 95 % interval, each seed", fontsize=9)
@@ -128,7 +147,13 @@ def _growth(reached: Reached, measure: str) -> Callable[[Any], None]:
             named = {name: value for name, value in row.items() if name != SENTENCES}
             name = ", ".join(value for axis_name, value in named.items() if len(reached.axes[axis_name]) > 1)
             axis.errorbar(
-                sizes, means, [below, over], fmt="o-", color=_color(place), capsize=3, label=clip(name, NAME)
+                sizes,
+                means,
+                [below, over],
+                fmt=_marker(place) + _line(place),
+                color=_color(place),
+                capsize=3,
+                label=clip(name, NAME),
             )
         axis.set_xscale("log")
         axis.set(xlabel="training sentences", ylabel=LABELS.get(measure, measure))

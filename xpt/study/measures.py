@@ -14,8 +14,14 @@ from xpt.study.settings import SEED, Labels, Study
 
 LOSS = "loss/token"
 LOSSES = {LOSS: None, "loss/character": "characters", "loss/byte": "bytes"}
+START = "loss/token at step 0"
 FORMAT = 1
 MOST_POINTS = 100  # of a stored curve
+
+
+def higher_is_better(measure: str) -> bool:
+    """Whether more is better: of all but losses."""
+    return measure != START and measure not in LOSSES
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def _record(run: PlannedRun) -> Record:
             seed=run.seed,
             key=run.key,
             command=results["command"],
-            figures={**_losses(results), **scores},
+            figures={**_losses(results), START: results["before"]["eval_loss"], **scores},
             tokens=sum(phase["tokens"] for phase in phases),
             seconds=round(sum(results["seconds"].values()), 1),
             curve=_curve(results, log),

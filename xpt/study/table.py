@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xpt.program.formatting import short_count
 from xpt.study.data_factor import DataFactor, data_factor
-from xpt.study.measures import LOSSES, Reached, Record
+from xpt.study.measures import START, Reached, Record, higher_is_better
 from xpt.study.settings import Labels
 from xpt.study.statistics import Estimate, estimate, paired_difference
 
@@ -28,7 +28,7 @@ class Line:
 
     Args:
         measure, row: their names; reference: the row that it is compared with, None for that itself.
-        values: by seed; tokens: that its runs read on average.
+        values: by seed; tokens: that its runs had read by then, on average.
         own: their mean; None where nothing is measured yet.
         difference: to the reference, paired by seed; None where no seed has both.
     """
@@ -74,11 +74,6 @@ def row_name(reached: Reached, row: Labels) -> str:
     return ", ".join(f"{axis} {row[axis]}" for axis in varied)
 
 
-def higher_is_better(measure: str) -> bool:
-    """Whether more is better: of all but losses."""
-    return measure not in LOSSES
-
-
 def values_of(reached: Reached, row: Labels, measure: str) -> dict[int, float]:
     """The finished runs' values by seed."""
     return {
@@ -107,7 +102,7 @@ def lines_of(reached: Reached) -> list[Line]:
                     row=row_name(reached, row),
                     reference=None if is_first else row_name(reached, against),
                     values=values,
-                    tokens=sum(record.tokens for record in records) / len(records),
+                    tokens=0 if measure == START else sum(one.tokens for one in records) / len(records),
                     own=estimate(list(values.values())) if values else None,
                     difference=difference,
                 )
@@ -123,7 +118,7 @@ def factors_of(reached: Reached) -> list[Factor]:
     for measure in reached.measures:
         for row in rows_of(reached):
             against = {**row, **reached.first}
-            if against == row or SENTENCES in reached.first:
+            if against == row or SENTENCES in reached.first or measure == START:
                 continue
             control = {
                 int(size): values
