@@ -1,4 +1,4 @@
-"""The survey: what is known of Korean and multilingual models, each fact with its source, and their names.
+"""The survey: what is known of Korean and multilingual models, each fact with its source.
 
-`models.yaml` goes in; a table, a page of docs, a Hub id for a name and what a model's files leave open come out.
+`models.yaml` goes in; tables, the Hub id of a name, and what that model's files leave open come out.
 """

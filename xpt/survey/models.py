@@ -32,7 +32,7 @@ FIELDS = {  # name -> what it says
     "positions": "tokens it reads",
     "hub": "Hub id",
     "access": "how it is had",
-    "licence": "license",
+    "license": "license",
     "load": "opened with",
     "defects": "wrong with it",
 }

@@ -1,4 +1,4 @@
-"""Names of the survey where a model is wanted: they become a Hub id, and what its files leave open is known."""
+"""Names of the survey where a model is wanted: their Hub ids, and what the files there leave open."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -50,14 +50,14 @@ def as_hub_id(name: str, revision: str | None) -> tuple[str, str | None]:
     if hub_id is None:
         access = model.value("access")
         raise XPTError(
-            f"{name}: has no Hub id in the survey{f' ({access})' if access else ''}; get it and give its folder, "
-            f"or see xpt models {name}"
+            f"{name}: has no Hub id in the survey{f' ({access})' if access else ''}; get it and give its "
+            f"folder (see xpt models {name})"
         )
     return hub_id, revision or (model.value("load") or {}).get("revision")
 
 
 def opening_of(name: str) -> Opening:
-    """How a model is opened that is named by its Hub id; what is no model of the survey, by its files alone."""
+    """How the model with this Hub id is opened; one that the survey lacks, and a folder, as the files say."""
     model = None if Path(name).exists() else read_survey().on_hub(name)
     if model is None:
         return Opening()

@@ -1,4 +1,4 @@
-"""The survey as a person or a program reads it: a table on a screen, Markdown, CSV, JSON, one model in full."""
+"""The survey as people and programs read it: a table on a screen, Markdown, CSV, JSON, one model in full."""
 
 import csv
 import io
@@ -6,18 +6,23 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import wcwidth
+
 from xpt.program.formatting import clip, pad, short_count, wrap
 from xpt.survey.models import COUNTS, FIELDS, UNDISCLOSED, Fact, Model, Source
 
 COLUMNS = ("kind", "objective", "year", "text", "vocabulary", "parameters", "positions", "hub")
-SHORT = {"vocabulary": "vocab.", "parameters": "param.", "positions": "reads", "hub": "on Hub"}
-LONGEST = {"name": 23, "kind": 15, "objective": 12, "text": 15}  # columns of a screen
+SHORT = {"vocabulary": "vocab.", "parameters": "param.", "positions": "reads", "hub": "Hub"}
+LONGEST = {"name": 23, "kind": 15, "objective": 10, "text": 11}  # columns of a screen
 EXACT = ("vocabulary", "parameters", "positions")  # with every digit, where there is room
 LEGEND = (
-    "-: undisclosed by its makers. ?: not known to us. One model in full, with sources: xpt models NAME. All "
+    "reads: tokens. -: undisclosed by its makers. ?: not known to us. One model in full, with sources: xpt models NAME. All "
     "columns: --format markdown"
 )
-PAGE = ("kind", "objective", "year", "text", "tokenizer", "vocabulary", "parameters", "positions", "hub", "licence")
+PAGE = (
+    *("kind", "objective", "year", "text", "tokenizer", "vocabulary", "parameters", "positions"),
+    *("hub", "license"),
+)
 
 
 def shown(field: str, value: Any) -> str:
@@ -45,7 +50,7 @@ def as_table(models: Sequence[Model]) -> str:
         [clip(cell, LONGEST.get(column, 9)) for column, cell in zip(("name", *COLUMNS), row, strict=True)]
         for row in rows
     ]
-    widths = [max(len(pad(cell, 0)) for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(map(wcwidth.width, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
     count = f"{len(models)} model{'' if len(models) == 1 else 's'}."
     return "\n".join([*lines, "", wrap(f"{count} {LEGEND}")])
@@ -59,7 +64,7 @@ def _cell(model: Model, column: str) -> str:
 
 
 def in_full(model: Model) -> str:
-    """All facts of a model, each with the key of its source, and the sources; what contradicts stands below."""
+    """All facts of a model, each with its source's key, what contradicts it below; then the sources."""
     lines, sources = [f"{model.name}: {model.value('title')}", ""], {}
     width = max(map(len, FIELDS.values())) + 2
     for field, heading in FIELDS.items():
@@ -67,7 +72,8 @@ def in_full(model: Model) -> str:
             continue
         for place, fact in enumerate(_distinct(model.facts.get(field, ()))):
             first = heading if place == 0 else "" if field == "defects" else "  but also"
-            told = f"{fact.value:,}" if field in EXACT and fact.value != UNDISCLOSED else shown(field, fact.value)
+            exact = field in EXACT and isinstance(fact.value, int)
+            told = f"{fact.value:,}" if exact else shown(field, fact.value)
             lines.append(wrap(f"{told} [{fact.source.key}]", " " * width, pad(first, width)))
             sources[fact.source.key] = fact.source
     missing = [FIELDS[field] for field in PAGE if field not in model.facts]
@@ -101,7 +107,7 @@ def as_markdown(models: Sequence[Model]) -> str:
     if known:
         parts.append("What is known to be wrong with them:\n\n" + _grid(["name", "what"], known))
     sources = [[str(number), source.title, source.strength] for source, number in numbers.items()]
-    parts.append("Sources, and how strong each is as evidence:\n\n" + _grid(["", "source", "strength"], sources))
+    parts.append(f"Sources:\n\n{_grid(['', 'source', 'strength'], sources)}")
     return "\n\n".join(parts)
 
 
