@@ -24,12 +24,12 @@ from xpt.survey.selection import Selection
 from xpt.survey.tables import as_table
 
 SURVEY = read_survey()
-NAMED = (  # in the survey's two tables, and by the notes of what came since
+NAMED = (  # in the survey's two tables, and since
     "korbert kobert kalbert hanbert distilkobert kogpt2 koelectra-base-v3 kcbert-base kr-bert kobart "
-    "korealbert ke-t5-base kcelectra-base kogpt-trinity hyperclova kb-albert kobigbird klue-bert kogpt et5 "
-    "exaone mbert xlm xlm-r-base xlm-k alm infoxlm xlm-e unicoder xlm-align gpt-3 mbart-cc25 mass xnlg mt5-base veco "
-    "mt6 polyglot-ko-1.3b polyglot-ko-3.8b polyglot-ko-5.8b polyglot-ko-12.8b ax-encoder kf-deberta komodernbert "
-    "modernbert-korean-large kure mdeberta-kor mmbert-base"
+    "korealbert ke-t5-base kcelectra-base kogpt-trinity hyperclova kb-albert kobigbird klue-bert kogpt "
+    "et5 exaone mbert xlm xlm-r-base xlm-k alm infoxlm xlm-e unicoder xlm-align gpt-3 mbart-cc25 mass "
+    "xnlg mt5-base veco mt6 polyglot-ko-1.3b polyglot-ko-3.8b polyglot-ko-5.8b polyglot-ko-12.8b "
+    "ax-encoder kf-deberta komodernbert modernbert-korean-large kure mdeberta-kor mmbert-base"
 ).split()
 
 

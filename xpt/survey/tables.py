@@ -16,8 +16,8 @@ SHORT = {"vocabulary": "vocab.", "parameters": "param.", "positions": "reads", "
 LONGEST = {"name": 23, "kind": 15, "objective": 10, "text": 11}  # columns of a screen
 EXACT = ("vocabulary", "parameters", "positions")  # with every digit, where there is room
 LEGEND = (
-    "reads: tokens. -: undisclosed by its makers. ?: not known to us. One model in full, with sources: xpt models NAME. All "
-    "columns: --format markdown"
+    "reads: tokens. -: undisclosed by its makers. ?: not known to us. One model in full, with sources: "
+    "xpt models NAME. All columns: --format markdown"
 )
 PAGE = (
     *("kind", "objective", "year", "text", "tokenizer", "vocabulary", "parameters", "positions"),
