@@ -33,7 +33,7 @@ from xpt.survey.names import Opening, as_hub_id, opening_of
 ON_HUB = {name: model for name, model in read_survey().models.items() if model.value("hub")}
 COMMIT = "1" * 40
 TEXT = "국회는 오늘 법을 검토하였다."
-NOT_A_TEXT_MODEL = ("kobert", "distilkobert")  # their tokenizers are code
+OWN_TOKENIZER_CODE = ("kobert", "distilkobert")  # which is never run
 OTHER_FAMILIES = {
     "big_bird": (BigBirdConfig, "wordpiece"),
     "distilbert": (DistilBertConfig, "wordpiece"),
@@ -114,7 +114,7 @@ def put(name: str, folder: Path, checkpoint) -> None:
         lower_cased_words(folder)
     if name == "gpt3-kor-small":
         lower_cased_words(folder, tokenizer_class="BertTokenizer")
-    if name in NOT_A_TEXT_MODEL:
+    if name in OWN_TOKENIZER_CODE:
         own_code(folder)
     if name == "kogpt":
         without_special_tokens(folder)
@@ -131,7 +131,7 @@ def test_each_entry_opens_with_its_class_and_reads_what_it_can(name, hub, checkp
     assert hub_id == ON_HUB[name].value("hub")
     folder = hub(hub_id, revision or "main")
     put(name, folder, checkpoint)
-    if name in NOT_A_TEXT_MODEL:
+    if name in OWN_TOKENIZER_CODE:
         with pytest.raises(XPTError, match=f"{hub_id}") as caught:
             open_backbone(hub_id, revision)
         assert "\n" not in str(caught.value) and not (folder / "ran").exists()
