@@ -2,7 +2,7 @@
 
 README.md, README.ko.md and demo.md have the parts of docs/readme_tables.py, scale.md the sizing table of
 docs/scale_table.py, performance.md the tables and the picture of docs/performance_tables.py, evidence.md the
-studies of docs/evidence_page.py.
+studies of docs/evidence_page.py, models.md the survey by docs/models_page.py.
 
 A run's `results.json` is stored as `docs/results/<name>.json` by `python docs/render.py --store NAME RUN`.
 """
@@ -36,6 +36,7 @@ def main() -> None:
     if arguments.store:
         store(arguments.store[0], Path(arguments.store[1]))
     import evidence_page  # they stand beside this script
+    import models_page
     import performance_tables
     import readme_tables
     import scale_table
@@ -49,6 +50,7 @@ def main() -> None:
         scale_table.SCALE: scale_table.rendered,
         performance_tables.PERFORMANCE: performance_tables.rendered,
         evidence_page.EVIDENCE: evidence_page.rendered,
+        models_page.MODELS: models_page.rendered,
     }
     for document, render in documents.items():
         before = document.read_text(encoding="utf-8")
@@ -59,6 +61,7 @@ def main() -> None:
     if not arguments.check:
         performance_tables.draw()
         evidence_page.draw()
+        models_page.draw()
 
 
 if __name__ == "__main__":

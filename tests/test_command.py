@@ -94,7 +94,7 @@ def test_results_note_what_was_typed(options, tmp_path):
     ("asked", "said"),
     [
         (["trian"], "error: no command 'trian'; did you mean train? (see xpt --help)"),
-        (["--model", "x"], "error: no command '--model' (see xpt --help)"),
+        (["--source", "x"], "error: no command '--source' (see xpt --help)"),
         (["completion"], "error: name one shell: xpt completion bash|zsh|tcsh"),
         (["completion", "fish"], "error: name one shell: xpt completion bash|zsh|tcsh"),
     ],

@@ -60,6 +60,7 @@ def test_a_fresh_install_trains_fine_tunes_and_exports_from_another_folder(
         return done.stdout
 
     assert run("xpt", "--version").startswith("xpt ")
+    assert "klue/bert-base" in run("xpt", "models", "klue-bert")
     (tmp_path / "text.txt").write_text("\n".join(tiny_sentences), encoding="utf-8")
     data = nli_file(tmp_path / "klue-nli-v1.1_train.json")
     # A method by its name: its file was installed, too.

@@ -53,6 +53,7 @@ COMMANDS = {
     "score": Command("xpt.finetune.klue.score", "Score predictions as the benchmark does."),
     "compare": Command("xpt.finetune.klue.compare", "One table and one picture of many fine-tunings."),
     "study": Command("xpt.study.command", "Train many runs, seeds and all, and show one table and figure."),
+    "models": Command("xpt.survey.command", "Korean and multilingual models, each fact with its source."),
     "text": Command("xpt.recipe.text", "Show what a text becomes: sentences kept, and what is dropped."),
     "shards": Command("xpt.recipe.shards", "Prepare text too big for one disk."),
     "native": Command("xpt.release.native", "Export a checkpoint as a stock RoBERTa, or import one."),

@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 from xpt.finetune.task import Hyperparameters, Options
 from xpt.program.errors import XPTError
 from xpt.program.settings import check_values, option
+from xpt.survey.names import as_hub_id
 from xpt.training.arguments import HUB_REFUSED, HubArguments
 
 EVALUATIONS_PER_EPOCH = 4
@@ -49,17 +50,19 @@ class ModelArguments:
     """Model: the checkpoint that is fine-tuned.
 
     Raises:
-        XPTError: text where a number or a truth value is wanted.
+        XPTError: text where a number or a truth value is wanted, or a name of the survey that the Hub lacks.
 
     Example:
         >>> xpt.ModelArguments("klue/bert-base", lora=True).lora_r
         8
+        >>> xpt.ModelArguments("klue-bert").model_name_or_path  # a name that xpt models lists
+        'klue/bert-base'
     """
 
     model_name_or_path: str | None = option(
         None,
-        "Encoder, decoder or encoder-decoder, Hub id or folder; an XPT checkpoint too. Default: none, it "
-        "must be given.",
+        "Encoder, decoder or encoder-decoder: Hub id, folder or a name that xpt models lists; an XPT "
+        "checkpoint too. Default: none, it must be given.",
     )
     model_revision: str | None = option(None, "Branch, tag or commit of the model on the Hub. Default: main.")
     lora: bool = option(
@@ -74,6 +77,10 @@ class ModelArguments:
 
     def __post_init__(self) -> None:
         check_values(self)
+        if self.model_name_or_path:
+            self.model_name_or_path, self.model_revision = as_hub_id(
+                self.model_name_or_path, self.model_revision
+            )
 
 
 @dataclass

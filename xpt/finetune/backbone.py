@@ -32,6 +32,7 @@ import modeling_xpt  # noqa: F401 (registers XPT with the Auto classes: no remot
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.model_tokenizer import end_sequences, open_tokenizer
 from xpt.program.errors import XPTError
+from xpt.survey.names import opening_of
 from xpt.text.special_tokens import id_count
 
 RELATIVE = ("t5", "mt5", "umt5")  # positions are distances: any length can be read
@@ -67,6 +68,7 @@ class Backbone:
     config: PretrainedConfig
     kind: Kind
     tokenizer: PreTrainedTokenizerFast
+    known_positions: int | None = None  # tokens that the model is known to read, fewer than it has rows for
     new_tensors: tuple[str, ...] = ()  # of a loaded model, what the checkpoint lacks: its head
     new_tokens: tuple[int, ...] = ()  # of a loaded model, tokens whose embedding the checkpoint lacks
 
@@ -81,7 +83,8 @@ class Backbone:
     @property
     def max_positions(self) -> int | None:
         """Tokens that a sequence may have; None where the model sets no limit."""
-        return position_limit(self.config)
+        limits = (position_limit(self.config), self.known_positions)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     @property
     def token_types(self) -> bool:
@@ -215,12 +218,12 @@ def open_backbone(name: str, revision: str | None = None) -> Backbone:
         XPTError: it is not there, or cannot be a backbone.
     """
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"  # else transformers asks a server to convert pickles
-    place = f"--model_name_or_path {name}"
+    place, opening = f"--model_name_or_path {name}", opening_of(name)
     try:
         with _only_errors():
             config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
             kind = _kind(place, config)
-            tokenizer = open_tokenizer(name, revision, config, kind is Kind.ENCODER)
+            tokenizer = open_tokenizer(name, revision, config, kind is Kind.ENCODER, opening)
     except (OSError, ValueError, KeyError, ImportError) as error:
         if "trust_remote_code" in str(error):
             raise XPTError(
@@ -237,7 +240,7 @@ def open_backbone(name: str, revision: str | None = None) -> Backbone:
     if kind is not Kind.ENCODER or config.pad_token_id is None:
         # An encoder keeps its own: RoBERTa's positions are counted from it, whatever batches are padded with.
         config.pad_token_id = tokenizer.pad_token_id
-    return Backbone(str(name), revision, config, kind, tokenizer)
+    return Backbone(str(name), revision, config, kind, tokenizer, opening.positions)
 
 
 def _kind(place: str, config: PretrainedConfig) -> Kind:

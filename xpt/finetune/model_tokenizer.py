@@ -7,18 +7,20 @@ token, and for an encoder-decoder with the end of sequence that its classificati
 from pathlib import Path
 from typing import Any
 
+import transformers
 from tokenizers import processors
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from xpt.program.errors import XPTError
+from xpt.survey.names import Opening
 
 PROBE = "한국어 문장과 English words, 12."
 TOKENIZER_FILE = "tokenizer.json"
 
 
 def open_tokenizer(
-    name: str, revision: str | None, config: PretrainedConfig, reads_back: bool
+    name: str, revision: str | None, config: PretrainedConfig, reads_back: bool, opening: Opening
 ) -> PreTrainedTokenizerFast:
     """The tokenizer of a model.
 
@@ -26,18 +28,20 @@ def open_tokenizer(
         name: folder or Hub id.
         config: the model's; it says which tokens are special where the tokenizer's files do not.
         reads_back: whether all tokens are seen by all, as in an encoder: no end of sequence is needed then.
+        opening: what its files leave open or say wrongly, of a model that is known for it.
 
     Raises:
         XPTError: there is none, or one that cannot serve.
         OSError, ValueError: what transformers says of files that it cannot read.
     """
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    tokenizer = _read(name, revision, opening)
     if not getattr(tokenizer, "is_fast", False):
         raise XPTError(
             f"--model_name_or_path {name}: its {type(tokenizer).__name__} cannot say where its tokens stand "
             f"in the text; save the tokenizer as a fast one ({TOKENIZER_FILE}) beside the model"
         )
-    tokenizer = _as_written(name, revision, tokenizer)
+    if opening.tokenizer_class is None:
+        tokenizer = _as_written(name, revision, tokenizer, opening)
     if not _reads(tokenizer):
         raise XPTError(
             f"--model_name_or_path {name}: has no tokenizer, or one that knows no words; put "
@@ -51,6 +55,8 @@ def open_tokenizer(
             f"--model_name_or_path {name}: neither the tokenizer nor the configuration has a padding token; "
             "name one (pad_token) in tokenizer_config.json"
         )
+    if opening.positions is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, opening.positions)
     return tokenizer
 
 
@@ -83,8 +89,15 @@ def end_sequences(tokenizer: PreTrainedTokenizerFast, name: str, end: int | None
     return end
 
 
+def _read(name: str, revision: str | None, opening: Opening) -> PreTrainedTokenizerFast:
+    """By transformers' class for it, or by the one that its files should have named."""
+    named = opening.tokenizer_class
+    kind: Any = AutoTokenizer if named is None else getattr(transformers, named)
+    return kind.from_pretrained(name, revision=revision, trust_remote_code=False, **opening.tokenizer_options)
+
+
 def _as_written(
-    name: str, revision: str | None, tokenizer: PreTrainedTokenizerFast
+    name: str, revision: str | None, tokenizer: PreTrainedTokenizerFast, opening: Opening
 ) -> PreTrainedTokenizerFast:
     """The tokenizer as its file has it, where the class for this kind of model would read text differently.
 
@@ -101,7 +114,7 @@ def _as_written(
     )
     if file is None or not Path(file).is_file():
         return tokenizer
-    written = PreTrainedTokenizerFast.from_pretrained(name, revision=revision)
+    written = PreTrainedTokenizerFast.from_pretrained(name, revision=revision, **opening.tokenizer_options)
     same = _ids(written) == _ids(tokenizer) and len(written) == len(tokenizer)
     return tokenizer if same else written
 
