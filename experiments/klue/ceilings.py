@@ -28,7 +28,7 @@ import klue_spans
 from test_klue_ner import ceiling, perfect
 
 from xpt.finetune.encoding import TextEncoder
-from xpt.finetune.klue.data import find_file, read_file
+from xpt.finetune.data import find_file, read_file
 from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.spans import LONGEST
 from xpt.finetune.task import Feature, Task

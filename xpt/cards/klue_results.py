@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xpt.finetune.klue.klue_metric.names import OFFICIAL
-from xpt.finetune.klue.table import find_results
+from xpt.finetune.table import find_results
 from xpt.finetune.weight_files import find_weights
 from xpt.program.errors import XPTError
 

@@ -7,8 +7,8 @@ import klue_files
 import pytest
 from datasets import ClassLabel, Dataset, Features, Sequence, Value
 
-from xpt.finetune.klue.data import content_sha256, read_file
-from xpt.finetune.klue.hub import read_hub
+from xpt.finetune.data import content_sha256, read_file
+from xpt.finetune.hub import read_hub
 from xpt.finetune.klue.tasks import TASKS, make_task
 from xpt.program.errors import XPTError
 
