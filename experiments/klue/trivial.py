@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from xpt.finetune.data import find_file, read_file
-from xpt.finetune.score import main as score
 from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.score import main as score
 
 
 def always_society(example: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Benchmark:
         dataset: its id on the Hub, where a task is a configuration.
         metrics: of each task the official ones, in the order of its tables.
         descriptions: what each metric is, in a line.
+        citation: the paper, in Markdown, in lines of a card.
         published: a section in Markdown with what its authors report of the wanted metrics; "" for nothing.
     """
 
@@ -29,6 +30,7 @@ class Benchmark:
     dataset: str
     metrics: Mapping[str, tuple[str, ...]]
     descriptions: Mapping[str, str]
+    citation: str
     published: Callable[[Collection[str]], str] = lambda wanted: ""
 
     def make_task(self, name: str, options: Options | None = None) -> Task:
@@ -45,6 +47,11 @@ class Benchmark:
         for name in names:
             self.make_task(name)
         return names
+
+    @property
+    def has_test(self) -> bool:
+        """Whether scores are of its test set, and validation only chooses; else validation does both."""
+        return "test" in self.splits
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -28,4 +28,4 @@ def task_names(benchmark: Benchmark, given: list[str] | None) -> list[str]:
 
 def benchmark_of(results: Any) -> Benchmark | None:
     """The benchmark whose results these are; None for what is no result of fine-tuning."""
-    return BENCHMARKS.get(results.get("kind")) if isinstance(results, dict) else None
+    return BENCHMARKS.get(str(results.get("kind"))) if isinstance(results, dict) else None

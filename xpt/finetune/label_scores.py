@@ -28,8 +28,8 @@ class LabelMetric:
         answered, gold = ([row["label"] for row in rows] for rows in (predictions, references))
         return _named(
             self.prefix,
-            accuracy_score(gold, answered),
-            f1_score(gold, answered, average="macro", zero_division=0.0),
+            float(accuracy_score(gold, answered)),
+            float(f1_score(gold, answered, average="macro", zero_division=0.0)),
         )
 
 
@@ -81,8 +81,8 @@ def _counts(labels: Sequence[str], gold: Sequence[str], answered: Sequence[str])
 
 
 def _scores(prefix: str, counts: np.ndarray) -> dict[str, float]:
-    return _named(prefix, counts.trace() / counts.sum(), macro_f1(counts))
+    return _named(prefix, float(counts.trace() / counts.sum()), float(macro_f1(counts)))
 
 
 def _named(prefix: str, accuracy: float, f1: float) -> dict[str, float]:
-    return {f"{prefix}/accuracy": 100.0 * float(accuracy), f"{prefix}/macro_f1": 100.0 * float(f1)}
+    return {f"{prefix}/accuracy": 100.0 * accuracy, f"{prefix}/macro_f1": 100.0 * f1}

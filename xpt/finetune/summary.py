@@ -48,12 +48,12 @@ def result_lines(results: dict[str, Any]) -> str:
     """The scores of one finished run."""
     data = scored_data(results)
     scores = ", ".join(_score(results, name) for name in results["metrics"])
-    if "scored_on" in results:
-        scores += f"; on {results['scored_on']}, the best step chosen on validation"
     last = {name: value for name, value in results.get("last_metrics", {}).items() if value is not None}
     if last and results["best_step"] != results["steps"]:
         scores += " (last step " + ", ".join(f"{value:.2f}" for value in last.values()) + ")"
     part = "" if data["whole"] else f" on {data['records']:,} of {data['official_records']:,}"
+    if "scored_on" in results:
+        part += f" {'on' if data['whole'] else 'of'} {results['scored_on']}, the best step by validation"
     spent, peaks = known(duration, results["seconds"]["training"]), results.get("peak_memory_mib")
     cost = f"training took {spent}" + (f", peak memory {peak_memory(peaks)}" if peaks else "")
     return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} ({cost})")

@@ -19,6 +19,8 @@ KLUE = Benchmark(
     dataset="klue/klue",
     metrics=OFFICIAL,
     descriptions=DESCRIPTIONS,
+    citation="Park, S. et al. *KLUE: Korean Language Understanding Evaluation*. 2021,\n"
+    "[arXiv:2105.09680](https://arxiv.org/abs/2105.09680).",
     published=published_figures,
 )
 TASKS, make_task = KLUE.tasks, KLUE.make_task

@@ -19,4 +19,6 @@ KOBEST = Benchmark(
         **{f"{kind.name}/accuracy": "share of examples with the right label" for kind in _KINDS},
         **{f"{kind.name}/macro_f1": "mean F1 of the labels in gold or prediction" for kind in _KINDS},
     },
+    citation="Jang, M. et al. *KoBEST: Korean Balanced Evaluation of Significant Tasks*. 2022,\n"
+    "[arXiv:2204.04541](https://arxiv.org/abs/2204.04541).",
 )
