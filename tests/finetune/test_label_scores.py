@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -24,6 +24,7 @@ def test_macro_f1_of_counts_is_that_of_scikit_learn(pairs):
     assert stacked == pytest.approx([expected, expected])  # F1 does not tell gold from answers
 
 
+@settings(max_examples=20)
 @given(ANSWERS)
 def test_a_score_is_within_its_interval_and_more_examples_narrow_it(pairs):
     gold, answered = map(list, zip(*pairs, strict=True))

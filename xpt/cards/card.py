@@ -1,8 +1,9 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
 `model_card.md` is the card of a post-trained model and the frame of all others. `fine_tuned.md` fills that
-frame for a model fine-tuned on a benchmark, with or without adapters. A stock RoBERTa that `xpt.release.native`
-exported has the card of the model it came from, which then says so and needs no remote code.
+frame for a model fine-tuned on a benchmark, with or without adapters. A stock RoBERTa that
+`xpt.release.native` exported has the card of the model it came from, which then says so and needs no remote
+code.
 """
 
 import json

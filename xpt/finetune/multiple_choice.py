@@ -1,4 +1,4 @@
-"""The best of several texts after one, by transformers' multiple-choice heads: a sequence for each text."""
+"""The best of several texts after one, by a multiple-choice head: a sequence for each text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForMultipleChoice, PreTrainedModel
+from transformers import PreTrainedModel
 
 from xpt.finetune.backbone import Backbone
 from xpt.finetune.batches import pad_batch
 from xpt.finetune.encoding import TextEncoder
+from xpt.finetune.heads.choice_scorer import choice_scorer
 from xpt.finetune.judgment import Judgment, Passage
 from xpt.finetune.sequence import OneLabel
 from xpt.finetune.task import Example, Feature
@@ -52,8 +53,8 @@ class MultipleChoiceTask(OneLabel):
         return {**batch, "labels": torch.tensor([feature.inputs["labels"] for feature in features])}
 
     def build(self, backbone: Backbone) -> PreTrainedModel:
-        """The model's own multiple-choice head, new."""
-        return backbone.load(AutoModelForMultipleChoice)
+        """The model's own multiple-choice head, new; where transformers has none, one linear layer."""
+        return choice_scorer(backbone)
 
     def judge(self, example: Choice, line: dict[str, Any]) -> Judgment:
         """Right or wrong; answers are shown as their texts."""

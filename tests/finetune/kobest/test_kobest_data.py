@@ -101,7 +101,7 @@ def test_rows_of_the_hub_become_the_examples_of_the_tables(task, named, tmp_path
         (lambda text: text.replace("Answer", "Label", 1), "line 1: has no column 'Answer'"),
         (lambda text: text.replace("TRUE", "maybe", 1), "line 4: unknown label 'maybe'"),
         (lambda text: text + "\tmore", "line 10: 5 columns instead of 4"),
-        (lambda text: text.replace(text.split("\t")[5], "  ", 1), "line 3: the field 'Question' is empty"),
+        (lambda text: text.replace(text.split("\t")[5], "  ", 1), "line 2: the field 'Question' is empty"),
         (lambda text: "", "line 1: has no column"),
     ],
 )
