@@ -46,7 +46,7 @@ COMMANDS = {
     ),
     "finetune": Command(
         "finetune_klue",
-        "Fine-tune any model on KLUE, and score it.",
+        "Fine-tune any model on KLUE or KoBEST, and score it.",
         "xpt finetune",
         "xpt.finetune.command",
     ),

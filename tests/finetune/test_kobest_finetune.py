@@ -8,12 +8,14 @@ import klue_files
 import kobest_files
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_models import DECODERS, FAMILIES, PAIRS_OF_STACKS, checkpoint_maker
 from safetensors.torch import load_file
 
 import xpt.finetune.trainer
+from xpt.cards.card import write_card
 from xpt.command import main
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.benchmarks import BENCHMARKS
@@ -24,8 +26,10 @@ from xpt.finetune.multiple_choice import Choice
 from xpt.finetune.predict import answer
 from xpt.finetune.saving import load_fine_tuned
 from xpt.finetune.score import score
+from xpt.finetune.scored import beside
 from xpt.finetune.trainer import score as score_lines
 from xpt.program.errors import XPTError
+from xpt.release.staging import Kind, find_kind
 
 COUNTS = {"train": 16, "validation": 7, "test": 12}
 CHOICES = ("copa", "hellaswag")
@@ -76,6 +80,26 @@ def test_the_test_split_is_scored_and_validation_chooses(task, words, tmp_path, 
         assert beside[1:-1] in (folder / "report.html").read_text(encoding="utf-8")
     assert "12 of 1,000 of test" in shown or "12 of 397 of test" in shown
     assert "the best step by validation" in shown
+
+
+def test_a_card_says_which_benchmark_and_which_split(words, tmp_path):
+    assert main(words("copa", num_train_epochs=1)) == 0
+    folder = tmp_path / "run"
+    assert find_kind(folder) is Kind.FINE_TUNED
+    results = results_of(folder)
+    for split, data in results["data"].items():
+        data |= {"whole": True, "official_records": COUNTS[split], "revision": "c" * 40}
+        data["origin"] = f"skt/kobest_v1 copa {split}"
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    write_card(folder, "org/xpt-copa")
+    card = ModelCard.load(folder / "README.md")
+    assert "KoBEST's test set; the best step was chosen on its validation set" in card.text
+    assert "arxiv.org/abs/2204.04541" in card.text and "KLUE" not in card.text
+    assert beside(results, "copa/accuracy") in card.text
+    assert (card.data.pipeline_tag, card.data.datasets) == ("multiple-choice", ["skt/kobest_v1"])
+    scores = {(one.dataset_type, one.dataset_config, one.dataset_split) for one in card.data.eval_results}
+    assert scores == {("skt/kobest_v1", "copa", "test")}
+    assert "copa/accuracy, test" in (folder / ".eval_results" / "kobest-copa.yaml").read_text()
 
 
 def test_stopped_and_started_again_it_ends_bit_equal(words, tmp_path, monkeypatch):
@@ -212,6 +236,8 @@ def test_a_choice_scores_the_same_whatever_stands_beside_it(family, checkpoint):
             torch.testing.assert_close(logits([example])[0], row, rtol=0, atol=1e-5)
 
     check()
+    scores = logits([Choice("a", "국회는 오늘", ("법을 읽었다.", "읽었다 국회는."), task.labels[0])])[0]
+    assert (scores[0] - scores[1]).abs() > 1e-4  # what a decoder's first token gives is the same for all
 
 
 @pytest.mark.parametrize("task", CHOICES)
