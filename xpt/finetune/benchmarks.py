@@ -1,5 +1,6 @@
 """The benchmarks by name; a new one is a folder with its tasks, and a row here."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from xpt.finetune.benchmark import Benchmark
@@ -17,13 +18,12 @@ def find_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def task_names(benchmark: Benchmark, given: list[str] | None) -> list[str]:
-    """What `--task` names. Raises `XPTError` for none, an unknown one, or one of another benchmark."""
-    for other in BENCHMARKS.values():
-        elsewhere = [name for name in given or () if name in other.tasks and name not in benchmark.tasks]
-        if elsewhere:
-            raise XPTError(f"{elsewhere[0]} is a task of {other.title}: give --benchmark {other.name}")
-    return benchmark.task_names(given)
+def check_owner(benchmark: Benchmark, names: Iterable[str]) -> None:
+    """Raise `XPTError` where one of `names` is a task of another benchmark."""
+    for name in names:
+        for other in BENCHMARKS.values():
+            if name in other.tasks and name not in benchmark.tasks:
+                raise XPTError(f"{name} is a task of {other.title}: give --benchmark {other.name}")
 
 
 def benchmark_of(results: Any) -> Benchmark | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from xpt.finetune.arguments import FineTuningArguments, ModelArguments, TaskArguments
 from xpt.finetune.benchmark import Benchmark
-from xpt.finetune.benchmarks import find_benchmark, task_names
+from xpt.finetune.benchmarks import check_owner, find_benchmark
 from xpt.finetune.data import chosen_examples, find_file, first_examples, read_file
 from xpt.finetune.hub import read_hub
 from xpt.finetune.split import Split
@@ -89,7 +89,8 @@ class Plan:
                 "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or "
                 "train without --push_to_hub and publish later: xpt push ... --base_model_id OWNER/NAME"
             )
-        names = task_names(self.benchmark, tasks.task)
+        check_owner(self.benchmark, tasks.task or ())
+        names = self.benchmark.task_names(tasks.task)
         if len(names) > 1 and any(file for file, _ in self._chosen_data().values()):
             raise XPTError("--train_file and --validation_file are of one task; give --data_dir for several")
         for split, (file, count) in self._chosen_data().items():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xpt.finetune.benchmarks import find_benchmark, task_names
+from xpt.finetune.benchmarks import check_owner, find_benchmark
 from xpt.finetune.data import read_file, read_text
 from xpt.finetune.task import Task
 from xpt.finetune.trainer import score as score_lines
@@ -86,8 +86,8 @@ def score(
         True
     """
     owner = find_benchmark(benchmark)
-    (name,) = task_names(owner, [task])
-    made = owner.make_task(name)
+    check_owner(owner, [task])
+    made = owner.make_task(task)
     examples = read_file(made, Path(gold), made.scored_on).examples
     lines = read_predictions(made, examples, Path(predictions))
     metrics = score_lines(made, examples, lines, variants=variants)

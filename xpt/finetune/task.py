@@ -66,7 +66,7 @@ class Feature:
     def lengths(self) -> list[int]:
         """Tokens of its sequence; where an example is several, of each."""
         ids = self.inputs["input_ids"]
-        return [len(one) for one in ids] if ids and isinstance(ids[0], list) else [len(ids)]
+        return [len(one) for one in ids] if len(ids) and isinstance(ids[0], list) else [len(ids)]
 
 
 @dataclass(frozen=True)
