@@ -146,6 +146,7 @@ def draw(table: Table, path: Path) -> None:
     height = 0.7 + 0.34 * len(rows)
     figure = new_figure(4.6 * across, height * down)
     axes = figure.subplots(down, across, squeeze=False)
+    marks: tuple[Any, ...] = ()
     for axis, column in zip_longest(axes.flat, columns):
         if column is None:
             axis.set_axis_off()
@@ -156,15 +157,24 @@ def draw(table: Table, path: Path) -> None:
             axis.barh(place, cell.mean, xerr=_reach(cell), color=color, height=0.6, ecolor="#333333")
             inside = cell.mean > SHORT
             start, ink = (1, "white") if inside else (cell.mean + _above(cell) + 1, "#333333")
-            axis.text(start, place, str(cell), va="center", fontsize=8, color=ink)
+            axis.text(
+                start,
+                place,
+                str(cell) if cell.interval is None else f"{cell.mean:.2f}",
+                va="center",
+                fontsize=8,
+                color=ink,
+            )
         for (name, score), style in zip(column.baselines, ("--", ":"), strict=False):
             axis.axvline(score, color="#333333", linewidth=0.8, linestyle=style, label=name)
         if column.baselines:
-            axis.legend(frameon=False, fontsize=7, loc="lower right")
+            marks = axis.get_legend_handles_labels()
         axis.set_yticks(range(len(shown)), [clip(row.title, 34) for row in reversed(shown)], fontsize=8)
         axis.set_title("\n".join(textwrap.wrap(column.title, 32)), fontsize=9)
         axis.set_xlim(0, 100)
         axis.spines[["top", "right"]].set_visible(False)
+    if marks:
+        figure.legend(*marks, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
     figure.savefig(path, dpi=120)
 
 
