@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 import xpt.finetune.trainer
 from xpt.cards.card import write_card
 from xpt.command import main
-from xpt.finetune.backbone import open_backbone
+from xpt.finetune.backbone import head_modules, open_backbone
 from xpt.finetune.benchmarks import BENCHMARKS
 from xpt.finetune.command import read_plan
 from xpt.finetune.data import find_file, read_file
@@ -217,6 +217,10 @@ def test_a_choice_scores_the_same_whatever_stands_beside_it(family, checkpoint):
     backbone = open_backbone(str(checkpoint(family)))
     task = KOBEST.make_task("copa")
     model, encoder = task.build(backbone).eval(), backbone.encoder_for(40)
+    torch.manual_seed(3)
+    for name in head_modules(model):  # a new head hardly tells texts apart
+        for parameter in getattr(model, name).parameters():
+            torch.nn.init.normal_(parameter)
 
     def logits(examples):
         features = task.features(examples, encoder, training=False)
@@ -231,13 +235,13 @@ def test_a_choice_scores_the_same_whatever_stands_beside_it(family, checkpoint):
         ]
         turned = [Choice(each.guid, each.context, each.choices[::-1], each.label) for each in examples]
         together = logits(examples)
-        torch.testing.assert_close(logits(turned).flip(1), together, rtol=0, atol=1e-5)
+        torch.testing.assert_close(logits(turned).flip(1), together, rtol=0, atol=1e-4)
         for row, example in zip(together, examples, strict=True):
-            torch.testing.assert_close(logits([example])[0], row, rtol=0, atol=1e-5)
+            torch.testing.assert_close(logits([example])[0], row, rtol=0, atol=1e-4)
 
     check()
     scores = logits([Choice("a", "국회는 오늘", ("법을 읽었다.", "읽었다 국회는."), task.labels[0])])[0]
-    assert (scores[0] - scores[1]).abs() > 1e-4  # what a decoder's first token gives is the same for all
+    assert (scores[0] - scores[1]).abs() > 1e-2  # what a decoder's first token gives is the same for all
 
 
 @pytest.mark.parametrize("task", CHOICES)
