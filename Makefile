@@ -9,7 +9,7 @@ FLOOR_TESTS := $(wildcard tests/test_modeling*.py tests/test_autoclasses.py test
 	training/test_trainer recipe/test_methods transplant/embeddings/* finetune/klue/test_klue_hub \
 	finetune/test_known_models \
 	$(addprefix finetune/test_klue_,models \
-	families lora refused overfit finetune encoding))))
+	families lora refused overfit finetune encoding) finetune/test_kobest_finetune)))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: setup demo demo-control bench test test-slow test-floor test-processors lint format clean

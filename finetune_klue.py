@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from xpt.finetune.backbone import check_task, open_backbone
+from xpt.finetune.command import read_plan
 from xpt.finetune.fine_tuning import FineTuning
-from xpt.finetune.klue.command import read_plan
-from xpt.finetune.klue.plan import Job, Plan
-from xpt.finetune.klue.table import markdown, tabulate
+from xpt.finetune.plan import Job, Plan
 from xpt.finetune.saving import save_model
 from xpt.finetune.split import Split
 from xpt.finetune.summary import announcement, result_lines
+from xpt.finetune.table import markdown, tabulate
 from xpt.finetune.weight_files import find_weights
 from xpt.program.environment import describe_call, describe_command
 from xpt.program.interrupts import StopRequest

@@ -27,9 +27,9 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback  # n
 from turns import Windows, compare, compete, take_turns  # noqa: E402
 
 from xpt.finetune.backbone import open_backbone  # noqa: E402
+from xpt.finetune.command import read_plan  # noqa: E402
 from xpt.finetune.fine_tuning import FineTuning  # noqa: E402
-from xpt.finetune.klue.command import read_plan  # noqa: E402
-from xpt.finetune.klue.plan import Plan  # noqa: E402
+from xpt.finetune.plan import Plan  # noqa: E402
 from xpt.finetune.rows import ShuffledRows  # noqa: E402
 from xpt.finetune.weight_files import find_weights  # noqa: E402
 from xpt.program.interrupts import StopRequest  # noqa: E402

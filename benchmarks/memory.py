@@ -26,8 +26,8 @@ from transformers import TrainerCallback  # noqa: E402
 from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: E402
 
 from xpt.finetune.backbone import open_backbone  # noqa: E402
+from xpt.finetune.command import read_plan  # noqa: E402
 from xpt.finetune.fine_tuning import FineTuning  # noqa: E402
-from xpt.finetune.klue.command import read_plan  # noqa: E402
 from xpt.finetune.rows import ShuffledRows  # noqa: E402
 from xpt.finetune.weight_files import find_weights  # noqa: E402
 from xpt.program.environment import peak_memory_mib, resident_memory_mib  # noqa: E402

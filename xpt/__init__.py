@@ -14,10 +14,10 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from finetune_klue import fine_tune
     from train_xpt import dry_run, post_train
     from xpt.finetune.arguments import FineTuningArguments, ModelArguments, TaskArguments
-    from xpt.finetune.klue.command import read_plan
-    from xpt.finetune.klue.compare import Comparison, compare
-    from xpt.finetune.klue.plan import Plan
-    from xpt.finetune.klue.score import score
+    from xpt.finetune.command import read_plan
+    from xpt.finetune.compare import Comparison, compare
+    from xpt.finetune.plan import Plan
+    from xpt.finetune.score import score
     from xpt.program.errors import XPTError
     from xpt.recipe.command_line import read_recipe
     from xpt.recipe.corpus import CorpusArguments
@@ -54,11 +54,11 @@ _MODULES = {
     "train_xpt": "post_train dry_run",
     "xpt.training.evaluation": "evaluate_mlm MLMEvaluation",
     "xpt.finetune.arguments": "ModelArguments TaskArguments FineTuningArguments",
-    "xpt.finetune.klue.plan": "Plan",
-    "xpt.finetune.klue.command": "read_plan",
+    "xpt.finetune.plan": "Plan",
+    "xpt.finetune.command": "read_plan",
     "finetune_klue": "fine_tune",
-    "xpt.finetune.klue.score": "score",
-    "xpt.finetune.klue.compare": "compare Comparison",
+    "xpt.finetune.score": "score",
+    "xpt.finetune.compare": "compare Comparison",
     "xpt.release.native": "export_native import_native",
     "xpt.release.hub": "push PushOptions",
 }

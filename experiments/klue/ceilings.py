@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "finetune
 import klue_spans
 from test_klue_ner import ceiling, perfect
 
+from xpt.finetune.data import find_file, read_file
 from xpt.finetune.encoding import TextEncoder
-from xpt.finetune.klue.data import find_file, read_file
 from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.spans import LONGEST
 from xpt.finetune.task import Feature, Task

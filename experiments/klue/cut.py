@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from xpt.finetune.klue.data import read_text
+from xpt.finetune.data import read_text
 
 
 def questions(article: dict[str, Any]) -> int:

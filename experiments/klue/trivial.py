@@ -1,4 +1,4 @@
-"""Answers that need no model, scored through `xpt.finetune.klue.score` on the official dev files.
+"""Answers that need no model, scored through `xpt.finetune.score` on the official dev files.
 
     python experiments/klue/trivial.py DIR        DIR: the official release v1.1, plain or .xz
 
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xpt.finetune.klue.data import find_file, read_file
-from xpt.finetune.klue.score import main as score
+from xpt.finetune.data import find_file, read_file
 from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.score import main as score
 
 
 def always_society(example: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import xpt.finetune.trainer
 from finetune_klue import main
 from xpt.finetune.fine_tuning import FineTuning
-from xpt.finetune.klue.score import score
 from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.score import score
 from xpt.finetune.summary import result_lines
 from xpt.finetune.trainer import best_step, is_over
 from xpt.program.formatting import short_size

@@ -11,8 +11,8 @@ from placed import placed
 from places import REPO
 from transformers import AutoModelForSequenceClassification
 
+from xpt.finetune.command import read_plan
 from xpt.finetune.heads.linear_classifier import LinearClassifier
-from xpt.finetune.klue.command import read_plan
 from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.saving import load_fine_tuned
 from xpt.finetune.task import Options

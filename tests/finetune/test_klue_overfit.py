@@ -1,17 +1,12 @@
 """Every task learns: a tiny XPT model comes to know 16 examples by heart, from file to official score."""
 
-import copy
 import json
 
 import klue_files
 import pytest
-import torch
-from klue_tokenizers import make_tokenizer
-from transformers import set_seed
+from tiny_readers import make_reader
 
-from configuration_xpt import XPTRobertaConfig
 from finetune_klue import main
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.finetune.klue.dialogue import SLOTS
 from xpt.finetune.klue.klue_metric.names import OFFICIAL
 from xpt.finetune.klue.tasks import TASKS
@@ -23,24 +18,8 @@ DIALOGUES = 8  # of two turns each
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """A tiny model that reads letter by letter, so that nothing is lost inside a token, and knows all."""
-    tokenizer = copy.deepcopy(make_tokenizer("character"))
-    letters = {*"".join(SLOTS), *"".join(make(16) for make in klue_files.MAKERS.values())}
-    new = {letter for letter in letters - set(tokenizer.get_vocab()) if not letter.isspace()}
-    tokenizer.add_tokens([*sorted(new), "none", "yes"])
-    set_seed(5)
-    config = XPTRobertaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=1, num_attention_heads=4,
-        intermediate_size=128, max_position_embeddings=80, pad_token_id=tokenizer.pad_token_id,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.2,
-    )  # fmt: skip
-    model = XPTRobertaForMaskedLM(config)
-    # Far apart from the start, as those of a trained model are.
-    torch.nn.init.normal_(model.get_input_embeddings().weight)
-    torch.nn.init.normal_(model.roberta.embeddings.position_embeddings.weight)
-    folder = tmp_path_factory.mktemp("reader")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    texts = [*SLOTS, *(make(16) for make in klue_files.MAKERS.values())]
+    return make_reader(tmp_path_factory.mktemp("reader"), texts, ("none", "yes"))
 
 
 QUICK = ("nli", "mrc")

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xpt.finetune.klue.command import make_parser as klue_parser
+from xpt.finetune.command import make_parser as klue_parser
 from xpt.program.errors import XPTError
 from xpt.program.yaml_text import dump, read_entries
 from xpt.recipe.command_line import read_recipe

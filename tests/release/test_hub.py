@@ -488,7 +488,7 @@ def test_a_hub_that_goes_down_stops_no_training(hub, native, capsys, impatient):
 
 
 def test_several_fine_tunings_get_a_repository_each(tmp_path):
-    from xpt.finetune.klue.command import read_plan
+    from xpt.finetune.command import read_plan
 
     flags = ["--model_name_or_path", "m", "--push_to_hub", "true", "--hub_model_id", "org/klue", "--task"]
     assert [job.repo_id for job in read_plan([*flags, "nli"]).jobs] == ["org/klue"]

@@ -1,8 +1,9 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
-`model_card.md` is the card of a post-trained model and the frame of all others. `fine_tuned.md` fills
-that frame for a model fine-tuned on KLUE, with or without adapters. A stock RoBERTa that `xpt.release.native`
-exported has the card of the model it came from, which then says so and needs no remote code.
+`model_card.md` is the card of a post-trained model and the frame of all others. `fine_tuned.md` fills that
+frame for a model fine-tuned on a benchmark, with or without adapters. A stock RoBERTa that
+`xpt.release.native` exported has the card of the model it came from, which then says so and needs no remote
+code.
 """
 
 import json
@@ -17,8 +18,8 @@ from configuration_xpt import XPTRobertaConfig
 from xpt.cards.metadata import front_matter, klue_entries, klue_scores, masked_scores, pipeline_tag
 from xpt.cards.public import publishable, shown_text
 from xpt.cards.widget import widget_examples
-from xpt.finetune.klue.klue_metric.names import DESCRIPTIONS
-from xpt.finetune.klue.tasks import TASKS
+from xpt.finetune.benchmarks import BENCHMARKS, benchmark_of
+from xpt.finetune.scored import beside, scored_data
 from xpt.program.errors import XPTError
 from xpt.program.files import write_text_atomically
 from xpt.program.yaml_text import dump
@@ -49,7 +50,7 @@ class Checkpoint:
 
     @property
     def is_fine_tuned(self) -> bool:
-        return self.results.get("kind") == "klue"
+        return benchmark_of(self.results) is not None
 
     @property
     def is_adapter(self) -> bool:
@@ -132,8 +133,9 @@ def write_card(
             f"{folder / RESULTS} is not what a run writes ({type(error).__name__}: {error}); run it again"
         ) from error
     write_text_atomically(folder / "README.md", text)
-    for stale in (folder / EVAL_RESULTS).glob("klue-*.yaml"):
-        stale.unlink()
+    for benchmark in BENCHMARKS:
+        for stale in (folder / EVAL_RESULTS).glob(f"{benchmark}-*.yaml"):
+            stale.unlink()
     for name, content in entries.items():
         write_text_atomically(folder / EVAL_RESULTS / name, dump(content))
 
@@ -174,7 +176,9 @@ def _widget(folder: Path, checkpoint: Checkpoint) -> list[dict[str, Any]]:
 
 
 def _language(results: dict[str, Any]) -> str:
-    return "ko" if results.get("kind") == "klue" else find_language(results["settings"]["language"]).code
+    if benchmark_of(results):
+        return "ko"
+    return find_language(results["settings"]["language"]).code
 
 
 def _render(
@@ -216,8 +220,10 @@ def _render(
         model_name=model_id,
         language_name=find_language(settings["language"]).name if "language" in settings else None,
         klue_results=klue_results,
-        task_titles={name: task.title for name, task in TASKS.items()},
-        metrics=DESCRIPTIONS,
+        benchmark=benchmark_of(results),
+        benchmarks=BENCHMARKS,
+        scored_data=scored_data,
+        beside=beside,
         base=base,
         revision=revision,
         native_id=native_id and shown_text(native_id),
@@ -243,7 +249,7 @@ def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:
 
 def _datasets(results: dict[str, Any]) -> list[str]:
     """Hub ids of what was read in training."""
-    if results.get("kind") == "klue":
+    if benchmark_of(results):
         train = results["data"]["train"]
         return [train["origin"].split()[0]] if train["revision"] else []  # "org/name task split"
     inputs = results.get("corpus", {}).get("inputs", ())
@@ -255,7 +261,7 @@ def _tags(checkpoint: Checkpoint) -> list[str]:
         return ["xpt", "cross-lingual-post-training"]
     results = checkpoint.results
     made_by_xpt = ["xpt"] if results["model"]["family"] == XPT else []
-    return [*made_by_xpt, "klue", results["task"], *(["lora"] if checkpoint.is_adapter else [])]
+    return [*made_by_xpt, results["kind"], results["task"], *(["lora"] if checkpoint.is_adapter else [])]
 
 
 def _environment() -> Environment:

@@ -1,11 +1,11 @@
-"""Results on KLUE that belong to a checkpoint: the hash of its weights says which."""
+"""Results of fine-tuning that belong to a checkpoint: the hash of its weights says which."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xpt.finetune.klue.klue_metric.names import OFFICIAL
-from xpt.finetune.klue.table import find_results
+from xpt.finetune.benchmarks import BENCHMARKS
+from xpt.finetune.table import find_results
 from xpt.finetune.weight_files import find_weights
 from xpt.program.errors import XPTError
 
@@ -15,7 +15,7 @@ SHOWN = 12  # characters of a hash that a person compares
 def matching_results(folder: Path, results_dirs: Iterable[Path]) -> list[dict[str, Any]]:
     """Results of `finetune_klue.py` in `results_dirs` and below that began from the weights of `folder`.
 
-    They come in the benchmark's order, seeds of a task together, each result once.
+    They come in the benchmarks' order, seeds of a task together, each result once.
 
     Raises:
         XPTError: a directory that holds no results, or only those of other checkpoints; the hashes are named.
@@ -32,5 +32,5 @@ def matching_results(folder: Path, results_dirs: Iterable[Path]) -> list[dict[st
                 f"{folder} are {own[:SHOWN]}; name the results of that one"
             )
         found += [one for one in matching if one not in found]
-    tasks = list(OFFICIAL)
-    return sorted(found, key=lambda one: (tasks.index(one["task"]), one["seed"]))
+    tasks = [(name, task) for name, benchmark in BENCHMARKS.items() for task in benchmark.tasks]
+    return sorted(found, key=lambda one: (tasks.index((one["kind"], one["task"])), one["seed"]))

@@ -12,20 +12,22 @@ from typing import Any
 
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from xpt.finetune.klue.klue_metric.names import OFFICIAL
-from xpt.finetune.klue.tasks import TASKS
+from xpt.finetune.benchmarks import BENCHMARKS
+from xpt.finetune.scored import scored_data
 from xpt.program.yaml_text import dump
 
-KLUE = "klue/klue"
 # The Hub's names of what a model does, by the head that its class is named after.
 PIPELINES = {
     "ForMaskedLM": "fill-mask",
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
     "ForQuestionAnswering": "question-answering",
+    "ForMultipleChoice": "multiple-choice",
 }
-# The same of tasks, as the card of klue/klue sorts them; dialogue state tracking has no name there.
-TASK_TYPES = dict.fromkeys(("ynat", "sts", "nli", "re"), "text-classification") | {
+# The same of tasks, as the data sets' cards sort them; dialogue state tracking has no name there.
+TASK_TYPES = {
+    **dict.fromkeys(("ynat", "sts", "nli", "re", "boolq", "sentineg", "wic"), "text-classification"),
+    **dict.fromkeys(("copa", "hellaswag"), "multiple-choice"),
     **dict.fromkeys(("ner", "dp"), "token-classification"),
     "mrc": "question-answering",
     "wos": "other",
@@ -83,24 +85,25 @@ def masked_scores(results: dict[str, Any]) -> list[EvalResult]:
 
 def klue_scores(results: dict[str, Any]) -> list[EvalResult]:
     """The official scores of one fine-tuning, in percent; one that is undefined is left out."""
-    validation = results["data"]["validation"]
-    split = "validation" if validation["whole"] else f"validation[:{validation['records']}]"
+    scored, benchmark = scored_data(results), BENCHMARKS[results["kind"]]
+    name = results.get("scored_on", "validation")
+    split = name if scored["whole"] else f"{name}[:{scored['records']}]"
     task = results["task"]
     return [
         EvalResult(
             task_type=TASK_TYPES[task],
-            task_name=TASKS[task].title,
-            dataset_type=KLUE,
-            dataset_name=f"KLUE {task}",
+            task_name=benchmark.tasks[task].title,
+            dataset_type=benchmark.dataset,
+            dataset_name=f"{benchmark.title} {task}",
             dataset_config=task,
             dataset_split=split,
-            dataset_revision=validation["revision"],
+            dataset_revision=scored["revision"],
             metric_type=_metric_type(metric),
             metric_name=metric,
             metric_value=results["metrics"][metric],
             metric_args={"seed": results["seed"], **_deviations(results)},
         )
-        for metric in OFFICIAL[task]
+        for metric in benchmark.metrics[task]
         if results["metrics"].get(metric) is not None
     ]
 
@@ -126,23 +129,23 @@ def _deviations(results: dict[str, Any]) -> dict[str, Any]:
 def klue_entries(klue_results: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """What the files in `.eval_results` hold, by their names: one a task, an entry for each run.
 
-    A task's value is the first of its official scores. A score on a part of the validation set compares with
+    A task's value is the first of its official scores. A score on a part of the set compares with
     nobody's and has no entry.
     """
     files: dict[str, list[EvalResultEntry]] = {}
     for results in klue_results:
-        task, validation = results["task"], results["data"]["validation"]
-        metric = OFFICIAL[task][0]
+        task, scored, benchmark = results["task"], scored_data(results), BENCHMARKS[results["kind"]]
+        metric, split = benchmark.metrics[task][0], results.get("scored_on", "validation")
         value = results["metrics"].get(metric)
-        if value is None or not validation["whole"]:
+        if value is None or not scored["whole"]:
             continue
         notes = {"seed": results["seed"], **_deviations(results)}
         entry = EvalResultEntry(
-            dataset_id=KLUE,
+            dataset_id=benchmark.dataset,
             task_id=task,
             value=value,
-            dataset_revision=validation["revision"],
-            notes=", ".join([metric, "validation", *(f"{name} {said}" for name, said in notes.items())]),
+            dataset_revision=scored["revision"],
+            notes=", ".join([metric, split, *(f"{name} {said}" for name, said in notes.items())]),
         )
-        files.setdefault(f"klue-{task}.yaml", []).append(entry)
+        files.setdefault(f"{benchmark.name}-{task}.yaml", []).append(entry)
     return {name: eval_result_entries_to_yaml(entries) for name, entries in files.items()}

@@ -97,27 +97,44 @@ class TaskArguments:
     """
 
     task: list[str] | None = option(
-        None, "ynat, sts, nli, ner, re, dp, mrc, wos; several, or all. Default: none, it must be given."
+        None,
+        "ynat, sts, nli, ner, re, dp, mrc, wos; of kobest boolq, copa, hellaswag, sentineg, wic; several, or "
+        "all. Default: none, it must be given.",
+    )
+    benchmark: Literal["klue", "kobest"] = option(
+        "klue",
+        "Whose tasks: KLUE (Park et al. 2021), scored on its validation set, as its test set is not public; "
+        "KoBEST (Jang et al. 2022), scored on its test set, the best step chosen on validation.",
     )
     seeds: list[int] | None = option(
         None,
         "Repeat each task with these seeds; the spread tells what a difference is worth. Default: --seed.",
     )
-    dataset_name: str = option("klue/klue", "Data set on the Hub, or a folder laid out as that one.")
+    dataset_name: str | None = option(
+        None,
+        "Data set on the Hub, or a folder laid out as that one. Default: the benchmark's, klue/klue or "
+        "skt/kobest_v1.",
+    )
     dataset_revision: str | None = option(None, "Branch, tag or commit of the data set. Default: its newest.")
     data_dir: str | None = option(
-        None, "Folder of the official release v1.1 (plain or .xz files) instead of the Hub."
+        None,
+        "Folder of the official release (KLUE v1.1, KoBEST v1.0; plain or .xz files) instead of the Hub.",
     )
     train_file: str | None = option(
         None, "Official file to train on, plain or .xz; of one task. Default: the Hub's or data_dir's."
     )
-    validation_file: str | None = option(None, "Official file to score; of one task. Default: as above.")
+    validation_file: str | None = option(
+        None,
+        "Official file to choose the best step on, and of KLUE to score; of one task. Default: as above.",
+    )
+    test_file: str | None = option(None, "KoBEST: official file to score; of one task. Default: as above.")
     max_train_examples: int | None = option(
         None, "Train on this many examples, a seeded choice; the results say so. Default: all."
     )
     max_validation_examples: int | None = option(
-        None, "Score this many examples, the first ones; the results say so. Default: all."
+        None, "Validate on this many examples, the first ones; the results say so. Default: all."
     )
+    max_test_examples: int | None = option(None, "KoBEST: the same of what is scored. Default: all.")
     entity_markers: Literal["plain", "typed", "none"] = option(
         "plain", "re: mark entities as the benchmark does, with their types (Zhou and Chen 2021), or not."
     )
@@ -128,7 +145,9 @@ class TaskArguments:
         True, "dp: read gold part-of-speech tags, as the benchmark; false parses from words alone."
     )
     linear_head: bool = option(
-        False, "ynat, sts, nli, re: one linear layer on the first token instead of the model's own head."
+        False,
+        "Tasks of one label a text or pair (ynat, sts, nli, re, boolq, sentineg, wic): one linear layer on "
+        "the first token instead of the model's own head.",
     )
 
     def __post_init__(self) -> None:
@@ -157,7 +176,7 @@ class FineTuningArguments(HubArguments):
     output_dir: str | None = option(
         None,
         "Folder of the result; of several tasks or seeds, one folder each in it. The same command goes on "
-        "where it stopped. Default: output/klue.",
+        "where it stopped. Default: output/klue, or of another benchmark output/ and its name.",
     )
     max_seq_length: int | None = option(
         None, "Tokens of a sequence. Default: the benchmark's, or what the model can read."
@@ -196,6 +215,7 @@ class FineTuningArguments(HubArguments):
     logging_steps: float = option(50, "Steps between log lines, or below 1 a share of training.")
 
     def __post_init__(self) -> None:
+        self.names_folder = self.output_dir is not None
         if self.output_dir is None:
             self.output_dir = DEFAULT_OUTPUT
         chosen = self.checked()

@@ -73,10 +73,14 @@ class FineTuning:
         if self.model_arguments.lora:
             self.model = attach_adapters(self.model, self.backbone, self.model_arguments, arguments.seed)
         self.features = task.features(self.splits["train"].examples, self.encoder, training=True)
-        validation = self.splits["validation"].examples
-        self.validation = Validation(validation, task.features(validation, self.encoder, training=False))
+        self.validation = self._validation("validation")
+        self.scored = self.validation if task.scored_on == "validation" else self._validation(task.scored_on)
         rows = len(self.features) * float(arguments.num_train_epochs or 0)
         self.steps = math.ceil(rows / arguments.rows_per_step)
+
+    def _validation(self, split: str) -> Validation:
+        examples = self.splits[split].examples
+        return Validation(examples, self.task.features(examples, self.encoder, training=False))
 
     @property
     def patience(self) -> int:
@@ -175,18 +179,19 @@ class FineTuning:
         answers = answer(
             self.model,
             self.task,
-            self.validation.features,
+            self.scored.features,
             self.encoder,
             self.arguments.per_device_eval_batch_size,
             autocast_dtype(self.arguments),
             "Scoring the best step",
         )
         seconds = time.perf_counter() - start
-        examples = self.validation.examples
-        predictions = self.task.predictions(examples, self.validation.features, answers.outputs)
+        examples = self.scored.examples
+        predictions = self.task.predictions(examples, self.scored.features, answers.outputs)
         official = score(self.task, examples, predictions)
         every = score(self.task, examples, predictions, variants=True)
         results = self._results(command, official, every, answers.loss, seconds)
+        results |= self._around(predictions)
         if self.run.writes:
             with replace_files(self.run.folder) as staging:
                 save(self.model, staging)
@@ -218,8 +223,8 @@ class FineTuning:
         self, results: dict[str, Any], predictions: Sequence[dict[str, Any]], confidences: Sequence[float]
     ) -> str:
         """The page of mistakes; of an example with several features the surest one counts."""
-        examples, surest = self.validation.examples, [0.0] * len(self.validation.examples)
-        for feature, confidence in zip(self.validation.features, confidences, strict=True):
+        examples, surest = self.scored.examples, [0.0] * len(self.scored.examples)
+        for feature, confidence in zip(self.scored.features, confidences, strict=True):
             surest[feature.example] = max(surest[feature.example], confidence)
         judgments = [
             self.task.judge(example, line) for example, line in zip(examples, predictions, strict=True)
@@ -244,10 +249,11 @@ class FineTuning:
     ) -> dict[str, Any]:
         log = [entry for entry in self.run.read_log() if f"eval_{self.task.selected_on}" in entry]
         scores = [(entry["step"], _number(entry[f"eval_{self.task.selected_on}"])) for entry in log]
-        last = {name: log[-1][f"eval_{name}"] for name in official} if log else {}
+        of_validation = bool(log) and self.task.scored_on == "validation"
+        last = {name: log[-1][f"eval_{name}"] for name in official} if of_validation else {}
         training = self.run.progress().get("training", {})
         return {
-            "kind": "klue",
+            "kind": self.task.benchmark,
             "task": self.task.name,
             "reported_as": self.task.reported_as,
             "changed": self.changed(),
@@ -270,6 +276,18 @@ class FineTuning:
             "peak_memory_mib": training.get("peak_memory_mib"),
             "settings": self.settings(),
         }
+
+    def _around(self, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What stands beside the scores, where the task has it: which split, baselines and intervals."""
+        task = self.task
+        beside: dict[str, Any] = {}
+        if task.scored_on != "validation":
+            beside["scored_on"] = task.scored_on
+        baselines = task.baselines(self.scored.examples)
+        if baselines:
+            beside["baselines"] = baselines
+            beside["intervals"] = task.intervals(self.scored.examples, predictions)
+        return beside
 
     def _describe_model(self) -> dict[str, Any]:
         learned = sum(tensor.numel() for tensor in self.model.parameters() if tensor.requires_grad)

@@ -43,8 +43,9 @@ def answer(
         autocast_dtype: mixed precision; None computes in the weights' own.
     """
     state, device = PartialState(), next(model.parameters()).device
-    lengths = [padded_length(len(feature.inputs["input_ids"]), encoder.max_length) for feature in features]
-    batches = _batches(lengths, batch_size)
+    lengths = [padded_length(max(feature.lengths), encoder.max_length) for feature in features]
+    sequences = max((len(feature.lengths) for feature in features), default=1)
+    batches = _batches(lengths, max(1, batch_size // sequences))
     own = batches[state.process_index :: state.num_processes]
     was_training = model.training
     model.eval()

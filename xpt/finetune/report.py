@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from xpt.finetune.judgment import Judgment
+from xpt.finetune.scored import beside, scored_data
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MISTAKES = 20
@@ -77,6 +78,8 @@ def render_report(
     )
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
+        scored=scored_data(results),
+        beside=beside,
         count=len(judgments),
         wrong=sum(judgment.right < 1 for judgment in judgments),
         confusion=confusion(judgments),

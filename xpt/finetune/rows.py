@@ -31,7 +31,7 @@ class ShuffledRows(Dataset):
         self, features: Sequence[Feature], count: int, batch: int, seed: int, length_grouping: bool
     ) -> None:
         self.features, self.count, self.batch, self.seed = features, count, batch, seed
-        self.lengths = np.array([len(feature.inputs["input_ids"]) for feature in features])
+        self.lengths = np.array([max(feature.lengths) for feature in features])
         self.length_grouping = length_grouping
         self._epoch = lru_cache(maxsize=2)(self._shuffled_epoch)
         self._block = lru_cache(maxsize=2)(self._grouped_block)
@@ -53,7 +53,7 @@ class ShuffledRows(Dataset):
 
     def tokens(self, first: int, last: int) -> int:
         """Real tokens of rows `first` to `last` - 1."""
-        return int(sum(self.lengths[self.index(row)] for row in range(first, min(last, self.count))))
+        return sum(sum(self[row].lengths) for row in range(first, min(last, self.count)))
 
     def _shuffled_epoch(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.features))

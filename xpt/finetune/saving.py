@@ -17,7 +17,14 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 
 import modeling_xpt
 from xpt.finetune.backbone import open_backbone
-from xpt.finetune.heads import linear_classifier, parser, span_reader, state_generator, token_tagger  # noqa: F401 (registered with the Auto classes)
+from xpt.finetune.heads import (  # noqa: F401 (registered with the Auto classes)
+    choice_scorer,
+    linear_classifier,
+    parser,
+    span_reader,
+    state_generator,
+    token_tagger,
+)
 from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 from xpt.program.errors import XPTError
 

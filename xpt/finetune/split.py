@@ -10,7 +10,7 @@ class Split:
     """The examples of one split, checked.
 
     Args:
-        name: train or validation.
+        name: train, validation or test.
         examples: all of one type.
         origin: file name, or data set and split.
         revision: commit of the data set on the Hub; None for files.

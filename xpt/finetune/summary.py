@@ -3,6 +3,7 @@
 from typing import Any
 
 from xpt.finetune.fine_tuning import FineTuning
+from xpt.finetune.scored import beside, scored_data
 from xpt.finetune.split import Split
 from xpt.program.formatting import duration, known, short_count
 from xpt.program.precision import precision
@@ -45,15 +46,20 @@ def describe_split(split: Split) -> str:
 
 def result_lines(results: dict[str, Any]) -> str:
     """The scores of one finished run."""
-    data = results["data"]["validation"]
-    scores = ", ".join(
-        f"{name.split('/')[1]} {'undefined' if value is None else f'{value:.2f}'}"
-        for name, value in results["metrics"].items()
-    )
+    data = scored_data(results)
+    scores = ", ".join(_score(results, name) for name in results["metrics"])
     last = {name: value for name, value in results.get("last_metrics", {}).items() if value is not None}
     if last and results["best_step"] != results["steps"]:
         scores += " (last step " + ", ".join(f"{value:.2f}" for value in last.values()) + ")"
     part = "" if data["whole"] else f" on {data['records']:,} of {data['official_records']:,}"
+    if "scored_on" in results:
+        part += f" {'on' if data['whole'] else 'of'} {results['scored_on']}, the best step by validation"
     spent, peaks = known(duration, results["seconds"]["training"]), results.get("peak_memory_mib")
     cost = f"training took {spent}" + (f", peak memory {peak_memory(peaks)}" if peaks else "")
     return line(results["reported_as"], f"seed {results['seed']}: {scores}{part} ({cost})")
+
+
+def _score(results: dict[str, Any], metric: str) -> str:
+    value, more = results["metrics"][metric], beside(results, metric)
+    shown = "undefined" if value is None else f"{value:.2f}"
+    return f"{metric.split('/')[1]} {shown}" + (f" ({more})" if more else "")

@@ -10,7 +10,7 @@ lines of `predictions.jsonl` and what `metric` takes. Tasks know neither files n
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -19,9 +19,6 @@ from xpt.finetune.batches import masked_mean, pad_batch
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.judgment import Judgment
 from xpt.program.errors import XPTError
-
-if TYPE_CHECKING:
-    from evaluate import Metric
 
 LARGE = 1024  # hidden size from which a model is trained as the official scripts train RoBERTa-large
 
@@ -52,10 +49,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Feature:
-    """One sequence for the model.
+    """One sequence for the model; of a multiple choice, one for each answer.
 
     Args:
-        inputs: the model's arguments, unpadded: lists of length `len(input_ids)`, or labels of any shape.
+        inputs: the model's arguments, unpadded: lists of length `len(input_ids)`, or labels of any shape. Of
+            several sequences, a list for each.
         example: index of the example that it is made from.
         memory: what turns the model's output back into text: offsets, windows, word positions.
     """
@@ -63,6 +61,12 @@ class Feature:
     inputs: dict[str, Any]
     example: int
     memory: Any = None
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of its sequence; where an example is several, of each."""
+        ids = self.inputs["input_ids"]
+        return [len(one) for one in ids] if len(ids) and isinstance(ids[0], list) else [len(ids)]
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,29 @@ class Options:
     entity_markers: str = "plain"  # re: as the benchmark; "typed" with the entities' types, "none"
     tree_constraint: bool = False  # dp: one tree a sentence, by maximum spanning tree
     use_pos: bool = True  # dp: gold part-of-speech tags, as the benchmark
-    linear_head: bool = False  # ynat, sts, nli, re: one linear layer instead of the model's own head
+    linear_head: bool = False  # a label a text: one linear layer instead of the model's own head
+
+
+class Metric(Protocol):
+    """What scores."""
+
+    def compute(
+        self, *, predictions: list[dict[str, Any]], references: list[dict[str, Any]], variants: bool = False
+    ) -> dict[str, float]:
+        """Percents by name, unrounded; `variants` adds those of other definitions."""
 
 
 class Task(ABC):
-    """One of the eight tasks. Class attributes say what it is, methods what passes through."""
+    """A task of a benchmark. Class attributes say what it is, methods what passes through."""
 
-    name: ClassVar[str]  # ynat, sts, nli, ner, re, dp, mrc, wos
+    benchmark: ClassVar[str]  # klue, kobest
+    name: ClassVar[str]  # ynat, sts, nli, ner, ...
     title: ClassVar[str]  # for people: "named entity recognition"
-    folder: ClassVar[str]  # of the official release, and how its file names begin: "klue-ner-v1.1"
-    suffix: ClassVar[str]  # of its files: ".json" or ".tsv"
+    suffix: ClassVar[str]  # of its official files: ".json" or ".tsv"
     sizes: ClassVar[dict[str, int]]  # records of the whole splits: {"train": 21008, "validation": 5000}
+    scored_on: ClassVar[str] = (
+        "validation"  # the split that is reported; the best step is chosen on validation
+    )
     labels: ClassVar[tuple[str, ...]] = ()  # in the official order; the model's are the same
     settings: ClassVar[Hyperparameters]  # of base models
     large_settings: ClassVar[Hyperparameters]
@@ -128,8 +144,16 @@ class Task(ABC):
     # ---- reading -----------------------------------------------------------------------------------------
 
     @abstractmethod
+    def file_stems(self, split: str) -> tuple[str, ...]:
+        """Where a split's file may be in the official release, without its suffix, the likeliest first."""
+
+    @abstractmethod
     def records(self, text: str, file: str) -> Iterator[Record]:
         """The records of an official file's whole text; `file` is its name, for errors (`XPTError`)."""
+
+    @abstractmethod
+    def hub_guid(self, split: str, number: int) -> str:
+        """What the example of a row of the Hub's data set is called where that has no guids."""
 
     @abstractmethod
     def hub_record(self, row: dict[str, Any], guid: str) -> Any:
@@ -141,6 +165,10 @@ class Task(ABC):
     @abstractmethod
     def examples(self, record: Record) -> Iterable[Any]:
         """The examples of a record. Raises `XPTError` (`record.wrong`) for what does not fit together."""
+
+    def warnings(self, origin: str, examples: Sequence[Any]) -> list[str]:
+        """What should be known about data of file or data set `origin`: that they are of another release."""
+        return []
 
     # ---- features and predictions ------------------------------------------------------------------------
 
@@ -186,8 +214,18 @@ class Task(ABC):
     # ---- measuring ---------------------------------------------------------------------------------------
 
     @abstractmethod
-    def metric(self) -> "Metric":
-        """What scores: its `compute` takes predictions and references, and gives percents by name."""
+    def metric(self) -> Metric:
+        """What scores its predictions against its references."""
+
+    def baselines(self, examples: Sequence[Any]) -> dict[str, dict[str, float]]:
+        """What the metrics of answers that need no model are, by their names ("chance"), in percent."""
+        return {}
+
+    def intervals(
+        self, examples: Sequence[Any], predictions: Sequence[dict[str, Any]]
+    ) -> dict[str, tuple[float, float]]:
+        """95 % intervals of metrics, in percent: what other examples of the same kind might have given."""
+        return {}
 
     @abstractmethod
     def reference(self, example: Any) -> dict[str, Any]:

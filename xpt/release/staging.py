@@ -31,6 +31,7 @@ import configuration_xpt
 import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from xpt.cards.public import publishable
+from xpt.finetune.benchmarks import benchmark_of
 from xpt.program.errors import XPTError
 from xpt.program.formatting import short_size
 from xpt.program.manifest import file_sha256
@@ -105,7 +106,7 @@ def find_kind(folder: Path) -> Kind:
         return Kind.ADAPTER
     model_type = _read_json(folder / "config.json").get("model_type")
     results = _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else None
-    if results is not None and results.get("kind") == "klue":
+    if benchmark_of(results) is not None:
         return Kind.FINE_TUNED
     if model_type == XPTRobertaConfig.model_type:
         return Kind.PHASE if results is None else Kind.POST_TRAINED

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpt.finetune.klue.command import make_parser as make_finetune_parser
-from xpt.finetune.klue.command import read_plan
+from xpt.finetune.command import make_parser as make_finetune_parser
+from xpt.finetune.command import read_plan
 from xpt.program.errors import XPTError
 from xpt.program.help import grouped_options
 from xpt.recipe.command_line import find_recipe, make_parser, read_recipe

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from xpt.finetune.klue.compare import main
+from xpt.finetune.compare import main
 from xpt.finetune.klue.klue_metric.names import OFFICIAL
 from xpt.finetune.klue.published import read_published
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpt.finetune.klue.data import chosen_examples, find_file, first_examples, make_split, read_file
+from xpt.finetune.data import chosen_examples, find_file, first_examples, make_split, read_file
 from xpt.finetune.klue.official import tsv_records
 from xpt.finetune.klue.tasks import TASKS, make_task
 from xpt.program.errors import XPTError

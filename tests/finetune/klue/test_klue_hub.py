@@ -6,9 +6,10 @@ import datasets
 import klue_files
 import pytest
 from datasets import ClassLabel, Dataset, Features, Sequence, Value
+from hub_datasets import hub_folder
 
-from xpt.finetune.klue.data import content_sha256, read_file
-from xpt.finetune.klue.hub import read_hub
+from xpt.finetune.data import content_sha256, read_file
+from xpt.finetune.hub import read_hub
 from xpt.finetune.klue.tasks import TASKS, make_task
 from xpt.program.errors import XPTError
 
@@ -23,17 +24,6 @@ LOST_GUIDS = ("ner", "dp")
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def hub_folder(folder, task, splits: dict[str, Dataset]) -> str:
-    """A folder laid out as the data set on the Hub: Parquet files, their place in the card."""
-    (folder / task).mkdir(parents=True, exist_ok=True)
-    lines = ["---", "configs:", f"- config_name: {task}", "  data_files:"]
-    for split, data in splits.items():
-        data.to_parquet(folder / task / f"{split}-00000-of-00001.parquet")
-        lines += [f"  - split: {split}", f"    path: {task}/{split}-*"]
-    (folder / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
-    return str(folder)
 
 
 def hub_rows(task: str, examples) -> tuple[list[dict], Features]:

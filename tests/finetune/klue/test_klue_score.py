@@ -9,11 +9,11 @@ import sys
 import klue_files
 import pytest
 
-from xpt.finetune.klue.data import read_file
+from xpt.finetune.data import read_file
 from xpt.finetune.klue.klue_metric.labels import DEPRELS, NER_TAGS, NLI_LABELS, RELATIONS, YNAT_LABELS
 from xpt.finetune.klue.klue_metric.names import OFFICIAL
-from xpt.finetune.klue.score import main, read_predictions
 from xpt.finetune.klue.tasks import TASKS, make_task
+from xpt.finetune.score import main, read_predictions
 from xpt.program.errors import XPTError
 
 

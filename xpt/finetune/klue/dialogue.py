@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xpt.finetune.encoding import TextEncoder
-from xpt.finetune.klue.official import take
+from xpt.finetune.records import take
 from xpt.finetune.task import Example, Record
 
 _NAMES = {

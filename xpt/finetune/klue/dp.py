@@ -19,7 +19,8 @@ from xpt.finetune.heads.parser import NO_WORD, DependencyParser, DependencyParse
 from xpt.finetune.heads.trees import cycle
 from xpt.finetune.judgment import Judgment, Mark, Passage
 from xpt.finetune.klue.klue_task import KlueTask
-from xpt.finetune.klue.official import Block, take_label, tsv_records
+from xpt.finetune.klue.official import Block, tsv_records
+from xpt.finetune.records import take_label
 from xpt.finetune.task import Example, Feature, Hyperparameters, Record
 from xpt.program.errors import XPTError
 

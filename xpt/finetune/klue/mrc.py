@@ -20,7 +20,8 @@ from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.heads.span_reader import SpanReader, SpanReaderConfig, stock_head
 from xpt.finetune.judgment import Judgment, Mark, Passage, around
 from xpt.finetune.klue.klue_task import KlueTask
-from xpt.finetune.klue.official import load_json, take
+from xpt.finetune.klue.official import load_json
+from xpt.finetune.records import take
 from xpt.finetune.spans import Window, best_span, central_tokens, covering_tokens, step_for, windows
 from xpt.finetune.task import Example, Feature, Hyperparameters, Record
 from xpt.program.errors import XPTError

@@ -5,6 +5,7 @@ fast tokenizer will do: a token has the tag of the first character that it is th
 further characters are the inside of the same entity. Where an entity begins inside a token it is lost.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ from xpt.finetune.batches import IGNORED_LABEL
 from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.heads.token_tagger import token_tagger
 from xpt.finetune.judgment import Judgment, Passage, tagged
-from xpt.finetune.klue.klue_task import KlueTask
-from xpt.finetune.klue.official import Block, take_label, tsv_records
+from xpt.finetune.klue.klue_task import VERSION, KlueTask
+from xpt.finetune.klue.official import Block, tsv_records
+from xpt.finetune.records import take_label
 from xpt.finetune.task import Example, Feature, Hyperparameters, Record
 
 
@@ -76,6 +78,12 @@ class NER(KlueTask):
                 block.guid, characters, tuple(take_label(record, tag, self.labels) for tag in tags)
             )
         ]
+
+    def warnings(self, origin: str, examples: Sequence[TaggedCharacters]) -> list[str]:
+        """Text that is not NFKC, as that of v1 was."""
+        odd = sum(not unicodedata.is_normalized("NFKC", "".join(each.characters)) for each in examples)
+        said = [f"{origin}: {odd:,} sentences are not NFKC, so it is not {VERSION}"] * bool(odd)
+        return [*super().warnings(origin, examples), *said]
 
     def features(self, examples: Sequence[Any], encoder: TextEncoder, training: bool) -> list[Feature]:
         """One sequence an example, cut at its end (the longest of v1.1 has 145 characters).

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from xpt.finetune.judgment import Passage
-from xpt.finetune.klue.official import json_records, take, take_label
-from xpt.finetune.klue.sequence import LabelledText, SequenceTask
+from xpt.finetune.klue.klue_task import KlueTask
+from xpt.finetune.klue.official import json_records
+from xpt.finetune.records import take, take_label
+from xpt.finetune.sequence import LabelledText, SequenceTask
 from xpt.finetune.task import Hyperparameters, Record
 
 
-class NLI(SequenceTask):
+class NLI(KlueTask, SequenceTask):
     """Premise and hypothesis -> relation."""
 
     name = "nli"

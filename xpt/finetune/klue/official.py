@@ -5,14 +5,12 @@ What passes through: a file's whole text -> its records, each with the place tha
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from xpt.finetune.task import Record
 from xpt.program.errors import XPTError
-
-HALF = re.compile("[\ud800-\udfff]")  # of a character beyond the first plane; no tokenizer takes it
 
 
 def json_records(text: str, file: str) -> Iterator[Record]:
@@ -43,27 +41,6 @@ def listed_records(value: Any, file: str) -> Iterator[Record]:
         if not isinstance(entry, dict):
             raise XPTError(f"{file}: entry {number} is no object; is it the official file of this task?")
         yield Record(entry, f"{file}: {entry.get('guid', f'entry {number}')}")
-
-
-def take(record: Record, field: str, kind: type | tuple[type, ...] = str, within: Any = None) -> Any:
-    """A field of a record (or of the object `within` it). Raises `XPTError` where it is absent or of another
-    kind; a truth value is no number."""
-    holder = record.value if within is None else within
-    if not isinstance(holder, Mapping) or field not in holder:
-        raise record.wrong(f"has no field {field!r}")
-    value = holder[field]
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise record.wrong(f"the field {field!r} is {value!r:.60}")
-    if isinstance(value, str) and HALF.search(value):
-        raise record.wrong(f"the field {field!r} holds half a character")
-    return value
-
-
-def take_label(record: Record, value: Any, labels: tuple[str, ...]) -> str:
-    """`value` if it is one of `labels`. Raises `XPTError` else."""
-    if value not in labels:
-        raise record.wrong(f"unknown label {value!r:.60}")
-    return value
 
 
 @dataclass(frozen=True)

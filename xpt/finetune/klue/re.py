@@ -12,8 +12,10 @@ from xpt.finetune.backbone import Backbone
 from xpt.finetune.encoding import Pieces, TextEncoder
 from xpt.finetune.judgment import Mark, Passage
 from xpt.finetune.klue.entity_markers import Span, cut_around, marked_ids
-from xpt.finetune.klue.official import json_records, take, take_label
-from xpt.finetune.klue.sequence import SequenceTask
+from xpt.finetune.klue.klue_task import KlueTask
+from xpt.finetune.klue.official import json_records
+from xpt.finetune.records import take, take_label
+from xpt.finetune.sequence import SequenceTask
 from xpt.finetune.task import Example, Feature, Hyperparameters, Options, Record
 from xpt.program.errors import XPTError
 
@@ -39,7 +41,7 @@ class RelatedEntities(Example):
     label: str
 
 
-class RE(SequenceTask):
+class RE(KlueTask, SequenceTask):
     """Sentence with a marked subject and object -> relation.
 
     `entity_markers` of the options says what marks them:

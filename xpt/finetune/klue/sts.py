@@ -9,8 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from xpt.finetune.judgment import Judgment
-from xpt.finetune.klue.official import json_records, take
-from xpt.finetune.klue.sequence import SequenceTask
+from xpt.finetune.klue.klue_task import KlueTask
+from xpt.finetune.klue.official import json_records
+from xpt.finetune.records import take
+from xpt.finetune.sequence import SequenceTask
 from xpt.finetune.task import Example, Hyperparameters, Record
 
 ALIKE = 3  # from here on the benchmark calls two sentences similar
@@ -25,7 +27,7 @@ class ScoredPair(Example):
     score: float
 
 
-class STS(SequenceTask):
+class STS(KlueTask, SequenceTask):
     """Two sentences -> similarity, by one output that is learned with the squared error."""
 
     name = "sts"

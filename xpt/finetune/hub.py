@@ -1,7 +1,7 @@
-"""KLUE from the Hub: one commit of `klue/klue`, its rows as records of the official files.
+"""A benchmark from the Hub: one commit of its data set, its rows as records of the official files.
 
-Class labels become names by the data set's own list, because the Hub's order is not the benchmark's. What
-else differs is undone by each task (`Task.hub_record`).
+Class labels become names by the data set's own list, because the Hub's order need not be the benchmark's.
+What else differs is undone by each task (`Task.hub_record`).
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-from xpt.finetune.klue.data import make_split
+from xpt.finetune.data import make_split
 from xpt.finetune.split import Split
 from xpt.finetune.task import Record, Task
 from xpt.program.errors import XPTError
@@ -39,7 +39,7 @@ def read_hub(task: Task, name: str, revision: str | None, split: str) -> Split:
     origin = f"{name} {task.name} {split}"
     examples: list[Any] = []
     for number, row in enumerate(loaded):
-        guid = row.get("guid") or f"klue-{task.name}-hub_{split}_{number:05d}"
+        guid = row.get("guid") or task.hub_guid(split, number)
         record = Record(None, f"{origin} row {number}")
         try:
             value = task.hub_record(named_labels(row, loaded.features), guid)

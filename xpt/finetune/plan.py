@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xpt.finetune.arguments import FineTuningArguments, ModelArguments, TaskArguments
-from xpt.finetune.klue.data import chosen_examples, find_file, first_examples, read_file
-from xpt.finetune.klue.hub import read_hub
-from xpt.finetune.klue.tasks import make_task, task_names
+from xpt.finetune.benchmark import Benchmark
+from xpt.finetune.benchmarks import check_owner, find_benchmark
+from xpt.finetune.data import chosen_examples, find_file, first_examples, read_file
+from xpt.finetune.hub import read_hub
 from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.program.errors import XPTError
@@ -26,7 +27,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a fine-tuning on KLUE (Park et al. 2021) is asked for, and the `jobs` that this makes.
+    """Everything that a fine-tuning on a benchmark is asked for, and the `jobs` that this makes.
 
     Args:
         model: what is fine-tuned.
@@ -56,7 +57,7 @@ class Plan:
     def __post_init__(self) -> None:
         names = self._check()
         seeds = list(dict.fromkeys(self.tasks.seeds or [self.training.seed]))
-        folder, repository = Path(str(self.training.output_dir)), self.training.hub_model_id
+        folder, repository = self._folder(), self.training.hub_model_id
         single = len(names) * len(seeds) == 1
 
         def repo_id(name: str, seed: int) -> str | None:
@@ -88,32 +89,61 @@ class Plan:
                 "--push_to_hub: adapters need a base that others have; publish it and name its Hub id, or "
                 "train without --push_to_hub and publish later: xpt push ... --base_model_id OWNER/NAME"
             )
-        names = task_names(tasks.task)
-        if len(names) > 1 and (tasks.train_file or tasks.validation_file):
+        check_owner(self.benchmark, tasks.task or ())
+        names = self.benchmark.task_names(tasks.task)
+        if len(names) > 1 and any(file for file, _ in self._chosen_data().values()):
             raise XPTError("--train_file and --validation_file are of one task; give --data_dir for several")
-        for count in (tasks.max_train_examples, tasks.max_validation_examples):
+        for split, (file, count) in self._chosen_data().items():
+            if split not in self.benchmark.splits and not (file is None and count is None):
+                raise XPTError(
+                    f"--{split}_file and --max_{split}_examples: {self.benchmark.title} has no public "
+                    f"{split} set, and is scored on validation; leave them out"
+                )
             if count is not None and count < 1:
                 raise XPTError(f"--max_train_examples and --max_validation_examples are counts, not {count}")
         return names
 
+    @property
+    def benchmark(self) -> Benchmark:
+        """Whose tasks these are."""
+        return find_benchmark(self.tasks.benchmark)
+
+    def _folder(self) -> Path:
+        """Where results go, by default named after the benchmark."""
+        if self.training.names_folder:
+            return Path(str(self.training.output_dir))
+        return Path("output", self.benchmark.name)
+
+    def _chosen_data(self) -> dict[str, tuple[str | None, int | None]]:
+        """Of each split the file and the number of examples that were asked for."""
+        tasks = self.tasks
+        return {
+            "train": (tasks.train_file, tasks.max_train_examples),
+            "validation": (tasks.validation_file, tasks.max_validation_examples),
+            "test": (tasks.test_file, tasks.max_test_examples),
+        }
+
     def task(self, name: str) -> Task:
         """A task with the options that were asked for."""
-        return make_task(name, self.tasks.task_options())
+        return self.benchmark.make_task(name, self.tasks.task_options())
 
     def splits(self, name: str) -> dict[str, Split]:
         """The data of a task. Raises `XPTError` for what cannot be read or is not the task's."""
-        arguments, task = self.tasks, self.task(name)
-        files = {"train": arguments.train_file, "validation": arguments.validation_file}
-        read = {}
-        for split, file in files.items():
-            if file is not None:
-                read[split] = read_file(task, Path(file), split)
-            elif arguments.data_dir is not None:
-                read[split] = read_file(task, find_file(task, Path(arguments.data_dir), split), split)
-            else:
-                read[split] = read_hub(task, arguments.dataset_name, arguments.dataset_revision, split)
-        return {
-            # One choice whatever the run's seed, so that runs compare.
-            "train": chosen_examples(read["train"], arguments.max_train_examples, seed=0),
-            "validation": first_examples(read["validation"], arguments.max_validation_examples),
-        }
+        task = self.task(name)
+        read = {split: self._read(task, split) for split in task.sizes}
+        for split, (_, count) in self._chosen_data().items():
+            if split == "train":  # one choice whatever the run's seed, so that runs compare
+                read[split] = chosen_examples(read[split], count, seed=0)
+            elif split in read:
+                read[split] = first_examples(read[split], count)
+        return read
+
+    def _read(self, task: Task, split: str) -> Split:
+        arguments = self.tasks
+        file, _ = self._chosen_data()[split]
+        if file is not None:
+            return read_file(task, Path(file), split)
+        if arguments.data_dir is not None:
+            return read_file(task, find_file(task, Path(arguments.data_dir), split), split)
+        dataset = arguments.dataset_name or self.benchmark.dataset
+        return read_hub(task, dataset, arguments.dataset_revision, split)

@@ -8,8 +8,6 @@ import hashlib
 import json
 import lzma
 import random
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,9 +17,7 @@ from xpt.finetune.split import Split
 from xpt.finetune.task import Task
 from xpt.program.errors import XPTError
 
-SPLITS = ("train", "validation")
-FILE_SPLITS = {"train": "train", "validation": "dev"}  # as the official files call them
-VERSION = "v1.1"
+FILE_SPLITS = {"train": "train", "validation": "dev", "test": "test"}  # as official files call them
 
 
 def make_split(
@@ -35,15 +31,15 @@ def make_split(
         if example.key in seen:
             raise XPTError(f"{origin}: {' turn '.join(map(str, example.key))} stands in it twice")
         seen.add(example.key)
-    split = Split(
+    return Split(
         name,
         list(examples),
         origin,
         revision,
         task.sizes[name],
         content_sha256(examples),
+        tuple(task.warnings(origin, examples)),
     )
-    return replace(split, warnings=tuple(version_warnings(task, split)))
 
 
 def content_sha256(examples: Sequence[Any]) -> str:
@@ -53,26 +49,6 @@ def content_sha256(examples: Sequence[Any]) -> str:
         line = json.dumps(asdict(example), ensure_ascii=False, sort_keys=True)
         digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()
-
-
-def version_warnings(task: Task, split: Split) -> list[str]:
-    """What tells that data are not those of release v1.1, which changed NER, DP and MRC.
-
-    A name that says another version; for NER text that is not NFKC (as v1 was).
-    """
-    found = []
-    named = re.search(r"-v(\d+(?:\.\d+)*)[_.-]", Path(split.origin).name)
-    if named and f"v{named[1]}" != VERSION:
-        found.append(f"{split.origin}: is of v{named[1]}, and scores are published for {VERSION}")
-    if task.name == "ner":
-        odd = sum(not _is_nfkc(example) for example in split.examples)
-        if odd:
-            found.append(f"{split.origin}: {odd:,} sentences are not NFKC, so it is not {VERSION}")
-    return found
-
-
-def _is_nfkc(example: Any) -> bool:
-    return unicodedata.is_normalized("NFKC", "".join(example.characters))
 
 
 # ---- official files --------------------------------------------------------------------------------------
@@ -102,27 +78,26 @@ def read_text(path: Path) -> str:
 
 
 def find_file(task: Task, folder: Path, split: str) -> Path:
-    """A split's file in a folder of the official release, or in the task's own folder.
+    """A split's file in a folder of the official release.
 
-    The official name, plain or .xz; else the only file whose name begins like it, as those of parts do.
-    Raises `XPTError` where there is none, or several.
+    One of the task's names for it, plain or .xz; else the only file whose name begins like one, as those of
+    parts do. Raises `XPTError` where there is none, or several.
     """
-    places = [place for place in (folder / task.folder, folder) if place.is_dir()]
-    if not places:
+    if not folder.is_dir():
         raise XPTError(f"--data_dir {folder}: is no folder")
-    stem = f"{task.folder}_{FILE_SPLITS[split]}"
-    for place in places:
+    stems = task.file_stems(split)
+    for stem in stems:
         for name in (f"{stem}{task.suffix}", f"{stem}{task.suffix}.xz"):
-            if (place / name).is_file():
-                return place / name
-    for place in places:
-        parts = sorted(path for path in place.glob(f"{stem}*{task.suffix}*") if path.is_file())
+            if (folder / name).is_file():
+                return folder / name
+    for stem in stems:
+        parts = sorted(path for path in folder.glob(f"{stem}*{task.suffix}*") if path.is_file())
         if len(parts) == 1:
             return parts[0]
         if parts:
             listed = ", ".join(path.name for path in parts)
             raise XPTError(f"--data_dir {folder}: which of {listed}? give --{split}_file")
-    raise XPTError(f"--data_dir {folder}: has no {task.folder}/{stem}{task.suffix}; give --{split}_file")
+    raise XPTError(f"--data_dir {folder}: has no {stems[0]}{task.suffix}; give --{split}_file")
 
 
 # ---- a part of a split -----------------------------------------------------------------------------------

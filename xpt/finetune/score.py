@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from xpt.finetune.klue.data import read_file, read_text
-from xpt.finetune.klue.tasks import make_task
+from xpt.finetune.benchmarks import check_owner, find_benchmark
+from xpt.finetune.data import read_file, read_text
 from xpt.finetune.task import Task
 from xpt.finetune.trainer import score as score_lines
 from xpt.program.errors import XPTError
@@ -23,13 +23,13 @@ from xpt.program.script import main_of
 from xpt.program.settings import option
 
 INTRODUCTION = """\
-Score predictions on a task of KLUE as the benchmark's own code does, its defects included.
+Score predictions on a task of KLUE as the benchmark's own code does, its defects included; or of KoBEST.
 
   xpt score --task TASK --gold OFFICIAL_FILE --predictions PRED.jsonl
 
 Prints one JSON object: metrics in percent, unrounded, null for what is undefined. One prediction a line:
 
-  ynat, nli   {"guid": ..., "label": name of the label}
+  ynat, nli   {"guid": ..., "label": name of the label}; of KoBEST all tasks
   sts         {"guid": ..., "score": number}
   re          {"guid": ..., "label": relation, "probs": 30 probabilities in the order of the official list}
   ner         {"guid": ..., "tags": one a character row of the file, rows of blanks included}
@@ -43,8 +43,11 @@ class ScoreArguments:
     """Predictions and gold."""
 
     task: str | None = option(
-        None, "ynat, sts, nli, ner, re, dp, mrc or wos. Default: none, it must be given."
+        None,
+        "ynat, sts, nli, ner, re, dp, mrc or wos; of kobest boolq, copa, hellaswag, sentineg or wic. "
+        "Default: none, it must be given.",
     )
+    benchmark: Literal["klue", "kobest"] = option("klue", "Whose task it is.")
     gold: str | None = option(None, "Official file, plain or .xz. Default: none, it must be given.")
     predictions: str | None = option(None, "File of JSON lines. Default: none, it must be given.")
     variants: bool = option(
@@ -53,15 +56,21 @@ class ScoreArguments:
 
 
 def score(
-    task: str, gold: str | Path, predictions: str | Path, *, variants: bool = False
+    task: str,
+    gold: str | Path,
+    predictions: str | Path,
+    *,
+    variants: bool = False,
+    benchmark: str = "klue",
 ) -> dict[str, float | None]:
     """Score anybody's predictions as the benchmark's own code does, its defects included.
 
     Args:
-        task: ynat, sts, nli, ner, re, dp, mrc or wos.
+        task: ynat, sts, nli, ner, re, dp, mrc or wos; or of another benchmark.
         gold: an official file, plain or .xz.
         predictions: a file of one JSON object a line; `xpt score --help` shows its fields.
         variants: whether metrics of other definitions are added, under names of their own.
+        benchmark: klue or kobest.
 
     Returns:
         Metrics by name, in percent, unrounded; None where the official code gives NaN.
@@ -76,8 +85,10 @@ def score(
         >>> metrics == xpt.Run("output/nli").results()["metrics"]
         True
     """
-    made = make_task(task)
-    examples = read_file(made, Path(gold), "validation").examples
+    owner = find_benchmark(benchmark)
+    check_owner(owner, [task])
+    made = owner.make_task(task)
+    examples = read_file(made, Path(gold), made.scored_on).examples
     lines = read_predictions(made, examples, Path(predictions))
     metrics = score_lines(made, examples, lines, variants=variants)
     return {name: None if math.isnan(value) else value for name, value in metrics.items()}
@@ -142,7 +153,9 @@ def _score(arguments: Sequence[str]) -> str:
     for name in ("task", "gold", "predictions"):
         if not getattr(given, name):
             raise XPTError(f"no --{name} given (see --help)")
-    metrics = score(given.task, given.gold, given.predictions, variants=given.variants)
+    metrics = score(
+        given.task, given.gold, given.predictions, variants=given.variants, benchmark=given.benchmark
+    )
     return json.dumps(metrics, ensure_ascii=False)
 
 

@@ -13,15 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xpt.finetune.klue.klue_metric.names import OFFICIAL
+from xpt.finetune.benchmarks import BENCHMARKS, benchmark_of
+from xpt.finetune.scored import scored_data
 from xpt.program.errors import XPTError
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The scores of one model in one column, over seeds."""
+    """The scores of one model in one column, over seeds.
+
+    `intervals` are those of each score over examples; none where the task has none.
+    """
 
     values: tuple[float, ...]
+    intervals: tuple[tuple[float, float], ...] = ()
 
     @property
     def mean(self) -> float:
@@ -32,9 +37,18 @@ class Cell:
         """Standard deviation of the sample; None of a single run."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """From where to where other examples might have put it: the mean over seeds of their intervals."""
+        if not self.intervals:
+            return None
+        low, high = map(statistics.fmean, zip(*self.intervals, strict=True))
+        return low, high
+
     def __str__(self) -> str:
         spread = "" if self.spread is None else f" ± {self.spread:.2f}"
-        return f"{self.mean:.2f}{spread}"
+        interval = "" if self.interval is None else " [{:.2f}, {:.2f}]".format(*self.interval)
+        return f"{self.mean:.2f}{spread}{interval}"
 
 
 @dataclass(frozen=True)
@@ -44,14 +58,18 @@ class Column:
     Args:
         metric: its official name.
         reported_as: the task, and what is not as in the benchmark.
-        data: hashes of both splits.
+        data: hashes of the splits, the scored one last.
         part: how much of them there was; "" for the whole sets.
+        benchmark: whose metric it is.
+        baselines: scores of answers without a model on the same examples, by name.
     """
 
     metric: str
     reported_as: str
-    data: tuple[str, str]
+    data: tuple[str, ...]
     part: str
+    benchmark: str = "klue"
+    baselines: tuple[tuple[str, float], ...] = ()
 
     @property
     def title(self) -> str:
@@ -73,6 +91,7 @@ class Row:
 
 
 Table = dict[Row, dict[Column, Cell]]
+SPLITS = ("train", "validation", "test")
 
 
 def find_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
@@ -86,7 +105,7 @@ def find_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
                 results = json.loads(file.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise XPTError(f"{file} cannot be read; delete it, and fine-tune again") from error
-            if isinstance(results, dict) and results.get("kind") == "klue":
+            if benchmark_of(results) is not None:
                 found.append(results)
     if not found:
         raise XPTError("there are no results of finetune_klue.py in these folders")
@@ -95,20 +114,32 @@ def find_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
 
 def tabulate(results: Sequence[dict[str, Any]]) -> Table:
     """Scores by model and column, seeds together; what is undefined is left out."""
-    values: dict[Row, dict[Column, dict[int, float]]] = {}
+    found: dict[Row, dict[Column, dict[int, dict[str, Any]]]] = {}
     for one in results:
         row = Row(one["model"]["name"], one["model"]["sha256"], _how(one))
-        splits = [one["data"][split] for split in ("train", "validation")]
-        for metric in OFFICIAL[one["task"]]:
-            column = Column(
-                metric, one["reported_as"], (splits[0]["sha256"], splits[1]["sha256"]), _part(splits)
-            )
+        for metric in BENCHMARKS[one["kind"]].metrics[one["task"]]:
             if one["metrics"][metric] is not None:
-                values.setdefault(row, {}).setdefault(column, {})[one["seed"]] = one["metrics"][metric]
+                found.setdefault(row, {}).setdefault(_column(one, metric), {})[one["seed"]] = one
     return {
-        row: {column: Cell(tuple(seeds.values())) for column, seeds in columns.items()}
-        for row, columns in values.items()
+        row: {column: _cell(column.metric, list(seeds.values())) for column, seeds in columns.items()}
+        for row, columns in found.items()
     }
+
+
+def _column(results: dict[str, Any], metric: str) -> Column:
+    return Column(
+        metric,
+        results["reported_as"],
+        tuple(split["sha256"] for split in results["data"].values()),
+        _part([results["data"]["train"], scored_data(results)]),
+        results["kind"],
+        tuple((name, scores[metric]) for name, scores in results.get("baselines", {}).items()),
+    )
+
+
+def _cell(metric: str, runs: Sequence[dict[str, Any]]) -> Cell:
+    intervals = [run["intervals"][metric] for run in runs if "intervals" in run]
+    return Cell(tuple(run["metrics"][metric] for run in runs), tuple((low, high) for low, high in intervals))
 
 
 def _how(results: dict[str, Any]) -> str:
@@ -128,11 +159,13 @@ def _part(splits: Sequence[dict[str, Any]]) -> str:
 
 def check_same_data(table: Table) -> None:
     """Raise `XPTError` where results of one metric are of different data, which nothing can be told from."""
-    seen: dict[tuple[str, str], tuple[Row, Column]] = {}
+    seen: dict[tuple[str, str, str], tuple[Row, Column]] = {}
     for row, cells in table.items():
         for column in cells:
-            first_row, first = seen.setdefault((column.metric, column.reported_as), (row, column))
-            for split, one, other in zip(("train", "validation"), first.data, column.data, strict=True):
+            first_row, first = seen.setdefault(
+                (column.benchmark, column.metric, column.reported_as), (row, column)
+            )
+            for split, one, other in zip(SPLITS, first.data, column.data, strict=False):
                 if one != other:
                     raise XPTError(
                         f"{column.metric}: the {split} data of {first_row.name} ({one[:12]}) and of "
@@ -142,19 +175,41 @@ def check_same_data(table: Table) -> None:
 
 
 def columns_of(table: Table) -> list[Column]:
-    """All columns, in the benchmark's order."""
+    """All columns, benchmark by benchmark, in the order of each."""
     found = dict.fromkeys(column for cells in table.values() for column in cells)
-    metrics = [metric for names in OFFICIAL.values() for metric in names]
-    return sorted(found, key=lambda column: (metrics.index(column.metric), column.reported_as, column.part))
+    metrics = [
+        (name, metric)
+        for name, benchmark in BENCHMARKS.items()
+        for names in benchmark.metrics.values()
+        for metric in names
+    ]
+    return sorted(
+        found,
+        key=lambda column: (
+            metrics.index((column.benchmark, column.metric)),
+            column.reported_as,
+            column.part,
+        ),
+    )
+
+
+def baseline_names(table: Table) -> list[str]:
+    """Of all answers without a model that a table's columns have scores of."""
+    return list(dict.fromkeys(name for column in columns_of(table) for name, _ in column.baselines))
 
 
 def markdown(table: Table) -> str:
-    """A line for each metric, a column for each model; the best of several is bold."""
-    rows = list(table)
-    lines = ["| | " + " | ".join(row.title for row in rows) + " |", "|-|" + "-|" * len(rows)]
+    """A line for each metric, a column for each model; the best of several is bold.
+
+    What answers without a model get stands in columns before them, where there is such.
+    """
+    rows, baselines = list(table), baseline_names(table)
+    titles = [*baselines, *(row.title for row in rows)]
+    lines = ["| | " + " | ".join(titles) + " |", "|-|" + "-|" * len(titles)]
     for column in columns_of(table):
         means = [table[row][column].mean for row in rows if column in table[row]]
-        shown = []
+        known = dict(column.baselines)
+        shown = [f"{known[name]:.2f}" if name in known else "" for name in baselines]
         for row in rows:
             cell = table[row].get(column)
             best = cell is not None and len(means) > 1 and cell.mean == max(means)
@@ -167,16 +222,19 @@ def as_csv(table: Table) -> str:
     """A line for each cell, with the hashes of its model and data; scores in percent, unrounded."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    columns, baselines = columns_of(table), baseline_names(table)
+    more = ("test_sha256", "low", "high", *baselines) if baselines else ()
     writer.writerow(
         (
             *("model", "model_sha256", "changed", "task", "metric", "part", "train_sha256"),
-            *("validation_sha256", "runs", "mean", "standard_deviation"),
+            *("validation_sha256", "runs", "mean", "standard_deviation", *more),
         )
     )
-    columns = columns_of(table)
     for row, cells in table.items():
         for column in (column for column in columns if column in cells):
             cell = cells[column]
             place = (row.name, row.sha256, row.how, column.reported_as, column.metric, column.part)
-            writer.writerow((*place, *column.data, len(cell.values), cell.mean, cell.spread))
+            scores = (len(cell.values), cell.mean, cell.spread)
+            beside = (*column.data[2:], *(cell.interval or ()), *(score for _, score in column.baselines))
+            writer.writerow((*place, *column.data[:2], *scores, *beside))
     return text.getvalue()

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
-from xpt.finetune.klue.published import published_figures
-from xpt.finetune.klue.table import (
+from xpt.finetune.benchmarks import BENCHMARKS
+from xpt.finetune.table import (
+    Cell,
     Table,
     as_csv,
     check_same_data,
@@ -36,7 +38,8 @@ Compare fine-tuned models: one table (Markdown, CSV) and one picture over all re
 
   xpt compare FOLDER ... --output_dir output/comparison
 
-Numbers are percent: the mean over seeds, ± the standard deviation where there are several. Results of one
+Numbers are percent: the mean over seeds, ± the standard deviation where there are several. Those of KoBEST
+have their 95 % interval over examples beside them, and what chance and a constant answer get. Results of one
 task must be of the same data, training and validation; published figures follow in a section of their own."""
 
 SHORT = 25  # a bar up to this many percent has its number beside it
@@ -79,8 +82,10 @@ class Comparison:
 
     def __str__(self) -> str:
         text = markdown(self.table)
-        if self.published:
-            text += f"\n\n{published_figures({column.metric for column in columns_of(self.table)})}"
+        for benchmark in BENCHMARKS.values() if self.published else ():
+            wanted = {each.metric for each in columns_of(self.table) if each.benchmark == benchmark.name}
+            figures = benchmark.published(wanted) if wanted else ""
+            text += f"\n\n{figures}" if figures else ""
         return text
 
     _repr_markdown_ = __str__
@@ -131,13 +136,17 @@ def compare(
 
 
 def draw(table: Table, path: Path) -> None:
-    """A panel for each metric, a bar for each model, the spread over seeds as a line (PNG)."""
+    """A panel for each metric, a bar for each model, the spread over seeds as a line (PNG).
+
+    Of scores with an interval over examples that is the line, and lines across tell what needs no model.
+    """
     columns, rows = columns_of(table), list(table)
     across = min(3, len(columns))
     down = math.ceil(len(columns) / across)
     height = 0.7 + 0.34 * len(rows)
     figure = new_figure(4.6 * across, height * down)
     axes = figure.subplots(down, across, squeeze=False)
+    marks: tuple[Any, ...] = ()
     for axis, column in zip_longest(axes.flat, columns):
         if column is None:
             axis.set_axis_off()
@@ -145,15 +154,40 @@ def draw(table: Table, path: Path) -> None:
         shown = [row for row in rows if column in table[row]]
         for place, row in enumerate(reversed(shown)):
             cell, color = table[row][column], COLORS[rows.index(row) % len(COLORS)]
-            axis.barh(place, cell.mean, xerr=cell.spread, color=color, height=0.6, ecolor="#333333")
+            axis.barh(place, cell.mean, xerr=_reach(cell), color=color, height=0.6, ecolor="#333333")
             inside = cell.mean > SHORT
-            start, ink = (1, "white") if inside else (cell.mean + (cell.spread or 0) + 1, "#333333")
-            axis.text(start, place, str(cell), va="center", fontsize=8, color=ink)
+            start, ink = (1, "white") if inside else (cell.mean + _above(cell) + 1, "#333333")
+            axis.text(
+                start,
+                place,
+                str(cell) if cell.interval is None else f"{cell.mean:.2f}",
+                va="center",
+                fontsize=8,
+                color=ink,
+            )
+        for (name, score), style in zip(column.baselines, ("--", ":"), strict=False):
+            axis.axvline(score, color="#333333", linewidth=0.8, linestyle=style, label=name)
+        if column.baselines:
+            marks = axis.get_legend_handles_labels()
         axis.set_yticks(range(len(shown)), [clip(row.title, 34) for row in reversed(shown)], fontsize=8)
         axis.set_title("\n".join(textwrap.wrap(column.title, 32)), fontsize=9)
         axis.set_xlim(0, 100)
         axis.spines[["top", "right"]].set_visible(False)
+    if marks:
+        figure.legend(*marks, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
     figure.savefig(path, dpi=120)
+
+
+def _reach(cell: Cell) -> Any:
+    """How far the line on a bar reaches: the interval over examples, or the spread over seeds."""
+    if cell.interval is None:
+        return cell.spread
+    low, high = cell.interval
+    return [[cell.mean - low], [high - cell.mean]]
+
+
+def _above(cell: Cell) -> float:
+    return cell.spread or 0 if cell.interval is None else cell.interval[1] - cell.mean
 
 
 def make_parser() -> OptionParser:

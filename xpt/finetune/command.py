@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xpt.finetune.arguments import FineTuningArguments, ModelArguments, TaskArguments
-from xpt.finetune.klue.plan import Plan
+from xpt.finetune.plan import Plan
 from xpt.program.errors import XPTError
 from xpt.program.options import OptionParser
 
 INTRODUCTION = """\
 Fine-tune any Hugging Face model on tasks of KLUE, the Korean benchmark, and score it as the benchmark does.
+Those of KoBEST, another one, are scored on its test set; its validation set chooses the best step.
 
   python finetune_klue.py --model_name_or_path MODEL --task TASK ... --OPTION VALUE ...
 
   python finetune_klue.py --model_name_or_path output/demo --task nli --output_dir output/nli
   python finetune_klue.py --model_name_or_path klue/bert-base --task all --seeds 1 2 3
+  xpt finetune --model_name_or_path klue/bert-base --benchmark kobest --task copa
   python finetune_klue.py --model_name_or_path MODEL --task re --data_dir klue-v1.1 --lora true
 
   xpt compare output/*        one table and one picture over what was fine-tuned

@@ -1,4 +1,4 @@
-"""What YNAT, STS, NLI and RE share: one answer a sequence, by transformers' classification heads."""
+"""One answer a text, or a pair of texts, by transformers' classification heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from xpt.finetune.backbone import Backbone
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.heads.linear_classifier import linear_classifier
 from xpt.finetune.judgment import Judgment, Passage
-from xpt.finetune.klue.klue_task import KlueTask
-from xpt.finetune.task import Example, Feature
+from xpt.finetune.task import Example, Feature, Task
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,33 @@ class LabelledText(Example):
     label: str
 
 
-class SequenceTask(KlueTask):
+class OneLabel(Task):
+    """One label out of `labels` for each example, by a row of logits."""
+
+    def predictions(
+        self, examples: Sequence[Any], features: Sequence[Feature], outputs: Sequence[Any]
+    ) -> list[dict[str, Any]]:
+        """Each example's answer, from its row of logits."""
+        return [
+            {"guid": examples[feature.example].guid, **self.answer(row)}
+            for feature, row in zip(features, outputs, strict=True)
+        ]
+
+    def answer(self, logits: np.ndarray) -> dict[str, Any]:
+        """The prediction of one row of logits: the label of the largest."""
+        return {"label": self.labels[int(np.argmax(logits))]}
+
+    def reference(self, example: Any) -> dict[str, Any]:
+        """The gold label."""
+        return {"label": example.label}
+
+    def check_prediction(self, example: Any, line: dict[str, Any]) -> None:
+        """Raise `ValueError` for a label that the task does not have."""
+        if line["label"] not in self.labels:
+            raise ValueError(f"unknown label {line['label']!r:.60}; it has {', '.join(self.labels)}")
+
+
+class SequenceTask(OneLabel):
     """One label out of `labels` for each example."""
 
     problem_type: ClassVar[str] = "single_label_classification"
@@ -62,19 +87,6 @@ class SequenceTask(KlueTask):
             problem_type=self.problem_type,
         )
 
-    def predictions(
-        self, examples: Sequence[Any], features: Sequence[Feature], outputs: Sequence[Any]
-    ) -> list[dict[str, Any]]:
-        """Each example's answer, from its row of logits."""
-        return [
-            {"guid": examples[feature.example].guid, **self.answer(row)}
-            for feature, row in zip(features, outputs, strict=True)
-        ]
-
-    def answer(self, logits: np.ndarray) -> dict[str, Any]:
-        """The prediction of one row of logits: the label of the largest."""
-        return {"label": self.labels[int(np.argmax(logits))]}
-
     def passages(self, example: Any) -> tuple[Passage, ...]:
         """What was read."""
         if example.second is None:
@@ -85,12 +97,3 @@ class SequenceTask(KlueTask):
         """Right or wrong."""
         gold, answer = example.label, line["label"]
         return Judgment(self.passages(example), gold, answer, float(gold == answer), ((gold, answer),))
-
-    def reference(self, example: Any) -> dict[str, Any]:
-        """The gold label."""
-        return {"label": example.label}
-
-    def check_prediction(self, example: Any, line: dict[str, Any]) -> None:
-        """Raise `ValueError` for a label that the task does not have."""
-        if line["label"] not in self.labels:
-            raise ValueError(f"unknown label {line['label']!r:.60}; it has {', '.join(self.labels)}")
