@@ -21,14 +21,30 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 try:  # out of a checkpoint's folder transformers makes a package; installed, the files are top-level modules
-    from . import modeling_xpt as xpt
     from .configuration_trelm import AUTO_MAP, TreLMRobertaConfig
+    from .modeling_xpt import (
+        XPTRobertaForMaskedLM,
+        XPTRobertaForMultipleChoice,
+        XPTRobertaForQuestionAnswering,
+        XPTRobertaForSequenceClassification,
+        XPTRobertaForTokenClassification,
+        XPTRobertaModel,
+        XPTRobertaPreTrainedModel,
+    )
 except ImportError:
-    import modeling_xpt as xpt
     from configuration_trelm import AUTO_MAP, TreLMRobertaConfig
+    from modeling_xpt import (
+        XPTRobertaForMaskedLM,
+        XPTRobertaForMultipleChoice,
+        XPTRobertaForQuestionAnswering,
+        XPTRobertaForSequenceClassification,
+        XPTRobertaForTokenClassification,
+        XPTRobertaModel,
+        XPTRobertaPreTrainedModel,
+    )
 
 
-class TreLMRobertaModel(xpt.XPTRobertaModel):
+class TreLMRobertaModel(XPTRobertaModel):
     """Embeddings, lower half, TRILayer, upper half and, where asked for, RoBERTa's pooler.
 
     Args:
@@ -152,14 +168,14 @@ class TreLMRobertaModel(xpt.XPTRobertaModel):
             )
 
 
-class _OnTreLM(xpt.XPTRobertaPreTrainedModel):
+class _OnTreLM(XPTRobertaPreTrainedModel):
     """What the heads of XPT need to stand on a TreLM."""
 
     config_class = TreLMRobertaConfig
     backbone_class = TreLMRobertaModel
 
 
-class TreLMRobertaForMaskedLM(_OnTreLM, xpt.XPTRobertaForMaskedLM):
+class TreLMRobertaForMaskedLM(_OnTreLM, XPTRobertaForMaskedLM):
     """The backbone with RoBERTa's language-model head, whose output matrix is the word embeddings.
 
     With an `alignment`, `labels` are of the target's tokens: (batch, target length).
@@ -168,19 +184,19 @@ class TreLMRobertaForMaskedLM(_OnTreLM, xpt.XPTRobertaForMaskedLM):
     accepts_loss_kwargs = True
 
 
-class TreLMRobertaForSequenceClassification(_OnTreLM, xpt.XPTRobertaForSequenceClassification):
+class TreLMRobertaForSequenceClassification(_OnTreLM, XPTRobertaForSequenceClassification):
     """The backbone with RoBERTa's head for one label, or one number, a sequence."""
 
 
-class TreLMRobertaForTokenClassification(_OnTreLM, xpt.XPTRobertaForTokenClassification):
+class TreLMRobertaForTokenClassification(_OnTreLM, XPTRobertaForTokenClassification):
     """The backbone with RoBERTa's head for one label a token."""
 
 
-class TreLMRobertaForQuestionAnswering(_OnTreLM, xpt.XPTRobertaForQuestionAnswering):
+class TreLMRobertaForQuestionAnswering(_OnTreLM, XPTRobertaForQuestionAnswering):
     """The backbone with RoBERTa's head for the first and the last token of an answer."""
 
 
-class TreLMRobertaForMultipleChoice(_OnTreLM, xpt.XPTRobertaForMultipleChoice):
+class TreLMRobertaForMultipleChoice(_OnTreLM, XPTRobertaForMultipleChoice):
     """The backbone with RoBERTa's head for the best of several sequences."""
 
 

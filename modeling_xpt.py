@@ -36,7 +36,7 @@ class XPTRobertaPreTrainedModel(stock.RobertaPreTrainedModel):
     """What backbone and heads share: the configuration, what is recorded, how the Trainer scales losses."""
 
     config_class = XPTRobertaConfig
-    backbone_class: type["XPTRobertaModel"]  # that a head stands on; set where it is there
+    backbone_class: Any = None  # that a head stands on; set below, where it is there
     _can_record_outputs = {  # noqa: RUF012 (the form transformers reads)
         **stock.RobertaPreTrainedModel._can_record_outputs,
         "hidden_states": OutputRecorder(stock.RobertaLayer, **_LAYER_COUNT),
