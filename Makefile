@@ -46,10 +46,10 @@ bench: $(READY) downloads/.ready
 	$(BIN)/python benchmarks/throughput.py --model mini --equal_tokens 200000 --rows 8 --source_model_name_or_path downloads/minilm --store true -- --source_num_layers 3 --embedding_init static --vocab_size 8000 --tokenizer_sentences 40000
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 test-slow: $(READY) test-floor test-processors
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m slow tests
 
 # What touches transformers and its friends, with the oldest of each. The oldest torch comes with 6 GB of CUDA
 # libraries, so that it is asked for: make test-floor FLOOR_TORCH=torch==2.6.0
@@ -63,7 +63,7 @@ $(FLOOR)/.ready: setup.cfg pyproject.toml constraints.txt constraints-floor.txt
 	touch $@
 
 test-floor: $(FLOOR)/.ready
-	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(FLOOR_TESTS)
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(FLOOR_TESTS)
 
 # The learned tests as other processors round; the settings, two at a time, are in the script.
 test-processors: $(READY)
