@@ -8,6 +8,7 @@ from transformers import RobertaConfig, RobertaModel
 
 from configuration_trelm import TreLMRobertaConfig
 from modeling_trelm import TreLMRobertaForMaskedLM, TreLMRobertaModel
+from xpt.transplant.parameter_groups import GROUPS, parameter_group
 
 SHAPE = {
     "vocab_size": 40,
@@ -190,3 +191,15 @@ def test_a_target_that_is_none_is_refused(told, said):
 def test_a_configuration_that_is_none_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         TreLMRobertaConfig(**{**SHAPE, "num_hidden_layers": LAYERS, **changes})
+
+
+def test_every_parameter_has_a_group():
+    model = make_model(head=True)
+    groups: dict[str, set[str]] = {}
+    for name, _ in model.named_parameters():
+        groups.setdefault(parameter_group(name).split(".")[0], set()).add(name)
+    assert set(groups) == {*GROUPS} - {"itl"}
+    assert groups["language_embeddings"] == {"roberta.language_embeddings.weight"}
+    first = "roberta.encoder.layer.0."
+    layer = {name.removeprefix(first) for name in groups["encoder"] if name.startswith(first)}
+    assert {name.removeprefix("roberta.tri.") for name in groups["tri"]} == layer

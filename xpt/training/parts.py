@@ -10,6 +10,7 @@ from xpt.transplant.parameter_groups import GROUPS
 
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
 ADAPTERS = "lora"  # a group where a phase has adapters
+HALVES = {"encoder.lower": "bottom", "encoder.upper": "top"}
 END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
 
 
@@ -18,7 +19,8 @@ def check_group(group: str, where: str) -> None:
     if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
         raise XPTError(
             f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(GROUPS)}, "
-            "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, lora"
+            "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, encoder.lower, "
+            "encoder.upper, lora"
         )
 
 
@@ -60,11 +62,19 @@ class Parts:
             ends = END_LAYERS.fullmatch(group)
             if group == "new":
                 found += self.new
+            elif group in HALVES and self.layers is not None:
+                found += self._half(group)
             elif ends and self.layers is not None:
                 found += self._end_layers(group, ends[1], int(ends[2]))
             else:
                 found.append(group)
         return tuple(dict.fromkeys(found))
+
+    def _half(self, group: str) -> list[str]:
+        layers = self.layers or 0
+        if layers % 2:
+            raise XPTError(f"parameter group {group!r}: the model has {layers} encoder layers, which is odd")
+        return self._end_layers(group, HALVES[group], layers // 2)
 
     def _end_layers(self, group: str, end: str, count: int) -> list[str]:
         layers = self.layers or 0
