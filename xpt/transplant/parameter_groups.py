@@ -24,7 +24,7 @@ ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/{CONFIG_NAME}"
 
 
 def parameter_group(name: str) -> str:
-    """The group of a parameter of a masked language model, XPT or TreLM, by name: `itl.in`, `encoder.3`, ..."""
+    """The group of a parameter of a masked language model, by its name: `itl.in`, `encoder.3`, `tri`, ..."""
     for pattern, group in GROUP_PATTERNS:
         match = re.search(pattern, name)
         if match:
