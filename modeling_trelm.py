@@ -99,7 +99,7 @@ class TreLMRobertaModel(XPTRobertaModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        given = input_ids if input_ids is not None else inputs_embeds
+        given: Any = input_ids if input_ids is not None else inputs_embeds
         of_target = (target_language_ids, target_attention_mask, target_position_ids)
         self._check_target(given, alignment, of_target)
         told = position_ids  # as in RoBERTa: flash attention finds packed sequences by them

@@ -3,6 +3,7 @@
 Started again, a run finds the recorded stages and goes on from the newest checkpoint of the next one.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,6 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from configuration_xpt import XPTRobertaConfig
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.environment import describe_hardware, describe_versions
 from xpt.program.files import replace_files, write_folder_atomically
 from xpt.program.interrupts import StopRequest
@@ -40,6 +39,7 @@ from xpt.training.rates import require_held
 from xpt.training.resumable import require_converging
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
+from xpt.transplant.architectures import architecture_of
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 BY_HAND = "xpt.PostTraining"  # what results note where nobody says what was typed
@@ -56,7 +56,9 @@ def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
         if run.writes:
             print(f"{run.initial} is damaged: {damage}; making it anew", file=sys.stderr)
         return None
-    model = XPTRobertaForMaskedLM(XPTRobertaConfig.from_pretrained(run.initial))
+    raw = json.loads((run.initial / "config.json").read_text(encoding="utf-8"))
+    kind = architecture_of(raw["model_type"])
+    model = kind.model(kind.config.from_pretrained(run.initial))
     load_weights(model, run.initial)
     return model, report
 

@@ -236,6 +236,7 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
     arguments = recipe.source
     return TransplantSettings(
         source_num_layers=arguments.source_num_layers,
+        architecture=arguments.architecture,
         layers_init=arguments.layers_init,
         num_itl_in=arguments.num_itl_in,
         num_itl_out=arguments.num_itl_out,
