@@ -24,23 +24,14 @@ hypothesis.settings.load_profile("untimed")
 
 
 # Files of long tests, the longest first: begun last, one would run on while the other worker waits.
-LONG = (
-    *(
-        "recipe/test_methods.py",
-        "study/test_queue.py",
-        "training/test_processes.py",
-        "training/test_along.py",
-    ),
-    *("test_train.py", "test_api.py", "test_autoclasses.py", "release/test_hub.py", "run/test_interrupts.py"),
-    *("text/corpus/test_corpus_lines.py", "finetune/test_klue_families.py"),
-    *(
-        "transplant/test_source_continued.py",
-        "training/test_checkpoints.py",
-        "finetune/test_klue_finetune.py",
-    ),
-    *("test_command.py", "transplant/test_source_families.py", "training/test_trainer.py"),
-    *("run/test_dry_run.py", "finetune/test_klue_overfit.py", "study/test_cluster.py"),
-)
+LONG = """
+    recipe/test_methods.py study/test_queue.py training/test_processes.py training/test_along.py
+    test_train.py test_api.py test_autoclasses.py release/test_hub.py run/test_interrupts.py
+    text/corpus/test_corpus_lines.py finetune/test_klue_families.py transplant/test_source_continued.py
+    training/test_checkpoints.py finetune/test_klue_finetune.py test_command.py
+    transplant/test_source_families.py training/test_trainer.py run/test_dry_run.py
+    finetune/test_klue_overfit.py study/test_cluster.py
+""".split()
 TESTS = Path(__file__).parent
 
 

@@ -20,7 +20,7 @@ import kiwipiepy
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from xpt.program.environment import describe_command, describe_hardware, describe_versions
 from xpt.program.files import write_folder_atomically
-from xpt.text import tokenizer as training
+from xpt.text import tokenizer_training as training
 from xpt.text.corpus import CorpusSettings, build_corpus
 from xpt.text.cut_text import cut_text
 from xpt.text.morphemes import Kiwi, free_boundaries, mark_boundaries

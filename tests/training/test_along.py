@@ -108,7 +108,14 @@ def test_a_phase_that_goes_on_improving_ends_with_its_steps(options, tmp_path):
     assert [phase["steps"] for phase in results["phases"]] == [12, 8]
 
 
-@pytest.mark.parametrize("when", [("phase1", 6), ("phase2", 3)])
+@pytest.mark.parametrize(
+    "when",
+    [
+        ("phase1", 6),
+        ("phase2", 3),
+        *(pytest.param(when, marks=pytest.mark.slow) for when in (("phase1", 5), ("phase2", 6))),
+    ],
+)
 def test_it_ends_at_the_same_step_after_a_stop(options, ended, tmp_path, monkeypatch, when):
     """Also in the step that is the last, in its evaluation, and between the end and its record."""
     arguments, folder = ending(options), tmp_path / "run"
