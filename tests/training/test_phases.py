@@ -13,7 +13,8 @@ from xpt.recipe.command_line import read_recipe
 from xpt.run.post_training import PostTraining
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.parts import NEW_GROUPS, Parts
-from xpt.training.phases import group_sizes, read_phase, set_trainable, share_schedules, training_dropout
+from xpt.training.phases import read_phase, share_schedules
+from xpt.training.trainable import group_sizes, set_trainable, training_dropout
 from xpt.transplant.parameter_groups import XPT_GROUPS, parameter_group
 
 MODEL = make_model()

@@ -19,7 +19,8 @@ from xpt.text.packing import RowStream
 from xpt.training import training_state
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.parts import NEW_GROUPS
-from xpt.training.phases import Phase, set_trainable
+from xpt.training.phases import Phase
+from xpt.training.trainable import set_trainable
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, train_phase
 
 STEPS = 8

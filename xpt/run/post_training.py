@@ -21,6 +21,7 @@ from xpt.program.manifest import DamagedError, set_aside_damaged, verify, write_
 from xpt.program.precision import autocast_dtype, precision
 from xpt.program.processes import told_by_first
 from xpt.recipe.recipe import Recipe
+from xpt.run.branches import origin_folders, wanted_phases
 from xpt.run.description import describe_text
 from xpt.run.fills import choose_prompts, fill, fills_record
 from xpt.run.folder import Run
@@ -34,9 +35,10 @@ from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters,
 from xpt.training.along import kept_steps
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
-from xpt.training.phases import Phase, group_sizes, set_trainable, training_dropout
+from xpt.training.phases import Phase
 from xpt.training.rates import require_held
 from xpt.training.resumable import require_converging
+from xpt.training.trainable import group_sizes, set_trainable, training_dropout
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
 from xpt.transplant.architectures import architecture_of
@@ -178,6 +180,7 @@ class PostTraining:
                 self.stop,
                 [progress],
                 self._kept(index),
+                origin_folders(self.run, self.phases),
             )
         most, phase = phase.steps, replace(phase, steps=end)
         self.phases[index] = phase
@@ -242,13 +245,12 @@ class PostTraining:
         return {step - first: self.run.kept(step) for step in steps if first < step <= last}
 
     def _passed(self, index: int) -> int:
-        """The steps of a phase that is measured, where a later one has a checkpoint that verifies; else 0."""
+        """The steps of a phase that is measured and whose weights nothing is to start from; else 0."""
         if not self.run.writes:
             return told_by_first(0, self.recipe.training.device)
-        later = (phase.name for phase in self.phases[index + 1 :])
         steps = self.run.progress().get(self.phases[index].name, {}).get("steps", 0)
-        passed = any(map(self.run.checkpoints.newest, later))
-        return told_by_first(steps if passed else 0, self.recipe.training.device)
+        wanted = self.phases[index].name in wanted_phases(self.run, self.phases)
+        return told_by_first(0 if wanted else steps, self.recipe.training.device)
 
     def finish(
         self,
