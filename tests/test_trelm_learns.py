@@ -6,7 +6,8 @@ import torch
 
 from configuration_trelm import TreLMRobertaConfig
 from modeling_trelm import TreLMRobertaForMaskedLM
-from xpt.text.pairs import collate_pairs, translation_pair
+from xpt.text.pair_batches import collate_pairs
+from xpt.text.pairs import translation_pair
 from xpt.text.special_tokens import SpecialIds
 
 pytestmark = [pytest.mark.slow, pytest.mark.learned]
@@ -22,7 +23,13 @@ def sentences(random: np.random.Generator, count: int, shuffled: bool):
         places = np.arange(len(words))
         to = random.permutation(places) if shuffled else places[::-1]
         links = list(zip(places.tolist(), to.tolist(), strict=True))
-        yield translation_pair(source, target, links, SPECIAL, 20, (0, 1))
+        yield translation_pair(source, target, links, SPECIAL, 20)
+
+
+def batch_of(random: np.random.Generator, count: int, shuffled: bool) -> dict[str, torch.Tensor]:
+    batch = collate_pairs([[pair] for pair in sentences(random, count, shuffled)], SPECIAL, 20, packing=False)
+    languages = torch.zeros(count, 1, dtype=torch.long)
+    return {**batch, "language_ids": languages, "target_language_ids": languages + 1}
 
 
 def held_out_accuracy(shuffled: bool) -> float:
@@ -37,12 +44,12 @@ def held_out_accuracy(shuffled: bool) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step / 50, 1 - step / 800))
     for _ in range(800):
-        model(**collate_pairs([*sentences(random, 32, shuffled)], SPECIAL, 20)).loss.backward()
+        model(**batch_of(random, 32, shuffled)).loss.backward()
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
     model.eval()
-    batch = collate_pairs([*sentences(random, 200, shuffled)], SPECIAL, 20)
+    batch = batch_of(random, 200, shuffled)
     with torch.no_grad():
         found = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits.argmax(
             -1

@@ -102,7 +102,7 @@ def test_a_merge_of_one_model_with_itself_is_that_model(finished):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start_from": "later"}, "phase 'second': start_from names 'later', which is no phase before it; give "
+        ({"start_from": "later"}, "'second': start_from names 'later', which is no phase before it; give "
          "initial, first"),
         ({"start_from": {"encoder.0": "first"}}, "start_from leaves out some groups; .* such as all: first"),
         ({"start_from": {"head": "first", "all": "first"}}, "start_from: unknown parameter group 'head'"),

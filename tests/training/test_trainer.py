@@ -16,6 +16,7 @@ from xpt.program.interrupts import StopRequest
 from xpt.recipe.training import XPTTrainingArguments
 from xpt.text.masking import MLMCollator
 from xpt.text.packing import RowStream
+from xpt.text.reading import Reading
 from xpt.training import training_state
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.parts import NEW_GROUPS
@@ -74,7 +75,12 @@ def run(folder, tokenizer, packing=True, train=("all",), callbacks=(), model=Non
             model,
             phase,
             phase_arguments(training_arguments(folder, **changes), phase, 0, Path(folder) / "phase"),
-            PhaseData(rows, 5, MLMCollator(examples, 0.15, 1, packing), tokenizer, changes.get("validation")),
+            PhaseData(
+                Reading.of(rows, 5),
+                MLMCollator(examples, 0.15, 1, packing),
+                tokenizer,
+                changes.get("validation"),
+            ),
             checkpoints_in(folder),
             stop,
             list(callbacks),

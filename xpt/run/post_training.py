@@ -29,7 +29,9 @@ from xpt.run.plots import Curve, plot_loss
 from xpt.run.preparation import PreparedText
 from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
-from xpt.text.masking import MLMCollator
+from xpt.text.masking import MaskSchedule, MLMCollator
+from xpt.text.packing import TARGET
+from xpt.text.reading import Reading, readings
 from xpt.text.word_marks import word_starts
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.training.along import kept_steps
@@ -116,7 +118,7 @@ class PostTraining:
             self.prepare(phase)
             remove_adapters(model)
         arguments, training = recipe.phases, recipe.training
-        self.stream = text.train.rows(arguments.packing, training.seed)
+        self.streams = text.streams(arguments.packing, training.seed)
         self.rows_per_step = training.rows_per_step
         self.word_starts = word_starts(text.tokenizer) if arguments.whole_word_masking else None
         self.prompts = choose_prompts(
@@ -158,12 +160,10 @@ class PostTraining:
             return
         trained = self.prepare(phase)
         data = self.phase_data(index)
-        first_row = data.first_row
         later_steps = sum(later.steps for later in self.phases[index + 1 :])
 
         def tokens_of(step: int) -> int:
-            first = data.first_row + (step - 1) * self.rows_per_step
-            return self.stream.tokens(first, first + self.rows_per_step)
+            return data.reading.tokens((step - 1) * self.rows_per_step, step * self.rows_per_step)
 
         progress = PhaseProgress(self.run, phase.name, phase.steps, tokens_of, later_steps)
         with (
@@ -190,10 +190,9 @@ class PostTraining:
             return
         scored = self._evaluate("validation", f"Evaluating {phase.name}")
         require_converging(scored.loss, f"the end of {phase.name}")
-        rows = range(first_row, first_row + phase.steps * self.rows_per_step)
         result = {
             **phase.to_dict(),
-            "tokens": self.stream.tokens(rows.start, rows.stop),
+            "tokens": data.reading.tokens(0, phase.steps * self.rows_per_step),
             "tokens_per_second": progress.tokens_per_second,
             **({"most_steps": most} if phase.until else {}),
             "trained_tensors": len(trained),
@@ -220,21 +219,24 @@ class PostTraining:
         with dropout, fast_path(self.model, training.device, training.fast_path):
             yield
 
-    def phase_data(self, index: int) -> PhaseData:
-        """What a phase reads: its rows begin where those of the phase before end."""
-        return PhaseData(
-            self.stream,
-            sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
-            MLMCollator(
-                self.text.train,
-                self.phases[index].masking,
-                self.recipe.training.seed,
-                self.recipe.phases.packing,
-                self.word_starts,
-            ),
-            self.text.tokenizer,
-            self.text.held_out["validation"],
+    def phase_data(self, index: int, masking: float | MaskSchedule | None = None) -> PhaseData:
+        """What a phase reads; with other masks where `masking` is given."""
+        phase = self.phases[index]
+        own = MLMCollator(
+            self.text.train,
+            phase.masking if masking is None else masking,
+            self.recipe.training.seed,
+            self.recipe.phases.packing,
+            self.word_starts,
         )
+        others = self.text.bilingual if set(phase.turns) != {TARGET} else None
+        collator = others.collator(own, set(phase.turns)) if others else own
+        return PhaseData(self.reading(index), collator, self.text.tokenizer, self.text.held_out["validation"])
+
+    def reading(self, index: int) -> Reading:
+        """The rows of a phase."""
+        phases = [(phase.turns, phase.steps * self.rows_per_step) for phase in self.phases]
+        return readings(phases, self.streams)[index]
 
     def _kept(self, index: int) -> dict[int, Path]:
         """Of the phase's steps after which the model is kept, the folder, named by the step of the run."""

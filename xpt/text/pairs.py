@@ -1,23 +1,23 @@
-"""Sentence pairs become batches for cross-lingual language modeling (CdLM, Li et al. 2021).
+"""Sentence pairs for cross-lingual language modeling (CdLM, Li et al. 2021).
 
 The model reads the source's sentence and predicts every token of its translation, each in the place of the
 source token that an alignment links it to. A slot of padding behind the source stands for target tokens that
-translate nothing. Text of one language fits the same batch: its order is its own, and its masked tokens alone
-are predicted.
+translate nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
 
 from xpt.program.errors import XPTError
-from xpt.text.lengths import padded_length
-from xpt.text.masking import IGNORE_INDEX
+from xpt.text.encoding import EncodedSentences
+from xpt.text.packing import RowStream
 from xpt.text.special_tokens import SpecialIds
 
-Links = Sequence[tuple[int, int]]  # (source position, target position), from 0 on, without the frame
+Links = Iterable[tuple[int, int]]  # (source position, target position), from 0 on, without the frame
+SOURCE_FRAME, TARGET_FRAME = 3, 2  # tokens that are no text: `<s>`, `</s>`, and the slot of padding
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,16 @@ class Pair:
     Args:
         source: (source length,) ids with the frame and, last, the slot of padding.
         order: (target length,) places in `source`, one for each target token.
-        labels: (target length,) ids to be predicted, -100 elsewhere.
-        languages: of source and target, rows of the language table.
+        labels: (target length,) ids to be predicted.
     """
 
     source: np.ndarray
     order: np.ndarray
     labels: np.ndarray
-    languages: tuple[int, int]
 
 
 def translation_pair(
-    source: np.ndarray,
-    target: np.ndarray,
-    links: Links,
-    special: SpecialIds,
-    max_length: int,
-    languages: tuple[int, int],
+    source: np.ndarray, target: np.ndarray, links: Links, special: SpecialIds, max_length: int
 ) -> Pair:
     """A sentence and its translation, every token of which is predicted, those of the frame too.
 
@@ -58,7 +51,7 @@ def translation_pair(
     Raises:
         XPTError: a link points beyond its sentence.
     """
-    source_kept, target_kept = source[: max_length - 3], target[: max_length - 2]
+    source_kept, target_kept = source[: max_length - SOURCE_FRAME], target[: max_length - TARGET_FRAME]
     framed = np.concatenate(([special.bos], source_kept, [special.eos, special.pad]))
     labels = np.concatenate(([special.bos], target_kept, [special.eos]))
     order = np.full(len(labels), len(framed) - 1)
@@ -70,51 +63,46 @@ def translation_pair(
             )
         if there < len(source_kept) and here < len(target_kept):
             order[here + 1] = there + 1
-    return Pair(framed, order, labels, languages)
+    return Pair(framed, order, labels)
 
 
-def monolingual_pair(masked: np.ndarray, labels: np.ndarray, special: SpecialIds, language: int) -> Pair:
-    """A masked text as a pair with itself.
-
-    Args:
-        masked: ids with the frame, some of them masked.
-        labels: of the same length, true ids where a token is to be predicted, -100 elsewhere.
-    """
-    source = np.concatenate((masked, [special.pad]))
-    return Pair(source, np.arange(len(masked)), labels, (language, language))
-
-
-def collate_pairs(pairs: Sequence[Pair], special: SpecialIds, max_length: int) -> dict[str, torch.Tensor]:
-    """What `TreLMRobertaForMaskedLM` reads: one batch, whatever its pairs are.
+@dataclass(frozen=True)
+class SentencePairs:
+    """Pairs by number, in one direction.
 
     Args:
-        pairs: the rows.
-        max_length: the model's limit; lengths are rounded up to one of few below it.
-
-    Returns:
-        `input_ids`, `attention_mask` (rows, source length), `alignment`, `labels`, `target_attention_mask`
-        (rows, target length), `language_ids`, `target_language_ids` (rows, 1).
+        source, target: ids without frame, as many sentences in one as in the other.
+        links: (links, 2), positions in source and target, pair after pair.
+        link_offsets: (pairs + 1,), where those of each pair begin.
+        special: ids of the frame.
+        max_seq_length: most positions of either side.
+        languages: of source and target, rows of the language table.
     """
-    longest = max(max(len(pair.source), len(pair.order)) for pair in pairs)
-    length = padded_length(longest, max_length)
-    ids = np.full((len(pairs), length), special.pad, dtype=np.int64)
-    seen, target_seen = np.zeros_like(ids), np.zeros_like(ids)
-    order, labels = np.zeros_like(ids), np.full_like(ids, IGNORE_INDEX)
-    for row, pair in enumerate(pairs):
-        ids[row, : len(pair.source)] = pair.source
-        seen[row, : len(pair.source) - 1] = 1  # nothing attends to the slot of padding
-        order[row] = len(pair.source) - 1
-        order[row, : len(pair.order)] = pair.order
-        target_seen[row, : len(pair.order)] = 1
-        labels[row, : len(pair.labels)] = pair.labels
-    languages = np.asarray([pair.languages for pair in pairs], dtype=np.int64)
-    arrays = {
-        "input_ids": ids,
-        "attention_mask": seen,
-        "language_ids": languages[:, :1],
-        "alignment": order,
-        "target_attention_mask": target_seen,
-        "target_language_ids": languages[:, 1:],
-        "labels": labels,
-    }
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+    source: EncodedSentences
+    target: EncodedSentences
+    links: np.ndarray
+    link_offsets: np.ndarray
+    special: SpecialIds
+    max_seq_length: int
+    languages: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Pair:
+        links = self.links[self.link_offsets[index] : self.link_offsets[index + 1]].tolist()
+        source, target = self.source[index], self.target[index]
+        return translation_pair(source, target, links, self.special, self.max_seq_length)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each pair's longer side, the frame and the slot included, (pairs,) int32."""
+        longer = np.maximum(
+            np.diff(self.source.offsets) + SOURCE_FRAME, np.diff(self.target.offsets) + TARGET_FRAME
+        )
+        return np.minimum(longer, self.max_seq_length).astype(np.int32)
+
+    def rows(self, packing: bool, seed: int) -> RowStream:
+        """The rows of training on them; several pairs share one where they are packed."""
+        return RowStream(self.lengths, self.max_seq_length, packing, seed)

@@ -17,8 +17,11 @@ from transformers import SchedulerType
 
 from xpt.program.errors import XPTError
 from xpt.text.masking import MaskSchedule
+from xpt.text.packing import TARGET
+from xpt.text.reading import TO_TARGET
 from xpt.training.adapters import LoraSettings, truth, whole_number
 from xpt.training.along import FLAT_SCHEDULES, Until
+from xpt.training.objective import OBJECTIVE_ENTRIES, check_objective, turns_of
 from xpt.training.parts import ADAPTERS, Parts, check_group, learns
 from xpt.training.rates import SharedSchedule, read_factors, require_trained
 from xpt.training.starting import INITIAL, StartFrom
@@ -35,6 +38,10 @@ SELDOM: dict[str, Any] = {
     "until": None,
     "learning_rates": {},
     "rewarm": True,
+    "objective": "mlm",
+    "direction": TO_TARGET,
+    "languages": TARGET,
+    "mixture": {},
 }
 
 
@@ -68,6 +75,7 @@ PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
     "learning_rates": read_factors,
     "rewarm": truth,
     "start_from": StartFrom.read,
+    **OBJECTIVE_ENTRIES,
     "unfreeze": _direction,
     "lora": LoraSettings.from_dict,
     "until": Until.from_dict,
@@ -82,6 +90,8 @@ class Phase:
         mlm_probability: share of masked tokens, or the first and the last of a schedule.
         learning_rates: factors of the rate, by group.
         rewarm: whether it has a schedule and an optimizer of its own.
+        objective: what is predicted: masked tokens (mlm), translations (cdlm), or both in one batch.
+        direction: of translations; languages: of the masked text; mixture: rows of each objective by turns.
         start_from: other weights to start from than those of the phase before.
         schedule: the one that it shares with other phases, or None.
     """
@@ -95,6 +105,10 @@ class Phase:
     mlm_probability: float | tuple[float, float] = 0.15
     learning_rates: dict[str, float] = field(default_factory=dict)
     rewarm: bool = True
+    objective: str = "mlm"
+    direction: str = TO_TARGET
+    languages: str = TARGET
+    mixture: dict[str, int] = field(default_factory=dict)
     start_from: StartFrom | None = None
     lora: LoraSettings | None = None
     until: Until | None = None  # `steps` are then the most
@@ -105,6 +119,11 @@ class Phase:
         """The share of masked tokens, as a collator takes it."""
         share = self.mlm_probability
         return MaskSchedule(*share, self.steps) if isinstance(share, tuple) else share
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """The streams that its rows are of, by turns."""
+        return turns_of(self.objective, self.direction, self.languages, self.mixture)
 
     def check(self) -> None:
         """Raise `XPTError` for numbers that cannot train."""
@@ -133,6 +152,7 @@ class Phase:
                 f"{where}: until leaves open when it ends, so that its masks have no last share; give one "
                 "mlm_probability"
             )
+        check_objective(self.objective, self.direction, self.languages, self.mixture, where)
         for group in self.train:
             check_group(group, where)
         self._check_adapters(where)

@@ -51,7 +51,7 @@ class StartFrom:
         return tuple(name for name in named if name != INITIAL)
 
     def settled(self, parts: Parts, where: str) -> "StartFrom":
-        """With the groups of the model for such words as encoder.lower. Raises `XPTError` for unknown ones."""
+        """With the groups of the model for words as encoder.lower. Raises `XPTError` for unknown ones."""
         origins = parts.by_group(self.origins, f"{where}: start_from")
         if "all" not in origins:
             raise XPTError(

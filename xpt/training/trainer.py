@@ -15,8 +15,8 @@ from xpt.program.interrupts import StopRequest
 from xpt.program.manifest import write_manifest
 from xpt.program.precision import autocast_dtype
 from xpt.text.examples import Examples
-from xpt.text.masking import MLMCollator
-from xpt.text.packing import PhaseRows, RowSource
+from xpt.text.pair_batches import Collate
+from xpt.text.reading import PhaseRows, Reading
 from xpt.text.tokenizer import save_tokenizer
 from xpt.training import training_state
 from xpt.training.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
@@ -32,11 +32,10 @@ from xpt.training.training_state import read_json
 
 @dataclass(frozen=True)
 class PhaseData:
-    """What a phase reads: rows of `stream` from `first_row` on, and what `eval_strategy` scores."""
+    """What a phase reads, how its rows become batches, and what `eval_strategy` scores."""
 
-    stream: RowSource
-    first_row: int
-    collator: MLMCollator
+    reading: Reading
+    collator: Collate
     tokenizer: PreTrainedTokenizerFast
     validation: Examples | None = None
 
@@ -281,7 +280,7 @@ def train_phase(
         data=data,
         checkpoints=checkpoints,
         stop=stop,
-        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps, args.rows_per_step),
+        train_dataset=PhaseRows(data.reading, phase.steps, args.rows_per_step),
         callbacks=callbacks,
     )
     if phase.until:
