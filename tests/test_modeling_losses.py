@@ -133,7 +133,7 @@ def test_gradient_checkpointing(kind, reentrant):
 
 @both
 def test_compiled_model_is_the_same(kind):
-    model = make(KINDS[kind][MASKED], implementation="sdpa", num_itl_in=0)
+    model = make(KINDS[kind][MASKED], implementation="sdpa")
     compiled = torch.compile(
         model, backend="eager", fullgraph=True
     )  # traced whole, without generated kernels
