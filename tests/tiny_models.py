@@ -119,9 +119,9 @@ def make_model(**changes) -> XPTRobertaForMaskedLM:
 SIZES = {"id2label": {number: f"label {number}" for number in range(7)}}
 
 
-def random_model(name="XPTRobertaForMaskedLM", **fields):
+def random_model(name="XPTRobertaForMaskedLM", kind="xpt", **fields):
     """Every tensor away from its start, so that one that is lost or swapped shows."""
-    model = make(getattr(modeling_xpt, name), **{**SIZES, **fields})
+    model = make(KINDS[kind][name], **{**SIZES, **fields})
     torch.manual_seed(9)
     with torch.no_grad():
         for parameter in model.parameters():
