@@ -152,12 +152,12 @@ def test_hidden_states_by_number(kind):
 @both
 def test_hidden_states_and_attentions_are_those_of_the_layers_in_their_order(kind):
     model, seen = make(KINDS[kind][BACKBONE], num_itl_in=1, num_itl_out=2), []
-    for layer in layers_of(model):
-        layer.register_forward_hook(lambda module, given, state: seen.append(state))
+    for number, layer in enumerate(layers_of(model)):
+        layer.register_forward_hook(lambda _, given, state, number=number: seen.append((number, state)))
     found = model(ids(2, LENGTH), output_hidden_states=True, output_attentions=True)
     assert len(seen) == len(found.attentions) == model.config.num_layers_with_itls
-    for state, hidden in zip(seen, found.hidden_states[1:], strict=True):
-        assert torch.equal(state, hidden)
+    for place, (number, state) in enumerate(seen):
+        assert number == place and torch.equal(state, found.hidden_states[1 + place])
     assert torch.equal(found.hidden_states[-1], found.last_hidden_state)
     assert all(one.shape == (2, 4, LENGTH, LENGTH) for one in found.attentions)
 
