@@ -1,5 +1,7 @@
 """The TreLM model against what it is made of: a stock RoBERTa, an order, and sums in the middle."""
 
+import shutil
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -163,6 +165,58 @@ def test_the_loss_of_a_pair_is_that_of_every_target_token(sparse):
     assert logits.shape == (2, 4, 40)
     expected = torch.nn.functional.cross_entropy(logits[target_mask.bool()], labels[target_mask.bool()])
     torch.testing.assert_close(model(ids, mask, labels=labels, **told).loss, expected)
+
+
+def make_pairs():
+    ids, mask = make_text(3, 7)
+    target_mask = make_text(3, 9)[1]
+    labels = torch.where(target_mask.bool(), torch.randint(5, 40, (3, 9)), -100)
+    order = torch.randint(0, 7, (3, 9))
+    return {
+        **{"input_ids": ids, "attention_mask": mask, "labels": labels, "alignment": order},
+        "target_attention_mask": target_mask,
+        "language_ids": torch.zeros(3, 1, dtype=torch.long),
+        "target_language_ids": torch.ones(3, 1, dtype=torch.long),
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda model: model.set_attn_implementation("sdpa"),
+        lambda model: model.gradient_checkpointing_enable({"use_reentrant": False}),
+        lambda model: model.compile(backend="eager", fullgraph=True),
+        lambda model: setattr(model.config, "sparse_prediction", True),
+        pytest.param(
+            lambda model: model.set_attn_implementation("flex_attention"),
+            marks=[
+                pytest.mark.slow,  # compiles C++
+                pytest.mark.skipif(shutil.which("g++") is None, reason="flex attention needs a compiler"),
+            ],
+        ),
+    ],
+    ids=["sdpa", "checkpointing", "compiled", "sparse", "flex"],
+)
+def test_pairs_give_the_same_loss_and_gradients_however_they_are_computed(changed, request):
+    model, batch = make_model(head=True, attn_implementation="eager").train(), make_pairs()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    grad = "flex" not in request.node.name  # which has no backward pass on a CPU
+    found = []
+    for step in (lambda model: None, changed):
+        step(model)
+        model.zero_grad()
+        with torch.set_grad_enabled(grad):
+            loss = model(**batch).loss
+        if grad:
+            loss.backward()
+        found.append((loss.detach(), [one.grad.clone() for one in model.parameters()] if grad else []))
+    torch._dynamo.reset()
+    (loss, gradients), (again, others) = found
+    torch.testing.assert_close(again, loss, rtol=1e-5, atol=0)
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
