@@ -74,7 +74,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache --no-logo
-	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py train_xpt.py finetune_klue.py
+	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py configuration_trelm.py modeling_trelm.py train_xpt.py finetune_klue.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

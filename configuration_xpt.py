@@ -5,7 +5,7 @@ What passes through: the fields of `config.json`, among them the complete `auto_
 class finds the code that lies next to the weights.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import RobertaConfig
 
@@ -35,6 +35,7 @@ class XPTRobertaConfig(RobertaConfig):
     """
 
     model_type = "xpt-roberta"
+    code: ClassVar[dict[str, str]] = AUTO_MAP
 
     num_itl_in: int = 1
     num_itl_out: int = 1
@@ -44,7 +45,7 @@ class XPTRobertaConfig(RobertaConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         # The fields of a stock RoBERTa name their own kind, under which ours would otherwise go on.
         kwargs.pop("model_type", None)
-        auto_map = {**AUTO_MAP, **(kwargs.pop("auto_map", None) or {})}
+        auto_map = {**self.code, **(kwargs.pop("auto_map", None) or {})}
         super().__post_init__(**kwargs)
         self.auto_map = auto_map
 

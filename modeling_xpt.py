@@ -36,6 +36,7 @@ class XPTRobertaPreTrainedModel(stock.RobertaPreTrainedModel):
     """What backbone and heads share: the configuration, what is recorded, how the Trainer scales losses."""
 
     config_class = XPTRobertaConfig
+    backbone_class: Any = None  # that a head stands on; set below, where it is there
     _can_record_outputs = {  # noqa: RUF012 (the form transformers reads)
         **stock.RobertaPreTrainedModel._can_record_outputs,
         "hidden_states": OutputRecorder(stock.RobertaLayer, **_LAYER_COUNT),
@@ -67,7 +68,11 @@ class XPTRobertaModel(XPTRobertaPreTrainedModel, stock.RobertaModel):
         self.encoder = stock.RobertaEncoder(config)
         self.itl_out = nn.ModuleList(stock.RobertaLayer(config) for _ in range(config.num_itl_out))
         self.pooler = stock.RobertaPooler(config) if add_pooling_layer else None
+        self.add_own_layers(config)
         self.post_init()
+
+    def add_own_layers(self, config: XPTRobertaConfig) -> None:
+        """Make what a model built on this one has beside."""
 
     @merge_with_config_defaults
     @capture_outputs
@@ -163,6 +168,9 @@ class XPTRobertaModel(XPTRobertaPreTrainedModel, stock.RobertaModel):
         return torch.zeros_like(mask, dtype=hidden.dtype).masked_fill(~mask, lowest)
 
 
+XPTRobertaPreTrainedModel.backbone_class = XPTRobertaModel
+
+
 class XPTRobertaForMaskedLM(XPTRobertaPreTrainedModel, stock.RobertaForMaskedLM):
     """The backbone with RoBERTa's language-model head, whose output matrix is the word embeddings."""
 
@@ -170,7 +178,7 @@ class XPTRobertaForMaskedLM(XPTRobertaPreTrainedModel, stock.RobertaForMaskedLM)
 
     def __init__(self, config: XPTRobertaConfig) -> None:
         stock.RobertaPreTrainedModel.__init__(self, config)
-        self.roberta = XPTRobertaModel(config, add_pooling_layer=False)
+        self.roberta = self.backbone_class(config, add_pooling_layer=False)
         self.lm_head = stock.RobertaLMHead(config)
         self.post_init()
 
@@ -271,7 +279,7 @@ class XPTRobertaForSequenceClassification(XPTRobertaPreTrainedModel, stock.Rober
     def __init__(self, config: XPTRobertaConfig) -> None:
         stock.RobertaPreTrainedModel.__init__(self, config)
         self.num_labels = config.num_labels
-        self.roberta = XPTRobertaModel(config, add_pooling_layer=False)
+        self.roberta = self.backbone_class(config, add_pooling_layer=False)
         self.classifier = stock.RobertaClassificationHead(config)
         self.post_init()
 
@@ -282,7 +290,7 @@ class XPTRobertaForTokenClassification(XPTRobertaPreTrainedModel, stock.RobertaF
     def __init__(self, config: XPTRobertaConfig) -> None:
         stock.RobertaPreTrainedModel.__init__(self, config)
         self.num_labels = config.num_labels
-        self.roberta = XPTRobertaModel(config, add_pooling_layer=False)
+        self.roberta = self.backbone_class(config, add_pooling_layer=False)
         dropout = config.classifier_dropout
         self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
@@ -294,7 +302,7 @@ class XPTRobertaForQuestionAnswering(XPTRobertaPreTrainedModel, stock.RobertaFor
 
     def __init__(self, config: XPTRobertaConfig) -> None:
         stock.RobertaPreTrainedModel.__init__(self, config)
-        self.roberta = XPTRobertaModel(config, add_pooling_layer=False)
+        self.roberta = self.backbone_class(config, add_pooling_layer=False)
         # First and last, however many labels the configuration has: a classifier's checkpoint loads here too.
         self.num_labels = 2
         self.qa_outputs = nn.Linear(config.hidden_size, self.num_labels)
@@ -306,7 +314,7 @@ class XPTRobertaForMultipleChoice(XPTRobertaPreTrainedModel, stock.RobertaForMul
 
     def __init__(self, config: XPTRobertaConfig) -> None:
         stock.RobertaPreTrainedModel.__init__(self, config)
-        self.roberta = XPTRobertaModel(config)
+        self.roberta = self.backbone_class(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.choice_scorer = nn.Linear(config.hidden_size, 1)
         self.post_init()

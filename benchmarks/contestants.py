@@ -29,7 +29,7 @@ from xpt.recipe.recipe import Recipe
 from xpt.run.folder import Run
 from xpt.run.post_training import PostTraining
 from xpt.run.preparation import PreparedText, prepare_model, prepare_text
-from xpt.text.packing import PhaseRows
+from xpt.text.reading import PhaseRows
 from xpt.training.fast.path import PARTS, fast_path
 from xpt.training.trainer import XPTTrainer, phase_arguments
 from xpt.transplant.native_model import to_native
@@ -215,7 +215,7 @@ def phase_trainer(training: PostTraining, index: int, callback: TrainerCallback)
         data=data,
         checkpoints=training.run.checkpoints,
         stop=training.stop,
-        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps, training.rows_per_step),
+        train_dataset=PhaseRows(data.reading, phase.steps, training.rows_per_step),
         callbacks=[callback],
     )
     for printing in (PrinterCallback, ProgressCallback):

@@ -17,7 +17,7 @@ import torch
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.training.phases import set_trainable
+from xpt.training.trainable import set_trainable
 
 DOCS = Path(__file__).parent
 SCALE = DOCS / "scale.md"

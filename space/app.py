@@ -63,10 +63,11 @@ def open_models(options: argparse.Namespace) -> Models:
 
 def build(models: Models) -> gr.Blocks:
     """The page, in Korean until a visitor switches."""
-    with gr.Blocks(title=say("title", "ko"), analytics_enabled=False) as page:
+    method = "trelm_" if models.shown[-1].is_trelm else ""  # of --model
+    with gr.Blocks(title=say(f"{method}title", "ko"), analytics_enabled=False) as page:
         writing = Writing()
         with gr.Row(elem_classes="xpt-top"):
-            writing.add(gr.Markdown(), "value", lambda language: _greeting(language))
+            writing.add(gr.Markdown(), "value", lambda language: _greeting(method, language))
             switch = gr.Radio(
                 list(LANGUAGES), value=next(iter(LANGUAGES)), show_label=False, container=False,
                 elem_id="language", min_width=220, scale=0,
@@ -82,8 +83,8 @@ def build(models: Models) -> gr.Blocks:
     return page
 
 
-def _greeting(language: str) -> str:
-    return f"# {say('title', language)}\n{say('introduction', language)}"
+def _greeting(method: str, language: str) -> str:
+    return f"# {say(f'{method}title', language)}\n{say(f'{method}introduction', language)}"
 
 
 def main() -> int:

@@ -74,6 +74,11 @@ class Checkpoint:
         """Attention heads a layer."""
         return self.config.num_attention_heads
 
+    @property
+    def is_trelm(self) -> bool:
+        """Whether a TRILayer stands between the halves of the model."""
+        return bool(self.config.model_type == "trelm-roberta")
+
     def fill(self, text: str, top: int = 5) -> list[list[tuple[str, float]]]:
         """For each mask in `text` the `top` likeliest pieces with their probabilities, likeliest first.
 
@@ -110,7 +115,7 @@ class Checkpoint:
         return sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])
 
     def attention(self, text: str) -> tuple[list[str], list[LayerAttention]]:
-        """The tokens of `text` as a reader sees them, and the attention of the ITLs.
+        """The tokens of `text` as a reader sees them, and the attention of the ITLs, and of a TRILayer.
 
         A model without ITLs shows its first and its last layer, where they would stand.
 
@@ -124,7 +129,8 @@ class Checkpoint:
             raise InputError("too_long_to_draw", length=length, most=MAX_DRAWN_TOKENS)
         with torch.inference_mode():
             layers = self.model(**inputs, output_attentions=True).attentions
-        drawn = [LayerAttention(name, n, layers[i][0].float()) for name, n, i in _places(self.config, layers)]
+        places = self._places(len(layers))
+        drawn = [LayerAttention(name, n, layers[i][0].float()) for name, n, i in places]
         return self.shown(inputs["input_ids"][0].tolist()), drawn
 
     def shown(self, ids: Sequence[int]) -> list[str]:
@@ -142,6 +148,16 @@ class Checkpoint:
         if piece.startswith(WORD_MARK):
             return piece.removeprefix(WORD_MARK) or "␣"
         return CONTINUED + piece
+
+    def _places(self, count: int) -> list[tuple[str, int | None, int]]:
+        """Name, number (where several have the name) and index of the layers to be drawn, of `count`."""
+        before, after = (getattr(self.config, f"num_itl_{side}", 0) for side in ("in", "out"))
+        first = [("itl_in", i + 1 if before > 1 else None, i) for i in range(before)]
+        last = [("itl_out", i + 1 if after > 1 else None, count - after + i) for i in range(after)]
+        if not before and not after:
+            first, last = [("first_layer", None, 0)], [("last_layer", None, count - 1)]
+        middle = before + self.config.num_hidden_layers // 2
+        return first + ([("tri", None, middle)] if self.is_trelm else []) + last
 
     def _check(self, text: str) -> None:
         if not text.strip():
@@ -180,12 +196,3 @@ def _with_mask(text: str, mask: str) -> str:
     for typed in MASKS:
         text = text.replace(typed, mask)
     return text
-
-
-def _places(config: Any, layers: Sequence[Any]) -> list[tuple[str, int | None, int]]:
-    """Name, number (where several have the name) and index of the layers to be drawn."""
-    before, after, count = getattr(config, "num_itl_in", 0), getattr(config, "num_itl_out", 0), len(layers)
-    if not before and not after:
-        return [("first_layer", None, 0), ("last_layer", None, count - 1)]
-    first = [("itl_in", i + 1 if before > 1 else None, i) for i in range(before)]
-    return first + [("itl_out", i + 1 if after > 1 else None, count - after + i) for i in range(after)]

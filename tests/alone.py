@@ -9,7 +9,8 @@ WITHOUT_THE_PACKAGE = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name in ("modeling_xpt", "configuration_xpt", "xpt"):
+        if name == "xpt" or name in [f"{kind}_{end}" for kind in ("modeling", "configuration")
+                                     for end in ("xpt", "trelm")]:
             raise ModuleNotFoundError(f"No module named {name!r}")
 sys.meta_path.insert(0, Absent())
 """

@@ -52,6 +52,17 @@ POST_TRAINING: dict[str, Any] = {
                  "model_license": None, "output_dir": "output/ko"},
 }  # fmt: skip
 
+TRELM = {
+    **POST_TRAINING,
+    "transplant": {
+        "layers": 6, "layers_copied": True, "notes": [], "architecture": "trelm", "num_languages": 2,
+        "default_language": 1, "num_itl_in": 0, "num_itl_out": 0,
+        "groups": {"word_embeddings": {"copied": 0, "new": 6_500}, "itl": {"copied": 0, "new": 0},
+                   "encoder": {"copied": 7_250, "new": 0}, "language_embeddings": {"copied": 0, "new": 768},
+                   "tri": {"copied": 1_125, "new": 0}},
+    },
+}  # fmt: skip
+
 
 def klue_results(task: str, metrics: dict[str, float | None], sha256: str = "5" * 64, **changes: Any) -> dict:
     """Results of a fine-tuning on whole official files."""

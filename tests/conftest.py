@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tokenizer_texts
 import torch
-from tiny_runs import TINY, flags
+from tiny_runs import TINY, flags, run
 from transformers import BertConfig, BertForMaskedLM, BertModel, RobertaConfig, RobertaForMaskedLM, set_seed
 
 from xpt.text.encoding import EncodedSentences
@@ -180,20 +180,42 @@ def shipped():
     return load_tokenizer(tokenizer_texts.SHIPPED)
 
 
-@pytest.fixture(scope="session")
-def xpt_checkpoint(tiny_tokenizer, tmp_path_factory):
-    """A tiny XPT model with its tokenizer, as post-training leaves one."""
-    from configuration_xpt import XPTRobertaConfig
-    from modeling_xpt import XPTRobertaForMaskedLM
+def tiny_checkpoint(config, tokenizer, folder: Path) -> Path:
+    """A tiny masked language model with its tokenizer, as post-training leaves one."""
     from xpt.text.tokenizer import save_tokenizer
+    from xpt.transplant.architectures import architecture_of
 
     set_seed(5)
-    config = XPTRobertaConfig(
-        vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=80, type_vocab_size=1, pad_token_id=1,
-        hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1, initializer_range=0.1,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("klue") / "tiny-xpt"
-    XPTRobertaForMaskedLM(config).save_pretrained(folder)
-    save_tokenizer(tiny_tokenizer, folder)
+    architecture_of(config.model_type).model(config).save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     return folder
+
+
+CHECKPOINT = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "pad_token_id": 1,
+              "max_position_embeddings": 80, "type_vocab_size": 1, "hidden_dropout_prob": 0.1,
+              "attention_probs_dropout_prob": 0.1, "initializer_range": 0.1}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def xpt_checkpoint(tiny_tokenizer, tmp_path_factory):
+    """A tiny XPT model with its tokenizer."""
+    from configuration_xpt import XPTRobertaConfig
+
+    config = XPTRobertaConfig(vocab_size=len(tiny_tokenizer), num_hidden_layers=1, **CHECKPOINT)
+    return tiny_checkpoint(config, tiny_tokenizer, tmp_path_factory.mktemp("klue") / "tiny-xpt")
+
+
+@pytest.fixture(scope="session")
+def trelm_checkpoint(tiny_tokenizer, tmp_path_factory):
+    """A tiny TreLM with its tokenizer."""
+    from configuration_trelm import TreLMRobertaConfig
+
+    config = TreLMRobertaConfig(vocab_size=len(tiny_tokenizer), num_hidden_layers=2, **CHECKPOINT)
+    return tiny_checkpoint(config, tiny_tokenizer, tmp_path_factory.mktemp("klue") / "tiny-trelm")
+
+
+@pytest.fixture(scope="session")
+def trelm_run(options, tmp_path_factory):
+    """A finished tiny run of --architecture trelm."""
+    flags = options(architecture="trelm", source_num_layers=2, phase1_steps=2, phase2_steps=2)
+    return run(flags, tmp_path_factory.mktemp("trelm") / "run")

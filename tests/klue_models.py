@@ -26,6 +26,7 @@ from transformers import (
     set_seed,
 )
 
+from configuration_trelm import TreLMRobertaConfig
 from configuration_xpt import XPTRobertaConfig
 
 POSITIONS = 40  # tokens that each family can read, relative positions apart
@@ -37,7 +38,7 @@ BART = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_di
 BART |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_start_token_id": 2, **ENDS}
 T5 = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "eos_token_id": 2}
 
-ENCODERS = ("xpt", "bert", "roberta", "electra", "albert", "xlm-roberta", "deberta-v2")
+ENCODERS = ("xpt", "trelm", "bert", "roberta", "electra", "albert", "xlm-roberta", "deberta-v2")
 DECODERS = ("gpt_neox", "gpt2")
 PAIRS_OF_STACKS = ("bart", "t5")
 FAMILIES = (*ENCODERS, *DECODERS, *PAIRS_OF_STACKS)
@@ -47,6 +48,7 @@ def make_config(family: str):
     """A tiny configuration whose vocabulary is that of `family_tokenizer`."""
     makers = {
         "xpt": (XPTRobertaConfig, ROBERTA_LIKE),
+        "trelm": (TreLMRobertaConfig, ROBERTA_LIKE),
         "bert": (BertConfig, BERT_LIKE),
         "roberta": (RobertaConfig, ROBERTA_LIKE),
         "electra": (ElectraConfig, {**BERT_LIKE, "embedding_size": 16}),
@@ -69,7 +71,7 @@ def family_tokenizer(family: str) -> PreTrainedTokenizerFast:
     """As the family's Korean models have it: which special tokens there are, and what stands around texts."""
     if family in ("bert", "electra", "albert", "deberta-v2"):
         return make_tokenizer("wordpiece")
-    if family in ("xpt", "roberta", "xlm-roberta"):
+    if family in ("xpt", "trelm", "roberta", "xlm-roberta"):
         return make_tokenizer("bytes")
     if family == "gpt2":
         return _marked_words()

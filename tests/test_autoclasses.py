@@ -7,16 +7,19 @@ import pytest
 import torch
 import transformers
 from alone import WITHOUT_THE_PACKAGE, run_alone
-from tiny_models import HEADS, SHAPE, make
+from tiny_models import BACKBONE, CLASSIFIER, HEADS, KINDS, MASKED, SHAPE, make
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 from transformers.dynamic_module_utils import get_imports, get_relative_imports
 
+import configuration_trelm
 import configuration_xpt
+import modeling_trelm
 import modeling_xpt
 from configuration_xpt import AUTO_MAP
 
 AUTO_CLASSES = [name for name in AUTO_MAP if name != "AutoConfig"]
+both = pytest.mark.parametrize("kind", KINDS)
 LABELS = {number: f"label {number}" for number in range(7)}
 
 # Put before each script: the repository, installed for these tests, is made unfindable.
@@ -51,22 +54,25 @@ print(json.dumps(report))
 """
 
 
-def save_all(folder):
+def save_all(folder, kind):
     """One checkpoint of each class, all different, in folders that hold nothing else."""
-    for name in HEADS:
-        model = make(getattr(modeling_xpt, name), id2label=LABELS, label2id={v: k for k, v in LABELS.items()})
+    for name, head in KINDS[kind].items():
+        model = make(head, id2label=LABELS, label2id={v: k for k, v in LABELS.items()})
         for parameter in model.parameters():
             parameter.data += 0.01 * (HEADS.index(name) + 1)
         model.save_pretrained(folder / name)
 
 
-def test_every_checkpoint_through_every_auto_class(tmp_path):
-    save_all(tmp_path / "saved")
-    keys = [
-        "embeddings.word_embeddings.weight",
-        "itl_in.0.output.dense.weight",
-        "itl_out.0.output.dense.bias",
-    ]
+OWN_TENSORS = {
+    "xpt": ("itl_in.0.output.dense.weight", "itl_out.0.output.dense.bias"),
+    "trelm": ("tri.output.dense.weight", "language_embeddings.weight"),
+}
+
+
+@both
+def test_every_checkpoint_through_every_auto_class(kind, tmp_path):
+    save_all(tmp_path / "saved", kind)
+    keys = ["embeddings.word_embeddings.weight", *OWN_TENSORS[kind]]
     script = WITHOUT_THE_PACKAGE + LOAD_ALL
     report, _ = run_alone(script, tmp_path, tmp_path / "saved", json.dumps(keys), *AUTO_CLASSES)
     shapes = {
@@ -79,11 +85,12 @@ def test_every_checkpoint_through_every_auto_class(tmp_path):
     }
     assert len(report) == 36
     for folder in HEADS:
-        original = getattr(modeling_xpt, folder).from_pretrained(tmp_path / "saved" / folder)
+        original = KINDS[kind][folder].from_pretrained(tmp_path / "saved" / folder)
         weights = getattr(original, "roberta", original).state_dict()
         sums = [float(weights[key].double().sum()) for key in keys]
         for name in AUTO_CLASSES:
-            wanted = [AUTO_MAP[name].split(".")[1], shapes[name], pytest.approx(sums), 7]
+            own = KINDS[kind][AUTO_MAP[name].split(".")[1]].__name__
+            wanted = [own, shapes[name], pytest.approx(sums), 7]
             assert report[f"{folder} {name}"] == wanted, (folder, name)
 
 
@@ -109,7 +116,8 @@ print(json.dumps([refused, sorted(tokenizer("w1")), len(fills), fills == again, 
 """
 
 
-def test_fill_mask_pipeline_tokenizer_and_saving_again(tmp_path):
+@both
+def test_fill_mask_pipeline_tokenizer_and_saving_again(kind, tmp_path):
     words = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, **{f"w{n}": n for n in range(4, 59)}, "<mask>": 59}
     backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -119,10 +127,10 @@ def test_fill_mask_pipeline_tokenizer_and_saving_again(tmp_path):
         model_input_names=["input_ids", "attention_mask"],
         **{f"{name}_token": token for name, token in names.items()},
     )
-    make().save_pretrained(tmp_path / "model")
+    make(KINDS[kind][MASKED]).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     result, messages = run_alone(WITHOUT_THE_PACKAGE + USE, tmp_path, tmp_path / "model")
-    codes = ["configuration_xpt.py", "modeling_xpt.py"]
+    codes = sorted(f"{part}_{one}.py" for part in ("configuration", "modeling") for one in {"xpt", kind})
     assert result == [True, ["attention_mask", "input_ids"], 5, True, codes]
     assert "not supported for" not in messages
 
@@ -131,13 +139,13 @@ BOTH = """
 import json, sys, transformers
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
-folder, names = sys.argv[1], sys.argv[2:]
+folder, kind, backbone, names = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 def module(auto, folder=folder, **arguments):
     return type(getattr(transformers, auto).from_pretrained(folder, **arguments)).__module__.split(".")[0]
 before = module("AutoModel", trust_remote_code=True)
-import modeling_xpt
+__import__(f"modeling_{kind}")
 # Another checkpoint's copy of the code, which runs after the package's own.
-get_class_from_dynamic_module("modeling_xpt.XPTRobertaModel", folder + "-other")
+get_class_from_dynamic_module(f"modeling_{kind}.{backbone}", folder + "-other")
 for name in names:  # whose code is used here differs among versions of transformers
     module(name, trust_remote_code=True)
 after = [module(name) for name in names]
@@ -146,13 +154,15 @@ print(json.dumps([before, sorted(set(after)), len(after), config]))
 """
 
 
-def test_installed_package_needs_no_remote_code_and_keeps_its_place(tmp_path):
-    make().save_pretrained(tmp_path / "model")
-    make().save_pretrained(tmp_path / "model-other")
+@both
+def test_installed_package_needs_no_remote_code_and_keeps_its_place(kind, tmp_path):
+    for name in ("model", "model-other"):
+        make(KINDS[kind][MASKED]).save_pretrained(tmp_path / name)
     root = Path(modeling_xpt.__file__).parent
     script = f"import sys; sys.path.append({str(root)!r})\n" + BOTH
-    result, _ = run_alone(script, tmp_path, tmp_path / "model", *AUTO_CLASSES)
-    assert result == ["transformers_modules", ["modeling_xpt"], 6, "configuration_xpt"]
+    backbone = KINDS[kind][BACKBONE].__name__
+    result, _ = run_alone(script, tmp_path, tmp_path / "model", kind, backbone, *AUTO_CLASSES)
+    assert result == ["transformers_modules", [f"modeling_{kind}"], 6, f"configuration_{kind}"]
 
 
 def test_code_files_ask_for_nothing_but_each_other():
@@ -160,17 +170,22 @@ def test_code_files_ask_for_nothing_but_each_other():
     assert get_relative_imports(modeling_xpt.__file__) == ["configuration_xpt"]
     assert get_imports(configuration_xpt.__file__) == ["transformers", "typing"]
     assert get_relative_imports(configuration_xpt.__file__) == []
+    assert get_imports(modeling_trelm.__file__) == ["torch", "transformers", "typing"]
+    assert set(get_relative_imports(modeling_trelm.__file__)) == {"configuration_trelm", "modeling_xpt"}
+    assert get_imports(configuration_trelm.__file__) == ["typing"]
+    assert set(get_relative_imports(configuration_trelm.__file__)) == {"configuration_xpt"}
 
 
-def test_what_a_stock_checkpoint_lacks_is_drawn_from_the_seed(tmp_path):
+@both
+def test_what_a_stock_checkpoint_lacks_is_drawn_from_the_seed(kind, tmp_path):
     RobertaModel(RobertaConfig(**SHAPE)).save_pretrained(tmp_path)
     loaded = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        loaded.append(modeling_xpt.XPTRobertaForSequenceClassification.from_pretrained(tmp_path).state_dict())
+        loaded.append(KINDS[kind][CLASSIFIER].from_pretrained(tmp_path).state_dict())
     for name, tensor in loaded[0].items():
         assert torch.equal(tensor, loaded[1][name])
-        new = "itl_" in name or "classifier" in name
+        new = any(part in name for part in ("itl_", "tri.", "language_", "classifier"))
         if name.endswith("bias") and new:
             assert not tensor.any()
         elif "LayerNorm.weight" in name and new:

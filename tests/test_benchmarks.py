@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.training.phases import set_trainable
+from xpt.training.trainable import set_trainable
 
 sys.path.insert(0, str(REPO / "benchmarks"))
 from crossing import minutes_to

@@ -8,8 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import (
+    BACKBONE,
     HEADS,
+    KINDS,
     LENGTH,
+    MASKED,
     PACKED,
     PAD,
     SENTENCES,
@@ -19,6 +22,7 @@ from tiny_models import (
     gradients,
     ids,
     in_packed_order,
+    layers_of,
     make,
 )
 from transformers import RobertaConfig
@@ -29,18 +33,34 @@ import modeling_xpt as xpt_models
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from modeling_xpt import XPTRobertaModel
 
+both = pytest.mark.parametrize("kind", KINDS)
 
-def test_config_is_complete_in_every_folder(tmp_path):
-    for name in HEADS:
-        getattr(xpt_models, name)(make().config).save_pretrained(tmp_path / name)
+
+OWN_FIELDS = {
+    "xpt": {"num_itl_in": 1, "num_itl_out": 1},
+    "trelm": {"num_itl_in": 0, "num_itl_out": 0, "num_languages": 2, "default_language": 1},
+}
+
+
+@both
+def test_config_is_complete_in_every_folder(kind, tmp_path):
+    code = {f"{part}_{one}.py" for part in ("configuration", "modeling") for one in {"xpt", kind}}
+    for name, head in KINDS[kind].items():
+        head(make(head).config).save_pretrained(tmp_path / name)
         saved = json.loads((tmp_path / name / "config.json").read_text())
-        assert saved["auto_map"] == AUTO_MAP and saved["model_type"] == "xpt-roberta"
-        assert (saved["num_itl_in"], saved["num_itl_out"], saved["sparse_prediction"]) == (1, 1, False)
-        assert {file.name for file in (tmp_path / name).iterdir()} == {
-            "config.json", "model.safetensors", "configuration_xpt.py", "modeling_xpt.py",
-        }  # fmt: skip
-    make().config.save_pretrained(tmp_path / "config alone")
-    assert (tmp_path / "config alone" / "configuration_xpt.py").exists()
+        assert saved["model_type"] == f"{kind}-roberta" and saved["auto_map"].keys() == AUTO_MAP.keys()
+        for auto, path in saved["auto_map"].items():
+            module, own = path.split(".")
+            assert module == ("configuration" if auto == "AutoConfig" else "modeling") + f"_{kind}"
+            assert own == AUTO_MAP[auto].split(".")[1].replace("XPT", {"xpt": "XPT", "trelm": "TreLM"}[kind])
+        expected = {**OWN_FIELDS[kind], "sparse_prediction": False}
+        assert {field: saved[field] for field in expected} == expected
+        found = {file.name for file in (tmp_path / name).iterdir()}
+        assert found == {"config.json", "model.safetensors", *code}
+    make(KINDS[kind][MASKED]).config.save_pretrained(tmp_path / "config alone")
+    assert {file.name for file in (tmp_path / "config alone").iterdir()} >= {
+        name for name in code if name.startswith("configuration")
+    }
 
 
 @pytest.mark.parametrize("field", ["num_itl_in", "num_itl_out"])
@@ -115,28 +135,45 @@ def test_equals_stock_roberta_to_the_bit(name, itls, implementation):
             torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-6, atol=0)
 
 
-def test_hidden_states_by_number():
+@both
+def test_hidden_states_by_number(kind):
     if "num_hidden_layers_key" not in OutputRecorder.__dataclass_fields__:
         pytest.skip("this transformers returns all hidden states or none")
-    model, batch = make(), {"input_ids": ids(2, LENGTH)}
+    model, batch = make(KINDS[kind][MASKED]), {"input_ids": ids(2, LENGTH)}
     every = model(**batch, output_hidden_states=True).hidden_states
-    for number in (-1, -2, 1, 4):
+    assert len(every) == model.config.num_layers_with_itls + 1
+    for number in (-1, -2, 1, len(every) - 1):
         chosen = [
             state for state in model(**batch, output_hidden_states=number).hidden_states if state is not None
         ]
         assert len(chosen) == 1 and torch.equal(chosen[0], every[number])
 
 
-def test_heads_return_tuples():
-    for name in HEADS:
-        model = make(getattr(xpt_models, name), num_labels=7)
+@both
+def test_hidden_states_and_attentions_are_those_of_the_layers_in_their_order(kind):
+    model, seen = make(KINDS[kind][BACKBONE], num_itl_in=1, num_itl_out=2), []
+    for number, layer in enumerate(layers_of(model)):
+        layer.register_forward_hook(lambda _, given, state, number=number: seen.append((number, state)))
+    found = model(ids(2, LENGTH), output_hidden_states=True, output_attentions=True)
+    assert len(seen) == len(found.attentions) == model.config.num_layers_with_itls
+    for place, (number, state) in enumerate(seen):
+        assert number == place and torch.equal(state, found.hidden_states[1 + place])
+    assert torch.equal(found.hidden_states[-1], found.last_hidden_state)
+    assert all(one.shape == (2, 4, LENGTH, LENGTH) for one in found.attentions)
+
+
+@both
+def test_heads_return_tuples(kind):
+    for name, head in KINDS[kind].items():
+        model = make(head, num_labels=7)
         whole, parts = model(**batch_for(name)), model(**batch_for(name), return_dict=False)
         assert isinstance(parts, tuple) and torch.equal(parts[0], whole.to_tuple()[0])
 
 
+@both
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_padded_unpadded_and_packed_agree(implementation):
-    model = make(implementation=implementation)
+def test_padded_unpadded_and_packed_agree(kind, implementation):
+    model = make(KINDS[kind][MASKED], implementation=implementation)
     with torch.no_grad():
         alone = [model(sentence[None]).logits[0] for sentence in SENTENCES]
         padded_ids = torch.nn.utils.rnn.pad_sequence(SENTENCES, batch_first=True, padding_value=PAD)
@@ -150,11 +187,12 @@ def test_padded_unpadded_and_packed_agree(implementation):
             torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
+@both
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**31))
-def test_packed_sentences_never_meet(implementation, seed):
-    model = make(implementation=implementation)
+def test_packed_sentences_never_meet(kind, implementation, seed):
+    model = make(KINDS[kind][MASKED], implementation=implementation)
     changed = PACKED["input_ids"].clone()
     changed[0, :5] = ids(5, seed=seed + 100)
     before, after = model(**PACKED).logits, model(**{**PACKED, "input_ids": changed}).logits
@@ -162,10 +200,11 @@ def test_packed_sentences_never_meet(implementation, seed):
     assert not torch.equal(changed, PACKED["input_ids"]) and not torch.equal(before[0, :5], after[0, :5])
 
 
+@both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_packed_gradients_are_finite_and_those_of_single_sentences(implementation, dtype):
-    model = make(implementation=implementation).to(dtype)
+def test_packed_gradients_are_finite_and_those_of_single_sentences(kind, implementation, dtype):
+    model = make(KINDS[kind][MASKED], implementation=implementation).to(dtype)
     labels = torch.full_like(PACKED["input_ids"], -100)
     for row, column in ((0, 1), (0, 7), (1, 4)):
         labels[row, column] = 9
@@ -179,6 +218,7 @@ def test_packed_gradients_are_finite_and_those_of_single_sentences(implementatio
         assert_close(gradient, total, relative=1e-5)
 
 
+@both
 @pytest.mark.parametrize(
     ("mask", "complaint"),
     [
@@ -187,23 +227,25 @@ def test_packed_gradients_are_finite_and_those_of_single_sentences(implementatio
         (torch.ones(2, 1, LENGTH, LENGTH, dtype=torch.long), "bool or float"),
     ],
 )
-def test_masks_of_unknown_kind_are_refused(mask, complaint):
+def test_masks_of_unknown_kind_are_refused(kind, mask, complaint):
     with pytest.raises(ValueError, match=complaint):
-        make()(ids(2, LENGTH), attention_mask=mask)
+        make(KINDS[kind][MASKED])(ids(2, LENGTH), attention_mask=mask)
 
 
-def test_implementations_without_pairwise_masks_refuse_them():
-    model = make()
-    for kind in ("flash_attention_2", "flex_attention"):  # not installed, hence not by the front door
-        model.config._attn_implementation_internal = kind
+@both
+def test_implementations_without_pairwise_masks_refuse_them(kind):
+    model = make(KINDS[kind][MASKED])
+    for name in ("flash_attention_2", "flex_attention"):  # not installed, hence not by the front door
+        model.config._attn_implementation_internal = name
         with pytest.raises(ValueError, match="use sdpa or eager"):
             model(**PACKED)
 
 
+@both
 @pytest.mark.slow  # compiles C++
 @pytest.mark.skipif(shutil.which("g++") is None, reason="flex attention on a CPU needs a compiler")
-def test_flex_attention_agrees_forward():
-    flex, plain = make(implementation="flex_attention"), make(implementation="sdpa")
+def test_flex_attention_agrees_forward(kind):
+    flex, plain = (make(KINDS[kind][MASKED], implementation=one) for one in ("flex_attention", "sdpa"))
     batch = batch_for("XPTRobertaForMaskedLM")
     tokens = batch["input_ids"].ne(PAD)
     with torch.no_grad():

@@ -13,6 +13,9 @@ import torch
 from places import REPO
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from configuration_trelm import TreLMRobertaConfig
+from modeling_trelm import TreLMRobertaForMaskedLM
+
 sys.path[:0] = [str(REPO / "space"), str(REPO / "benchmarks")]
 from charts import bars, heat_map, problem  # noqa: E402
 from checkpoint import Checkpoint, InputError, OperatorError  # noqa: E402
@@ -41,6 +44,7 @@ def test_a_mask_is_filled_with_what_the_model_finds_likeliest(checkpoint, xpt_ch
 
 
 def test_attention_is_that_of_the_first_and_the_last_layer(checkpoint):
+    assert not checkpoint.is_trelm
     tokens, layers = checkpoint.attention("국회는 오늘 검토하였다.")
     assert [layer.name for layer in layers] == ["itl_in", "itl_out"]
     for layer in layers:
@@ -56,6 +60,36 @@ def test_attention_is_that_of_the_first_and_the_last_layer(checkpoint):
     assert torch.allclose(layers[0].weights, expected, atol=1e-5)
     last = checkpoint.model(**inputs, output_attentions=True).attentions[-1][0]
     assert torch.equal(layers[1].weights, last) and not torch.equal(last, layers[0].weights)
+
+
+@pytest.mark.parametrize(
+    ("itls", "names"),
+    [
+        ((0, 0), ["first_layer", "tri", "last_layer"]),
+        ((2, 1), ["itl_in", "itl_in", "tri", "itl_out"]),
+    ],
+)
+def test_attention_of_a_trelm_is_that_of_its_trilayer_beside_the_outer_layers(
+    trelm_checkpoint, tmp_path, itls, names
+):
+    config = TreLMRobertaConfig.from_pretrained(trelm_checkpoint)
+    config.num_itl_in, config.num_itl_out = itls
+    TreLMRobertaForMaskedLM(config).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(trelm_checkpoint).save_pretrained(tmp_path)
+    checkpoint, entered = Checkpoint(str(tmp_path)), []
+    checkpoint.model.roberta.tri.register_forward_pre_hook(lambda module, given: entered.append(given[0]))
+    tokens, layers = checkpoint.attention("국회는 오늘 검토하였다.")
+    assert checkpoint.is_trelm and [layer.name for layer in layers] == names
+    assert all(say(name, "en") != say(name, "ko") for name in names)
+    own = checkpoint.model.roberta.tri.attention.self
+    query, key = (
+        part(entered[0].clone()).view(len(tokens), checkpoint.heads, -1).transpose(0, 1)
+        for part in (own.query, own.key)
+    )
+    expected = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+    for layer in layers:
+        is_tri = torch.allclose(layer.weights, expected, atol=1e-5)
+        assert is_tri == (layer.name == "tri"), layer.name
 
 
 @pytest.mark.parametrize(

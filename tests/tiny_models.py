@@ -1,13 +1,22 @@
-"""Tiny XPT models and batches, for the tests of the model."""
+"""Tiny models of both architectures and batches, for the tests of the model."""
 
 import torch
 
+import modeling_trelm
 import modeling_xpt
 from configuration_xpt import AUTO_MAP, XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 
 PAD, VOCAB, LENGTH = 1, 60, 12
 HEADS = sorted(path.split(".")[1] for name, path in AUTO_MAP.items() if name != "AutoConfig")
+# Heads of both, by the names of XPT's, for the tests that hold of one as of the other.
+KINDS = {
+    "xpt": {name: getattr(modeling_xpt, name) for name in HEADS},
+    "trelm": {name: getattr(modeling_trelm, name.replace("XPT", "TreLM")) for name in HEADS},
+}
+BACKBONE, MASKED, CLASSIFIER = (
+    f"XPTRoberta{head}" for head in ("Model", "ForMaskedLM", "ForSequenceClassification")
+)
 SHAPE = {
     "vocab_size": VOCAB,
     "hidden_size": 32,
@@ -24,12 +33,19 @@ SHAPE = {
 def make(cls=XPTRobertaForMaskedLM, implementation="eager", dropout=0.0, **fields):
     torch.manual_seed(0)
     probabilities = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    config = XPTRobertaConfig(**{**SHAPE, **probabilities, **fields})
+    config = cls.config_class(**{**SHAPE, **probabilities, **fields})
     config._attn_implementation = implementation
     model = cls(config).eval()
     if hasattr(model, "lm_head"):
         torch.nn.init.normal_(model.lm_head.bias)
     return model
+
+
+def layers_of(backbone):
+    """In the order in which tokens pass them."""
+    layers, half = list(backbone.encoder.layer), len(backbone.encoder.layer) // 2
+    middle = [backbone.tri] if hasattr(backbone, "tri") else []
+    return [*backbone.itl_in, *layers[:half], *middle, *layers[half:], *backbone.itl_out]
 
 
 def ids(*shape, seed=0):
@@ -103,9 +119,9 @@ def make_model(**changes) -> XPTRobertaForMaskedLM:
 SIZES = {"id2label": {number: f"label {number}" for number in range(7)}}
 
 
-def random_model(name="XPTRobertaForMaskedLM", **fields):
+def random_model(name="XPTRobertaForMaskedLM", kind="xpt", **fields):
     """Every tensor away from its start, so that one that is lost or swapped shows."""
-    model = make(getattr(modeling_xpt, name), **{**SIZES, **fields})
+    model = make(KINDS[kind][name], **{**SIZES, **fields})
     torch.manual_seed(9)
     with torch.no_grad():
         for parameter in model.parameters():

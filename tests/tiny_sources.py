@@ -8,8 +8,8 @@ import torch
 import transformers
 from transformers import AutoModel, AutoModelForMaskedLM, set_seed
 
-import modeling_xpt  # noqa: F401 (registers XPT)
-from configuration_xpt import XPTRobertaConfig
+import modeling_trelm  # noqa: F401 (registers XPT and TreLM)
+from xpt.transplant.families import POST_TRAINED
 
 VOCABULARY, ROWS = 90, 30
 
@@ -52,6 +52,7 @@ SHAPES = {
         same_logits=False,
     ),
     "xpt-roberta": Shape("", None, (("num_itl_in", 2), ("num_itl_out", 1))),
+    "trelm-roberta": Shape("", None, (("num_hidden_layers", 4), ("num_languages", 3))),
 }
 RENAMED = {  # fields of the common shape that a family names otherwise; None where it has no choice
     "distilbert": {"hidden_act": "activation", "layer_norm_eps": None, "type_vocab_size": None},
@@ -61,7 +62,7 @@ RENAMED = {  # fields of the common shape that a family names otherwise; None wh
 }
 COMMON = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 # Families that count positions from the padding id on; the others' first position is row 0 whatever it is.
-COUNTED_FROM_PADDING = {"roberta", "camembert", "xlm-roberta", "data2vec-text", "luke", "xpt-roberta"}
+COUNTED_FROM_PADDING = {"roberta", "camembert", "xlm-roberta", "data2vec-text", "luke", *POST_TRAINED}
 
 
 def random_config(family: str, pad: int = 1, **changes):
@@ -73,7 +74,7 @@ def random_config(family: str, pad: int = 1, **changes):
     for name, value in changes.items():
         if (own := renamed.get(name, name)) is not None:
             values[own] = value
-    kind = XPTRobertaConfig if family == "xpt-roberta" else getattr(transformers, shape.config)
+    kind = POST_TRAINED.get(family) or getattr(transformers, shape.config)
     return kind(**values)
 
 
@@ -88,7 +89,7 @@ def random_source(folder, family: str, pad: int = 1, head: str | None = "usual",
     if name is not None:
         model = getattr(transformers, name)(config)
     else:
-        kind = AutoModelForMaskedLM if family == "xpt-roberta" and head == "usual" else AutoModel
+        kind = AutoModelForMaskedLM if family in POST_TRAINED and head == "usual" else AutoModel
         model = kind.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():

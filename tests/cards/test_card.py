@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from card_results import ADAPTER, POST_TRAINING, STS, folder_of, klue_results
+from card_results import ADAPTER, LORA, POST_TRAINING, STS, TRELM, folder_of, klue_results
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, RobertaConfig, RobertaForMaskedLM, set_seed
 
 import train_xpt
+from configuration_trelm import TreLMRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.cards.card import render_card, write_card
 from xpt.cards.klue_results import matching_results
@@ -89,6 +90,53 @@ def test_the_card_of_a_post_trained_model(post_trained):
     results["settings"] |= LICENSED
     links = {"revision": "v1.0", "native_id": "org/xpt-ko-native", "klue_results": [STS]}
     assert_card(card_of(post_trained(results), "org/xpt-ko", **links), "post_training")
+
+
+def test_the_card_of_a_trelm(trelm_checkpoint, tmp_path):
+    results = deepcopy(TRELM)
+    results["settings"] |= LICENSED
+    folder = shutil.copytree(trelm_checkpoint, tmp_path / "trelm-ko")
+    text = card_of(
+        folder_of(folder, results, None, "loss.png"), "org/trelm-ko", revision="v1.0", klue_results=[STS]
+    )
+    assert_card(text, "trelm")
+
+
+def trelm_card(**changes: Any) -> str:
+    changed = {name: {**TRELM[name], **change} for name, change in changes.items()}
+    return " ".join(render_card({**TRELM, **changed}, "ko").split())
+
+
+def test_the_card_of_a_trelm_says_how_it_began():
+    note = "the source is post-trained already: word embeddings new, output bias new, TRILayer copied"
+    again = trelm_card(
+        source={"family": "trelm-roberta"},
+        transplant={"notes": [note], "num_languages": 3, "default_language": 2},
+    )
+    assert "which was post-trained so before: word embeddings new, output bias new, TRILayer copied." in again
+    assert "A table of 3 *language embeddings*" in again and "as Korean, row 2, where" in again
+    control = trelm_card(transplant={"layers_copied": False})
+    assert "drawn at random: a control for **TreLM** (Li et al. 2021), which copies them." in control
+    assert "Implicit" not in trelm_card() + again + control
+    itls = trelm_card(transplant={"num_itl_in": 2, "num_itl_out": 1})
+    assert "Implicit Translation Layers stand around it, too: 2 before the first layer and 1 after" in itls
+
+
+def test_the_card_of_a_trelm_without_results(trelm_checkpoint, tmp_path):
+    card = card_of(shutil.copytree(trelm_checkpoint, tmp_path / "bare"))
+    assert "made by **TreLM** (Li et al. 2021)" in card and "this card states none" in card
+    assert "modeling_trelm.py" in card and "Lee" not in card and "xpt native" not in card
+
+
+@pytest.mark.parametrize("lora", [None, LORA])
+def test_the_card_of_a_fine_tuned_trelm(tmp_path, lora):
+    config = TreLMRobertaConfig(architectures=["TreLMRobertaForSequenceClassification"], num_labels=1)
+    results = {**STS, "model": {**STS["model"], "family": "trelm-roberta", "lora": lora}}
+    adapters = ["adapter_config.json"] if lora else []
+    card = card_of(folder_of(tmp_path, results, config.to_dict(), *adapters), xpt_id="org/trelm-ko")
+    assert "- trelm\n- klue\n- sts\n" in card and "base_model: org/trelm-ko\n" in card
+    assert "arXiv:2107.12627" in card and "Lee" not in card and "trust_remote_code=True)" in card
+    assert ("modeling_trelm.py" in card) == (lora is None) and "language embeddings" not in card
 
 
 def test_the_card_of_a_native_twin(native):
@@ -299,14 +347,14 @@ def forms(leaf: Any) -> set[str]:
 def test_every_number_of_a_card_is_in_the_results(tmp_path_factory, data):
     text = [re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", path.read_text("utf-8")) for path in TEMPLATES]
     written = numbers_in(" ".join(text)) | {"0.15"}  # the Hub has "15 %" as a share
-    results = renumbered(POST_TRAINING, data.draw)
-    total = f"{sum(results['parameters'].values()):,}"
-    card = render_card(results, "ko")
-    known = {form for leaf in leaves(results) for form in forms(leaf)}
-    assert numbers_in(card) <= written | known | {total}
-    assert {total, f"{results['test']['loss']:.3f}", f"{results['phases'][1]['tokens']:,}"} <= numbers_in(
-        card
-    )
+    for original in (POST_TRAINING, TRELM):
+        results = renumbered(original, data.draw)
+        total = f"{sum(results['parameters'].values()):,}"
+        card = render_card(results, "ko")
+        known = {form for leaf in leaves(results) for form in forms(leaf)}
+        assert numbers_in(card) <= written | known | {total}
+        told = {total, f"{results['test']['loss']:.3f}", f"{results['phases'][1]['tokens']:,}"}
+        assert told <= numbers_in(card)
     for original, config in ((STS, XPT_STS), (ADAPTER, ROBERTA_YNAT)):
         results = renumbered(original, data.draw)
         card = card_of(folder_of(tmp_path_factory.mktemp("card"), results, config))

@@ -215,7 +215,7 @@ AutoModel.register(OddConfig, OddModel)
 
 
 @pytest.mark.parametrize("lora", [False, True])
-@pytest.mark.parametrize("family", ["bert", "xpt", "electra"])
+@pytest.mark.parametrize("family", ["bert", "xpt", "trelm", "electra"])
 def test_a_head_of_ours_loads_with_its_base(family, lora, checkpoint, tmp_path):
     backbone = with_markers(checkpoint(family))
     encoder = backbone.load_encoder()

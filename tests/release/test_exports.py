@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from places import REPO
-from tiny_models import HEADS, PAD, batch_for, outputs, random_model
+from tiny_models import HEADS, KINDS, PAD, batch_for, outputs, random_model
 from transformers import AutoModel
 
 from xpt.release.native import export_native
@@ -41,11 +41,12 @@ def test_sentence_transformers_means_over_the_tokens(native, tiny_tokenizer):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", [name for name in HEADS if not name.endswith("MultipleChoice")])
-def test_onnxruntime_gives_the_same_numbers(name, tmp_path):
+def test_onnxruntime_gives_the_same_numbers(kind, name, tmp_path):
     tools = runpy.run_path(str(INT8))
-    ours = random_model(name)
-    tools["export_onnx"](to_native(ours), tmp_path / "model.onnx")
+    ours = random_model(name, kind)
+    tools["export_onnx"](to_native(ours) if kind == "xpt" else ours, tmp_path / "model.onnx")
     batch = {key: batch_for(name)[key] for key in ("input_ids", "attention_mask")}
     for size in (3, 1):
         part = {key: value[:size, 1:] for key, value in batch.items()}

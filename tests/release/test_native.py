@@ -22,6 +22,7 @@ from xpt.finetune.backbone import open_backbone
 from xpt.finetune.klue.tasks import make_task
 from xpt.finetune.lora import attach_adapters as attach_klue_adapters
 from xpt.finetune.saving import save_model as save_fine_tuned
+from xpt.release.hub import main as push_main
 from xpt.release.native import export_native, import_native, main
 from xpt.text.tokenizer import save_tokenizer
 from xpt.training.adapters import LoraSettings, attach_adapters
@@ -253,6 +254,19 @@ def test_heads_that_transformers_lacks_are_refused_by_name(tmp_path, capsys):
         assert "is a DependencyParser, not one of XPTRobertaModel, XPTRobertaForMaskedLM" in message
         assert "loads with this package alone" in message and str(tmp_path / name) in message
         assert not (tmp_path / "native").exists()
+
+
+@pytest.mark.parametrize("push", [False, True])
+def test_a_trelm_has_no_native_twin(trelm_checkpoint, tmp_path, capsys, push):
+    if push:
+        there = [str(trelm_checkpoint), "org/trelm", "--native_model_id", "org/native", "--dry_run", "true"]
+        assert push_main(there) == 2
+        message = capsys.readouterr().err.strip()
+    else:
+        message = refused(capsys, trelm_checkpoint, tmp_path / "native")
+    assert message.startswith(f"error: {trelm_checkpoint}: is a TreLM, and no stock RoBERTa equals one")
+    assert "position" in message and "in its middle" in message and "\n" not in message
+    assert not (tmp_path / "native").exists()
 
 
 def test_what_cannot_be_converted_is_refused_in_one_line_and_nothing_written(saved, tmp_path, capsys):

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from alone import WITHOUT_THE_PACKAGE, run_alone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_runs import fine_tune
 from safetensors.torch import load_file, save_file
 from tiny_runs import run
-from transformers import RobertaConfig, RobertaForMaskedLM
+from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
-from configuration_xpt import AUTO_MAP
+from modeling_trelm import TreLMRobertaForMaskedLM
 from xpt.cards.public import publishable
 from xpt.program.errors import XPTError
 from xpt.release.staged_card import CardFacts
@@ -25,6 +26,7 @@ from xpt.text.tokenizer import save_tokenizer
 FACTS = CardFacts("org/model", revision="v1.0")
 MODEL = {".gitattributes", "README.md", "config.json"}
 CODE = {"configuration_xpt.py", "modeling_xpt.py"}
+TRELM_CODE = CODE | {"configuration_trelm.py", "modeling_trelm.py"}
 OURS = {"tokenizer.json", "tokenizer_config.json", "sentencepiece.model"}
 TUNED = {"tokenizer.json", "tokenizer_config.json"}  # as transformers saves it
 WEIGHTS, ADAPTER = {"model.safetensors"}, {"adapter_config.json", "adapter_model.safetensors"}
@@ -32,7 +34,7 @@ SECRET = "hf_" + "Ab3" * 11
 
 
 @pytest.fixture(scope="module")
-def folders(options, tiny_tokenizer, tmp_path_factory):
+def folders(options, trelm_run, tiny_tokenizer, tmp_path_factory):
     """A folder of each kind, as the scripts leave it, in a home whose owner's name is not to go out."""
     home = tmp_path_factory.mktemp("home") / "gildong"
     with pytest.MonkeyPatch.context() as patch:
@@ -43,9 +45,16 @@ def folders(options, tiny_tokenizer, tmp_path_factory):
         flags = [*options(phase1_steps=None, phase2_steps=None), "--phases", json.dumps(phases)]
         found = {"trained": run(flags, home / "xpt-ko")}
         found["phase"] = found["trained"] / "checkpoints" / "new" / "checkpoint-2"
-        for name, extra in {"tuned": {}, "lora": {"lora": "true"}}.items():
-            found[name] = home / name
-            assert fine_tune(found["trained"], found[name], num_train_epochs=1, **extra) == 0
+        found["trelm"] = shutil.copytree(trelm_run, home / "trelm-ko")
+        found["trelm phase"] = found["trelm"] / "checkpoints" / "phase1" / "checkpoint-2"
+        for name, base, extra in (
+            ("tuned", "trained", {}),
+            ("lora", "trained", {"lora": "true"}),
+            ("trelm tuned", "trelm", {}),
+            ("trelm lora", "trelm", {"lora": "true"}),
+        ):
+            found[name] = home / name.replace(" ", "-")
+            assert fine_tune(found[base], found[name], num_train_epochs=1, **extra) == 0
         config = RobertaConfig(vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=1,
                                num_attention_heads=4, intermediate_size=64)  # fmt: skip
         found["native"] = home / "native"
@@ -66,6 +75,10 @@ EXPECTED = {
     "phase": (Kind.PHASE, MODEL | WEIGHTS | CODE | OURS),
     "tuned": (Kind.FINE_TUNED, MODEL | WEIGHTS | CODE | TUNED | {"results.json", "scores.png"}),
     "lora": (Kind.ADAPTER, MODEL | ADAPTER | CODE | TUNED | {"results.json", "scores.png"}),
+    "trelm": (Kind.POST_TRAINED, MODEL | WEIGHTS | TRELM_CODE | OURS | {"results.json", "loss.png"}),
+    "trelm phase": (Kind.PHASE, MODEL | WEIGHTS | TRELM_CODE | OURS),
+    "trelm tuned": (Kind.FINE_TUNED, MODEL | WEIGHTS | TRELM_CODE | TUNED | {"results.json", "scores.png"}),
+    "trelm lora": (Kind.ADAPTER, MODEL | ADAPTER | TRELM_CODE | TUNED | {"results.json", "scores.png"}),
     "native": (Kind.NATIVE, MODEL | WEIGHTS | OURS),
 }
 
@@ -77,7 +90,7 @@ def test_exactly_these_files_and_no_byte_of_what_stays(folders, name, tmp_path):
     (folder / "__pycache__").mkdir(exist_ok=True)
     for junk in ("training_args.bin", "optimizer.pt", "rng_state.pth", "notes.txt", "__pycache__/a.pyc"):
         (folder / junk).write_bytes(pickle.dumps({"token": SECRET}))
-    staged = stage(folder, tmp_path / "staged", FACTS, Base("org/base", "1" * 40) if name == "lora" else None)
+    staged = stage(folder, tmp_path / "staged", FACTS, Base("org/base", "1" * 40) if "lora" in name else None)
     there = {
         path.relative_to(staged.folder).as_posix() for path in staged.folder.rglob("*") if path.is_file()
     }
@@ -91,7 +104,33 @@ def test_exactly_these_files_and_no_byte_of_what_stays(folders, name, tmp_path):
         for private in (b"gildong", str(folder.parent).encode(), b"/tmp/", SECRET.encode(), b"hf_Ab3"):
             assert private not in content, (each, private)
     if there >= CODE:
-        assert json.loads((staged.folder / "config.json").read_text())["auto_map"] == AUTO_MAP
+        named = json.loads((staged.folder / "config.json").read_text())["auto_map"].values()
+        modules = {code.split(".")[0] for code in named}
+        assert len(named) == 7
+        assert {f"{module}.py" for module in modules} == (TRELM_CODE - CODE if there >= TRELM_CODE else CODE)
+        assert ("TreLM" in (staged.folder / "README.md").read_text()) == (there >= TRELM_CODE)
+
+
+LOAD = """
+import json, torch
+from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, pipeline
+folder = sys.argv[1]
+model = AutoModelForMaskedLM.from_pretrained(folder, trust_remote_code=True)
+tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+fills = pipeline("fill-mask", model=model, tokenizer=tokenizer)("국회는 <mask> 오늘")
+total = model(**tokenizer("국회는 오늘", return_tensors="pt")).logits.sum().item()
+print(json.dumps([type(model).__module__.split(".")[0], type(model).__name__, len(fills), total]))
+"""
+
+
+def test_a_staged_trelm_loads_in_a_new_process_that_has_nothing_but_the_folder(folders, tmp_path):
+    stage(folders["trelm"], tmp_path / "staged", FACTS)
+    found, _ = run_alone(WITHOUT_THE_PACKAGE + LOAD, tmp_path, tmp_path / "staged")
+    model = TreLMRobertaForMaskedLM.from_pretrained(folders["trelm"]).eval()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folders["trelm"])
+    logits = model(**tokenizer("국회는 오늘", return_tensors="pt")).logits
+    assert found[:3] == ["transformers_modules", "TreLMRobertaForMaskedLM", 5]
+    assert found[3] == pytest.approx(logits.sum().item(), rel=1e-4)
 
 
 def test_an_adapter_names_its_base_and_the_commit(folders, tmp_path):

@@ -133,7 +133,7 @@ def test_morphemes_that_have_no_effect_are_refused_before_text_is_read(
     places, tmp_path, monkeypatch, changed, is_xpt, message
 ):
     ready = load_tokenizer(places["ready"])
-    monkeypatch.setattr("xpt.run.preparation.source_tokenizer", lambda source: ready)
+    monkeypatch.setattr("xpt.run.vocabulary.source_tokenizer", lambda source: ready)
     with pytest.raises(XPTError, match=message):
         options = {"tokenizer_morphemes": "{words}"} | changed
         prepare(places, tmp_path, is_xpt, **options)

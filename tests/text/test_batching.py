@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from xpt.text.examples import Examples
 from xpt.text.masking import IGNORE_INDEX, MLMCollator, hash_uniform
-from xpt.text.packing import PhaseRows, Row, RowStream, pack, plan_epoch
+from xpt.text.packing import Row, RowStream, pack, plan_epoch
+from xpt.text.reading import PhaseRows, Reading
 
 
 @given(
@@ -194,7 +195,7 @@ def test_processes_micro_batches_and_workers_change_neither_order_nor_masks(
     examples, steps = make_examples(60), 4  # epochs of 60 rows, or of about 20 packed ones
     collator = MLMCollator(examples, 0.15, 3, packing)
     stream = RowStream(examples.lengths, 64, packing, 3)
-    rows = PhaseRows(stream, first_row, steps, processes * micro_batch * accumulation)
+    rows = PhaseRows(Reading.of(stream, first_row), steps, processes * micro_batch * accumulation)
     loading = loading if workers else {}
     by_process = shares(rows, collator, processes, batch_size=micro_batch, num_workers=workers, **loading)
     assert {len(batches) for batches in by_process} == {steps * accumulation}

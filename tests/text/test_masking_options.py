@@ -14,7 +14,8 @@ from xpt.text.encoding import EncodedSentences
 from xpt.text.examples import Examples
 from xpt.text.language import find_language
 from xpt.text.masking import IGNORE_INDEX, MaskSchedule, MLMCollator, largest_share
-from xpt.text.packing import PhaseRows, Row, RowStream
+from xpt.text.packing import Row, RowStream
+from xpt.text.reading import PhaseRows, Reading
 from xpt.text.special_tokens import SpecialIds, text_reader
 from xpt.text.word_marks import word_starts
 
@@ -60,7 +61,7 @@ def test_masks_are_a_function_of_seed_epoch_example_and_step_and_less_is_a_part_
 @settings(max_examples=30, deadline=None)
 def test_rows_know_the_step_that_reads_them(first_row, rows_per_step, steps, packing):
     stream = RowStream(EXAMPLES.lengths[:200], 64, packing, seed=2)
-    rows = PhaseRows(stream, first_row, steps, rows_per_step)
+    rows = PhaseRows(Reading.of(stream, first_row), steps, rows_per_step)
     assert len(rows) == steps * rows_per_step
     assert [rows[index].step for index in range(len(rows))] == [
         step for step in range(steps) for _ in range(rows_per_step)

@@ -22,7 +22,7 @@ from xpt.training.adapters import (
     remove_adapters,
     save_adapters,
 )
-from xpt.training.phases import group_sizes, set_trainable
+from xpt.training.trainable import group_sizes, set_trainable
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 IDS = torch.arange(4, 24).reshape(2, 10)

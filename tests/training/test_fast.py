@@ -18,7 +18,7 @@ from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.training.fast.attention import LONGEST, cpu_attention
 from xpt.training.fast.dropout import FastDropout, blanked, kept
 from xpt.training.fast.path import fast_path
-from xpt.training.phases import set_trainable
+from xpt.training.trainable import set_trainable
 
 CPU = torch.device("cpu")
 MODULE = nn.Module()

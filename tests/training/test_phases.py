@@ -13,8 +13,9 @@ from xpt.recipe.command_line import read_recipe
 from xpt.run.post_training import PostTraining
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.parts import NEW_GROUPS, Parts
-from xpt.training.phases import group_sizes, read_phase, set_trainable, share_schedules, training_dropout
-from xpt.transplant.parameter_groups import GROUPS, parameter_group
+from xpt.training.phases import read_phase, share_schedules
+from xpt.training.trainable import group_sizes, set_trainable, training_dropout
+from xpt.transplant.parameter_groups import XPT_GROUPS, parameter_group
 
 MODEL = make_model()
 OPEN = {"name": "a", "train": "new", "steps": 5, "until": {"every": 2}, "lr_scheduler_type": "constant"}
@@ -22,7 +23,7 @@ NAMES = [name for name, _ in MODEL.named_parameters()]
 
 
 def test_every_parameter_has_a_group_and_sizes_add_up():
-    assert {parameter_group(name).split(".")[0] for name in NAMES} == set(GROUPS)
+    assert {parameter_group(name).split(".")[0] for name in NAMES} == set(XPT_GROUPS)
     assert sum(group_sizes(MODEL).values()) == sum(p.numel() for p in MODEL.parameters())
     with pytest.raises(ValueError, match="belongs to no group"):
         parameter_group("classifier.weight")
@@ -37,7 +38,7 @@ def test_phase_one_of_the_method_trains_what_is_new_and_the_tied_output():
     assert not any("encoder" in n or "position" in n or "lm_head.dense" in n for n in trained)
 
 
-@given(st.sets(st.sampled_from([*GROUPS, "itl.in", "itl.out", "encoder.0", "encoder.2"]), min_size=1))
+@given(st.sets(st.sampled_from([*XPT_GROUPS, "itl.in", "itl.out", "encoder.0", "encoder.2"]), min_size=1))
 def test_trained_is_the_union_of_the_named_groups(groups):
     trained = set(set_trainable(MODEL, sorted(groups)))
     assert trained == {n for n, p in MODEL.named_parameters() if p.requires_grad}
@@ -120,6 +121,17 @@ def read(train, parts, **entries):
     return read_phase({"name": "a", "train": train, "steps": 20, **entries}, {"learning_rate": 1e-4}, parts)
 
 
+def test_lower_and_upper_are_the_halves_of_the_encoder():
+    (phase,) = read(["encoder.lower", "tri"], Parts(layers=4))
+    assert phase.train == ("encoder.0", "encoder.1", "tri")
+    (phase,) = read("encoder.upper", Parts(layers=4))
+    assert phase.train == ("encoder.2", "encoder.3")
+    (phase,) = read("encoder.upper", Parts())  # before the source is known
+    assert phase.train == ("encoder.upper",)
+    with pytest.raises(XPTError, match=r"'encoder\.lower': the model has 3 encoder layers, which is odd"):
+        read("encoder.lower", Parts(layers=3))
+
+
 @given(st.integers(1, 30), st.data())
 def test_layers_are_counted_from_either_end(layers, data):
     count = data.draw(st.integers(1, layers))
@@ -146,7 +158,7 @@ def test_unfreezing_lets_one_layer_more_learn_in_each_phase(layers, more, direct
 
 def report(**copied):
     """A transplant's report of a model with these groups: whether they were copied."""
-    groups = {group: {"copied": 0, "new": 0} for group in GROUPS}
+    groups = {group: {"copied": 0, "new": 0} for group in XPT_GROUPS}
     groups |= {group: {"copied": 9 * was, "new": 9 * (not was)} for group, was in copied.items()}
     return {"groups": groups, "layers": 3}
 
@@ -163,7 +175,7 @@ def test_new_is_what_was_not_copied_and_the_parts_that_the_method_adds():
     without_itls = {group: was for group, was in usual.items() if group != "itl"}
     (phase,) = read("new", Parts.of_report(report(**without_itls, lm_head_transform=1)))
     assert set(phase.train) == {"word_embeddings", "lm_head_bias"}
-    (phase,) = read("new", Parts.of_report(report(**dict.fromkeys(GROUPS, 0))))
+    (phase,) = read("new", Parts.of_report(report(**dict.fromkeys(XPT_GROUPS, 0))))
     assert phase.train == ("all",)
 
 

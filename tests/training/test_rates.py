@@ -13,8 +13,9 @@ from transformers import get_scheduler
 from xpt.program.errors import XPTError
 from xpt.training.adapters import LoraSettings, attach_adapters
 from xpt.training.parts import Parts
-from xpt.training.phases import read_phase, set_trainable, share_schedules
+from xpt.training.phases import read_phase, share_schedules
 from xpt.training.rates import apply_factors, going_on, rates_by_group, require_held
+from xpt.training.trainable import set_trainable
 
 MODEL = make_model()
 # Which tensors a group has; told by their names, not by the code that is tested.

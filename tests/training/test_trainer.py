@@ -16,10 +16,12 @@ from xpt.program.interrupts import StopRequest
 from xpt.recipe.training import XPTTrainingArguments
 from xpt.text.masking import MLMCollator
 from xpt.text.packing import RowStream
+from xpt.text.reading import Reading
 from xpt.training import training_state
 from xpt.training.checkpoints import Checkpoints
 from xpt.training.parts import NEW_GROUPS
-from xpt.training.phases import Phase, set_trainable
+from xpt.training.phases import Phase
+from xpt.training.trainable import set_trainable
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, train_phase
 
 STEPS = 8
@@ -73,7 +75,12 @@ def run(folder, tokenizer, packing=True, train=("all",), callbacks=(), model=Non
             model,
             phase,
             phase_arguments(training_arguments(folder, **changes), phase, 0, Path(folder) / "phase"),
-            PhaseData(rows, 5, MLMCollator(examples, 0.15, 1, packing), tokenizer, changes.get("validation")),
+            PhaseData(
+                Reading.of(rows, 5),
+                MLMCollator(examples, 0.15, 1, packing),
+                tokenizer,
+                changes.get("validation"),
+            ),
             checkpoints_in(folder),
             stop,
             list(callbacks),

@@ -11,10 +11,12 @@ from transformers import AutoModel
 
 from xpt.program.errors import XPTError
 from xpt.text.special_tokens import SpecialIds
+from xpt.transplant.architectures import architecture_of
 from xpt.transplant.families import FAMILIES, REFUSED
 from xpt.transplant.source import TransplantSettings, open_source, transplant
 
 TOLERANCE = 1e-5
+NO_ITLS = {"num_itl_in": 0, "num_itl_out": 0}
 VARIANTS = {
     "usual": {},
     "another activation": {"hidden_act": "gelu_new"},
@@ -54,13 +56,11 @@ CASES = [
 
 
 def in_our_shell(source, **settings):
-    """The source's layers without ITLs (an XPT source: with its own), reading the source's own vocabulary."""
+    """The source's layers without ITLs (a post-trained source's own), reading the source's own vocabulary."""
     pad = source.config.pad_token_id
     special = SpecialIds(0, pad, 2, 3, len(source.word_embeddings), (0, pad, 2, 3))
-    itls = {} if source.is_xpt else {"num_itl_in": 0, "num_itl_out": 0}
-    model, report = transplant(
-        source, TransplantSettings(**itls, **settings), special, source.word_embeddings
-    )
+    own = {"architecture": architecture_of(source.family).name} if source.is_xpt else NO_ITLS
+    model, report = transplant(source, TransplantSettings(**own, **settings), special, source.word_embeddings)
     return model.eval(), report
 
 
@@ -87,7 +87,7 @@ def largest_difference(folder, family):
     ids, mask = full_batch(len(source.used_positions), source.config.pad_token_id)
     theirs = reference(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
     ours = model.roberta(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-    assert len(ours) == len(theirs) == 4 + source.config.num_itl_in + source.config.num_itl_out
+    assert len(ours) == len(theirs) == 1 + source.config.num_layers_with_itls
     differences = [(our - their)[mask == 1].abs().max() for our, their in zip(ours, theirs, strict=True)]
     if not source.is_xpt:  # the layers alone: what the source's embeddings give, through our encoder
         layer_mask = torch.where(mask[:, None, None].bool(), 0.0, torch.finfo(torch.float32).min)

@@ -12,6 +12,7 @@ from tiny_sources import SHAPES, random_source
 
 from xpt.program.errors import XPTError
 from xpt.text.special_tokens import SpecialIds
+from xpt.transplant.architectures import architecture_of
 from xpt.transplant.families import FAMILIES
 from xpt.transplant.source import Source, TransplantSettings, open_source, transplant
 from xpt.transplant.source_config import read_config
@@ -62,7 +63,10 @@ def refused(found: Source | XPTError, folder) -> bool:
 def logits_of(source: Source) -> torch.Tensor:
     """What was let through must be good for a transplant, and for a forward pass: (1, length, 60)."""
     special = SpecialIds(0, 1, 2, 3, 60, (0, 1, 2, 3))
-    model, _ = transplant(source, TransplantSettings(), special, torch.zeros(60, source.config.hidden_size))
+    kind = {"architecture": architecture_of(source.family).name} if source.is_xpt else {}
+    model, _ = transplant(
+        source, TransplantSettings(**kind), special, torch.zeros(60, source.config.hidden_size)
+    )
     with torch.no_grad():
         length = min(5, len(source.used_positions))
         return model.train()(input_ids=torch.full((1, length), 5)).logits

@@ -1,9 +1,9 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
-`model_card.md` is the card of a post-trained model and the frame of all others. `fine_tuned.md` fills that
-frame for a model fine-tuned on a benchmark, with or without adapters. A stock RoBERTa that
-`xpt.release.native` exported has the card of the model it came from, which then says so and needs no remote
-code.
+`model_card.md` is the card of a post-trained model and the frame of all others. `trelm.md` fills that frame
+for a TreLM, and `fine_tuned.md` fills either for a model fine-tuned on a benchmark, with or without adapters.
+A stock RoBERTa that `xpt.release.native` exported has the card of the model it came from, which then says so
+and needs no remote code.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
-from configuration_xpt import XPTRobertaConfig
 from xpt.cards.metadata import front_matter, klue_entries, klue_scores, masked_scores, pipeline_tag
 from xpt.cards.public import publishable, shown_text
 from xpt.cards.widget import widget_examples
@@ -25,12 +24,13 @@ from xpt.program.files import write_text_atomically
 from xpt.program.yaml_text import dump
 from xpt.text.language import find_language
 from xpt.training.notes import phase_notes
+from xpt.transplant.architectures import ARCHITECTURES, Architecture, find_architecture
 
 HERE = Path(__file__).parent
 MAIN = "model_card.md"  # a link to the file at the top level
+TRELM = "trelm.md"
 FINE_TUNED = "fine_tuned.md"
 EVAL_RESULTS = ".eval_results"
-XPT = XPTRobertaConfig.model_type
 RESULTS, CONFIG, ADAPTER_CONFIG = "results.json", "config.json", "adapter_config.json"
 
 
@@ -60,8 +60,17 @@ class Checkpoint:
     @property
     def is_native(self) -> bool:
         """Whether an XPT model was written as a stock one."""
-        trained = self.results["model"]["family"] if self.is_fine_tuned else XPT
-        return trained == XPT and self.config.get("model_type") == "roberta" and not self.is_adapter
+        stock = self.config.get("model_type") == "roberta" and not self.is_adapter
+        return stock and self.system is ARCHITECTURES["xpt"]
+
+    @property
+    def system(self) -> Architecture | None:
+        """What the model is, or was before it was fine-tuned; None where that is neither XPT nor TreLM."""
+        if self.is_fine_tuned:
+            return find_architecture(self.results["model"]["family"])
+        if self.results:  # of earlier releases too, which knew one alone
+            return ARCHITECTURES[self.results["transplant"].get("architecture", "xpt")]
+        return find_architecture(self.config.get("model_type")) or ARCHITECTURES["xpt"]
 
     @property
     def has_code(self) -> bool:
@@ -143,7 +152,8 @@ def write_card(
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:
     """The text of the card in a finished run's own folder, where nothing else is known yet."""
     settings = {**results["settings"], "attribution": attribution or results["settings"].get("attribution")}
-    config = XPTRobertaConfig(architectures=["XPTRobertaForMaskedLM"]).to_dict()
+    system = ARCHITECTURES[results["transplant"].get("architecture", "xpt")]
+    config = system.config(architectures=[system.model.__name__]).to_dict()
     checkpoint = Checkpoint(
         publishable({**results, "settings": settings}), config, frozenset({RESULTS, "loss.png"})
     )
@@ -211,8 +221,10 @@ def _render(
     }
     own = klue_scores(results) if checkpoint.is_fine_tuned else masked_scores(results)
     scores = [*own, *(score for one in klue_results for score in klue_scores(one))]
-    template = _environment().get_template(FINE_TUNED if checkpoint.is_fine_tuned else MAIN)
+    frame = TRELM if checkpoint.system is ARCHITECTURES["trelm"] else MAIN
+    template = _environment().get_template(FINE_TUNED if checkpoint.is_fine_tuned else frame)
     text = template.render(
+        frame=frame,
         card_data=front_matter(data, model_id.split("/")[-1], scores),
         checkpoint=checkpoint,
         results=results,
@@ -243,7 +255,7 @@ def _base(checkpoint: Checkpoint, xpt_id: str | None) -> str | None:
     origin = results.get("model" if checkpoint.is_fine_tuned else "source", {})
     if origin.get("revision"):
         return origin["name"]
-    made_from_xpt = checkpoint.is_fine_tuned and origin["family"] == XPT and not checkpoint.is_native
+    made_from_xpt = checkpoint.is_fine_tuned and checkpoint.system and not checkpoint.is_native
     return xpt_id if made_from_xpt else None
 
 
@@ -257,11 +269,11 @@ def _datasets(results: dict[str, Any]) -> list[str]:
 
 
 def _tags(checkpoint: Checkpoint) -> list[str]:
+    system = [checkpoint.system.name] if checkpoint.system else []
     if not checkpoint.is_fine_tuned:
-        return ["xpt", "cross-lingual-post-training"]
+        return [*system, "cross-lingual-post-training"]
     results = checkpoint.results
-    made_by_xpt = ["xpt"] if results["model"]["family"] == XPT else []
-    return [*made_by_xpt, results["kind"], results["task"], *(["lora"] if checkpoint.is_adapter else [])]
+    return [*system, results["kind"], results["task"], *(["lora"] if checkpoint.is_adapter else [])]
 
 
 def _environment() -> Environment:

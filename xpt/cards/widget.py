@@ -7,8 +7,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoTokenizer, FillMaskPipeline, PreTrainedModel, RobertaForMaskedLM
 
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.run.fills import shown_piece
+from xpt.transplant.architectures import ARCHITECTURES
 
 # Written for this purpose; by language, as only who reads it can write a sentence that tells something.
 SENTENCES = {
@@ -20,8 +20,7 @@ SENTENCES = {
 }
 TOP = 5
 CLASSES: dict[str, type[PreTrainedModel]] = {
-    "XPTRobertaForMaskedLM": XPTRobertaForMaskedLM,
-    "RobertaForMaskedLM": RobertaForMaskedLM,
+    kind.__name__: kind for kind in (RobertaForMaskedLM, *(one.model for one in ARCHITECTURES.values()))
 }
 
 

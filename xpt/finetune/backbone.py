@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-import modeling_xpt  # noqa: F401 (registers XPT with the Auto classes: no remote code is run)
+import modeling_trelm  # noqa: F401 (registers XPT and TreLM with the Auto classes: no remote code is run)
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.model_tokenizer import end_sequences, open_tokenizer
 from xpt.program.errors import XPTError
@@ -38,8 +38,8 @@ from xpt.text.special_tokens import id_count
 RELATIVE = ("t5", "mt5", "umt5")  # positions are distances: any length can be read
 # Positions are counted from the padding's row on, as fairseq does.
 COUNTED_FROM_PADDING = (
-    *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "xpt-roberta"),
-    *("data2vec-text", "longformer", "mpnet", "esm", "luke", "xmod", "ibert"),
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert"),
+    *("xpt-roberta", "trelm-roberta", "data2vec-text", "longformer", "mpnet", "esm", "luke", "xmod", "ibert"),
 )
 
 

@@ -15,6 +15,7 @@ from peft import PeftModel
 from peft.utils import CONFIG_NAME
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+import modeling_trelm
 import modeling_xpt
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.heads import (  # noqa: F401 (registered with the Auto classes)
@@ -27,6 +28,8 @@ from xpt.finetune.heads import (  # noqa: F401 (registered with the Auto classes
 )
 from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 from xpt.program.errors import XPTError
+
+MODEL_CODE = (modeling_xpt, modeling_trelm, transformers)  # where classes of models are looked for
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -75,7 +78,7 @@ def _model_class(folder: Path, config: Any) -> Any:
     if isinstance(config, HeadedConfig):
         return AutoModel._model_mapping[type(config)]
     name = (config.architectures or [""])[0]
-    found = getattr(modeling_xpt, name, None) or getattr(transformers, name, None)
-    if found is None:
+    named = [getattr(module, name) for module in MODEL_CODE if hasattr(module, name)]
+    if not named:
         raise XPTError(f"{folder}: its config.json names no class of transformers' models, but {name!r}")
-    return found
+    return named[0]

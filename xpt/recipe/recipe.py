@@ -18,7 +18,7 @@ from xpt.recipe.source import SourceArguments
 from xpt.recipe.tokenizer import TokenizerArguments
 from xpt.recipe.training import XPTTrainingArguments
 from xpt.training.parts import Parts
-from xpt.training.phases import Phase, read_phase, share_schedules, trained_words
+from xpt.training.phases import Phase, check_origins, read_phase, share_schedules, trained_words
 from xpt.training.rates import require_trained
 
 # The method; what each leaves open is given by the flags of its name.
@@ -103,6 +103,7 @@ class Recipe:
                     f"phase {phase.name!r} keeps its adapters (merge: false), so that no phase can follow; "
                     "merge them, or let it be the last one"
                 )
+        check_origins(planned)
         require_trained(self.phases.learning_rates or {}, words, parts, "all phases")
         return share_schedules(planned)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xpt.program.settings import check_values, option, option_of
+from xpt.transplant.architectures import ArchitectureName
 from xpt.transplant.embeddings.settings import StartSettings
 from xpt.transplant.source import ItlInit, TransplantSettings
 
@@ -30,6 +31,7 @@ class SourceArguments:
         None, "Branch, tag or commit of the source on the Hub. Default: its newest."
     )
     source_num_layers: int | None = option_of(TransplantSettings, "source_num_layers")
+    architecture: ArchitectureName = option_of(TransplantSettings, "architecture")
     layers_init: Literal["copy", "random"] = option_of(TransplantSettings, "layers_init")
     num_itl_in: int | None = option_of(TransplantSettings, "num_itl_in")
     num_itl_out: int | None = option_of(TransplantSettings, "num_itl_out")

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from configuration_trelm import TreLMRobertaConfig
 from xpt.cards.card import write_card
 from xpt.finetune.saving import load_fine_tuned
 from xpt.program.errors import XPTError
@@ -66,7 +67,7 @@ def export_native(folder: str | Path, output: str | Path) -> None:
         output: a new or an empty folder, for model, configuration, tokenizer, results and plots.
 
     Raises:
-        XPTError: `folder` is not that, or `output` holds something.
+        XPTError: `folder` is not that (a TreLM has no such twin), or `output` holds something.
 
     Example:
         >>> xpt.export_native("output/mine", "output/mine-native")
@@ -76,6 +77,11 @@ def export_native(folder: str | Path, output: str | Path) -> None:
     """
     folder, output = Path(folder), Path(output)
     config = _check_folders(folder, output)
+    if config.model_type == TreLMRobertaConfig.model_type:
+        raise XPTError(
+            f"{folder}: is a TreLM, and no stock RoBERTa equals one: language and position are added again "
+            "in its middle; load it with trust_remote_code=True, or without by import modeling_trelm"
+        )
     if (folder / LORA_CONFIG).is_file():
         model: Any = load_fine_tuned(folder)[0]
         _check_class(folder, [type(model.get_base_model()).__name__], STOCK_CLASSES)

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from xpt.cards.card import write_card
+from xpt.transplant.architectures import architecture_of
+
+METHODS = {"xpt": "**Cross-lingual Post-Training** (XPT)", "trelm": "**TreLM** (Li et al. 2021)"}
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,14 @@ class CardFacts:
     klue_results: Sequence[dict[str, Any]] = ()
 
 
-def write_phase_card(folder: Path, card: CardFacts) -> None:
+def write_phase_card(folder: Path, card: CardFacts, config: dict[str, Any]) -> None:
     """README.md of what a phase left, of which no results tell yet."""
+    system = architecture_of(config["model_type"])
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     mask = json.dumps(tokenizer["mask_token"], ensure_ascii=False)  # a string of JSON is one of YAML
-    text = _PHASE_CARD.format(model_id=card.model_id, mask_token=mask)
+    text = _PHASE_CARD.format(
+        model_id=card.model_id, mask_token=mask, tag=system.name, method=METHODS[system.name]
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -46,13 +52,13 @@ library_name: transformers
 pipeline_tag: fill-mask
 mask_token: {mask_token}
 tags:
-- xpt
+- {tag}
 - cross-lingual-post-training
 ---
 
 # {model_id}
 
-What one phase of **Cross-lingual Post-Training** (XPT) has left. Nothing was measured on test text yet: the
+What one phase of {method} has left. Nothing was measured on test text yet: the
 finished model, with its results, takes this place when the run ends.
 
 ```python

@@ -2,7 +2,8 @@
 
     weights         model.safetensors, or its shards and their index; adapter_model.safetensors
     configuration   config.json with the whole auto_map; adapter_config.json
-    code            configuration_xpt.py and modeling_xpt.py as this package has them, for XPT models
+    code            configuration_xpt.py and modeling_xpt.py as this package has them, for XPT models;
+                    with configuration_trelm.py and modeling_trelm.py for a TreLM
     tokenizer       tokenizer.json and what lies beside it
     README.md       the card, and .eval_results/
     results         results.json without this machine's folders; loss.png, scores.png
@@ -27,9 +28,7 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME as ADAPTER_WEIGHTS
 from safetensors import SafetensorError, safe_open
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-import configuration_xpt
-import modeling_xpt
-from configuration_xpt import AUTO_MAP, XPTRobertaConfig
+from configuration_xpt import AUTO_MAP
 from xpt.cards.public import publishable
 from xpt.finetune.benchmarks import benchmark_of
 from xpt.program.errors import XPTError
@@ -37,9 +36,9 @@ from xpt.program.formatting import short_size
 from xpt.program.manifest import file_sha256
 from xpt.release.leaks import find_leak, own_places
 from xpt.release.staged_card import CardFacts, write_phase_card, write_result_card
+from xpt.transplant.architectures import find_architecture
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
-CODE = tuple(Path(str(module.__file__)) for module in (configuration_xpt, modeling_xpt))
 TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "vocab.txt", "merges.txt"),
@@ -108,13 +107,13 @@ def find_kind(folder: Path) -> Kind:
     results = _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else None
     if benchmark_of(results) is not None:
         return Kind.FINE_TUNED
-    if model_type == XPTRobertaConfig.model_type:
+    if find_architecture(model_type):
         return Kind.PHASE if results is None else Kind.POST_TRAINED
     if model_type == "roberta":
         return Kind.NATIVE
     raise XPTError(
-        f"{folder}: a {model_type} model without results; give an XPT checkpoint, its RoBERTa export, or the "
-        "folder of a finished fine-tuning"
+        f"{folder}: a {model_type} model without results; give an XPT or TreLM checkpoint, a RoBERTa export, "
+        "or the folder of a finished fine-tuning"
     )
 
 
@@ -131,9 +130,9 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     into.mkdir()
     config = _staged_config(folder)
     _write_json(into / "config.json", config)
-    if config.get("model_type") == XPTRobertaConfig.model_type:
-        for file in CODE:
-            shutil.copyfile(file, into / file.name)
+    architecture = find_architecture(config.get("model_type"))
+    for file in architecture.code_files if architecture else ():
+        shutil.copyfile(file, into / file.name)
     if kind is Kind.ADAPTER:
         _stage_adapter(folder, into, base)
     else:
@@ -150,7 +149,7 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     (into / ".gitattributes").write_text(GIT_ATTRIBUTES, encoding="utf-8")
     checked = _checked_files(into, folder)  # before the card's module opens any of them
     if kind is Kind.PHASE:
-        write_phase_card(into, card)
+        write_phase_card(into, card, config)
     else:
         write_result_card(into, card)
     return Staged(into, kind, _checked_files(into, folder, checked))
@@ -161,13 +160,14 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
 
 def _staged_config(folder: Path) -> dict[str, Any]:
     config = _without_local(_read_json(_real(folder / "config.json")))
-    given = config.get("auto_map") or {}
-    foreign = [code for name, code in given.items() if AUTO_MAP.get(name) != code]
+    architecture = find_architecture(config.get("model_type"))
+    ours, given = architecture.config.code if architecture else AUTO_MAP, config.get("auto_map") or {}
+    foreign = [code for name, code in given.items() if ours.get(name) != code]
     if foreign:
         place = folder / "config.json"
         raise XPTError(f"{place}: its auto_map runs {foreign[0]}, code that is not ours; take that out")
-    if config.get("model_type") == XPTRobertaConfig.model_type:
-        config["auto_map"] = AUTO_MAP
+    if architecture:
+        config["auto_map"] = ours
     return config
 
 

@@ -47,7 +47,7 @@ class PhasePlan:
     phase: Phase
     steps_done: int
     tokens: int  # real ones, of all its steps; about, as each epoch is packed anew
-    epochs: float
+    epochs: float  # of the text that it reads most often
     trained: dict[str, int]  # parameters by group
     checkpoint_bytes: int
     saves: int  # before the one that ends it
@@ -63,8 +63,7 @@ class PhasePlan:
 def rehearse(training: PostTraining) -> str:
     """Measure, and say what would happen; the model's weights are used up. Writes nothing."""
     training.model.to(training.recipe.training.device)
-    rows = training.stream.rows_in_epoch
-    plans = [plan_phase(training, index, rows) for index in range(len(training.phases))]
+    plans = [plan_phase(training, index) for index in range(len(training.phases))]
     parameters = sum(tensor.numel() for tensor in training.model.parameters())
     parts = [*_head(training), indent(format_report(training.report), "  ")]
     for plan in plans:
@@ -78,10 +77,10 @@ def nothing_to_do(run: Run) -> str:
     return f"{wrap(head, '  ', '')}\n{summarize(run)}"
 
 
-def plan_phase(training: PostTraining, index: int, rows_in_epoch: int) -> PhasePlan:
+def plan_phase(training: PostTraining, index: int) -> PhasePlan:
     """What a phase would do, measured on its first steps; the weights of the model change."""
     phase, run, arguments = training.phases[index], training.run, training.recipe.training
-    epochs = phase.steps * training.rows_per_step / rows_in_epoch
+    epochs = training.reading(index).epochs(phase.steps * training.rows_per_step)
     done = run.checkpoints.newest(phase.name) or 0
     training.prepare(phase)
     during = arguments.eval_strategy != IntervalStrategy.NO
@@ -89,8 +88,8 @@ def plan_phase(training: PostTraining, index: int, rows_in_epoch: int) -> PhaseP
     plan = PhasePlan(
         phase=phase,
         steps_done=done,
-        tokens=round(epochs * training.stream.tokens_in_epoch),
-        epochs=epochs,
+        tokens=round(sum(count * training.streams[kind].tokens_in_epoch for kind, count in epochs.items())),
+        epochs=max(epochs.values()),
         trained=_trained(training.model),
         checkpoint_bytes=estimated_bytes(training.model),
         saves=_times(phase.steps, arguments.save_steps),

@@ -3,6 +3,7 @@
 Started again, a run finds the recorded stages and goes on from the newest checkpoint of the next one.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,6 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from configuration_xpt import XPTRobertaConfig
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.environment import describe_hardware, describe_versions
 from xpt.program.files import replace_files, write_folder_atomically
 from xpt.program.interrupts import StopRequest
@@ -22,6 +21,7 @@ from xpt.program.manifest import DamagedError, set_aside_damaged, verify, write_
 from xpt.program.precision import autocast_dtype, precision
 from xpt.program.processes import told_by_first
 from xpt.recipe.recipe import Recipe
+from xpt.run.branches import origin_folders, wanted_phases
 from xpt.run.description import describe_text
 from xpt.run.fills import choose_prompts, fill, fills_record
 from xpt.run.folder import Run
@@ -29,17 +29,21 @@ from xpt.run.plots import Curve, plot_loss
 from xpt.run.preparation import PreparedText
 from xpt.run.progress import PhaseProgress
 from xpt.run.summary import announcement, stage_line
-from xpt.text.masking import MLMCollator
+from xpt.text.masking import MaskSchedule, MLMCollator
+from xpt.text.packing import TARGET
+from xpt.text.reading import Reading, readings
 from xpt.text.word_marks import word_starts
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
 from xpt.training.along import kept_steps
 from xpt.training.evaluation import MLMEvaluation, evaluate_mlm
 from xpt.training.fast.path import fast_path
-from xpt.training.phases import Phase, group_sizes, set_trainable, training_dropout
+from xpt.training.phases import Phase
 from xpt.training.rates import require_held
 from xpt.training.resumable import require_converging
+from xpt.training.trainable import group_sizes, set_trainable, training_dropout
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
+from xpt.transplant.architectures import architecture_of
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 BY_HAND = "xpt.PostTraining"  # what results note where nobody says what was typed
@@ -56,7 +60,9 @@ def load_initial(run: Run) -> tuple[PreTrainedModel, dict[str, Any]] | None:
         if run.writes:
             print(f"{run.initial} is damaged: {damage}; making it anew", file=sys.stderr)
         return None
-    model = XPTRobertaForMaskedLM(XPTRobertaConfig.from_pretrained(run.initial))
+    raw = json.loads((run.initial / "config.json").read_text(encoding="utf-8"))
+    kind = architecture_of(raw["model_type"])
+    model = kind.model(kind.config.from_pretrained(run.initial))
     load_weights(model, run.initial)
     return model, report
 
@@ -112,7 +118,7 @@ class PostTraining:
             self.prepare(phase)
             remove_adapters(model)
         arguments, training = recipe.phases, recipe.training
-        self.stream = text.train.rows(arguments.packing, training.seed)
+        self.streams = text.streams(arguments.packing, training.seed)
         self.rows_per_step = training.rows_per_step
         self.word_starts = word_starts(text.tokenizer) if arguments.whole_word_masking else None
         self.prompts = choose_prompts(
@@ -154,12 +160,10 @@ class PostTraining:
             return
         trained = self.prepare(phase)
         data = self.phase_data(index)
-        first_row = data.first_row
         later_steps = sum(later.steps for later in self.phases[index + 1 :])
 
         def tokens_of(step: int) -> int:
-            first = data.first_row + (step - 1) * self.rows_per_step
-            return self.stream.tokens(first, first + self.rows_per_step)
+            return data.reading.tokens((step - 1) * self.rows_per_step, step * self.rows_per_step)
 
         progress = PhaseProgress(self.run, phase.name, phase.steps, tokens_of, later_steps)
         with (
@@ -176,6 +180,7 @@ class PostTraining:
                 self.stop,
                 [progress],
                 self._kept(index),
+                origin_folders(self.run, self.phases),
             )
         most, phase = phase.steps, replace(phase, steps=end)
         self.phases[index] = phase
@@ -185,10 +190,9 @@ class PostTraining:
             return
         scored = self._evaluate("validation", f"Evaluating {phase.name}")
         require_converging(scored.loss, f"the end of {phase.name}")
-        rows = range(first_row, first_row + phase.steps * self.rows_per_step)
         result = {
             **phase.to_dict(),
-            "tokens": self.stream.tokens(rows.start, rows.stop),
+            "tokens": data.reading.tokens(0, phase.steps * self.rows_per_step),
             "tokens_per_second": progress.tokens_per_second,
             **({"most_steps": most} if phase.until else {}),
             "trained_tensors": len(trained),
@@ -215,21 +219,24 @@ class PostTraining:
         with dropout, fast_path(self.model, training.device, training.fast_path):
             yield
 
-    def phase_data(self, index: int) -> PhaseData:
-        """What a phase reads: its rows begin where those of the phase before end."""
-        return PhaseData(
-            self.stream,
-            sum(earlier.steps for earlier in self.phases[:index]) * self.rows_per_step,
-            MLMCollator(
-                self.text.train,
-                self.phases[index].masking,
-                self.recipe.training.seed,
-                self.recipe.phases.packing,
-                self.word_starts,
-            ),
-            self.text.tokenizer,
-            self.text.held_out["validation"],
+    def phase_data(self, index: int, masking: float | MaskSchedule | None = None) -> PhaseData:
+        """What a phase reads; with other masks where `masking` is given."""
+        phase = self.phases[index]
+        own = MLMCollator(
+            self.text.train,
+            phase.masking if masking is None else masking,
+            self.recipe.training.seed,
+            self.recipe.phases.packing,
+            self.word_starts,
         )
+        others = self.text.bilingual if set(phase.turns) != {TARGET} else None
+        collator = others.collator(own, set(phase.turns)) if others else own
+        return PhaseData(self.reading(index), collator, self.text.tokenizer, self.text.held_out["validation"])
+
+    def reading(self, index: int) -> Reading:
+        """The rows of a phase."""
+        phases = [(phase.turns, phase.steps * self.rows_per_step) for phase in self.phases]
+        return readings(phases, self.streams)[index]
 
     def _kept(self, index: int) -> dict[int, Path]:
         """Of the phase's steps after which the model is kept, the folder, named by the step of the run."""
@@ -240,13 +247,12 @@ class PostTraining:
         return {step - first: self.run.kept(step) for step in steps if first < step <= last}
 
     def _passed(self, index: int) -> int:
-        """The steps of a phase that is measured, where a later one has a checkpoint that verifies; else 0."""
+        """The steps of a phase that is measured and whose weights nothing is to start from; else 0."""
         if not self.run.writes:
             return told_by_first(0, self.recipe.training.device)
-        later = (phase.name for phase in self.phases[index + 1 :])
         steps = self.run.progress().get(self.phases[index].name, {}).get("steps", 0)
-        passed = any(map(self.run.checkpoints.newest, later))
-        return told_by_first(steps if passed else 0, self.recipe.training.device)
+        wanted = self.phases[index].name in wanted_phases(self.run, self.phases)
+        return told_by_first(0 if wanted else steps, self.recipe.training.device)
 
     def finish(
         self,

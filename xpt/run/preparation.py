@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,21 @@ from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
 from xpt.recipe.recipe import Recipe
+from xpt.run.bilingual import Bilingual, OtherLanguage, check_bilingual, prepare_bilingual
 from xpt.run.start import check_start, fit_scale, output_bias, start_embeddings
+from xpt.run.vocabulary import keeps_vocabulary, ready_tokenizer
 from xpt.text.corpus import Corpus, build_corpus
-from xpt.text.encoding import encode_sentences
+from xpt.text.encoding import EncodedSentences, encode_sentences
 from xpt.text.examples import Examples, ExampleSet
 from xpt.text.language import find_language
 from xpt.text.morphemes import Segmenter
+from xpt.text.packing import TARGET, RowSource
 from xpt.text.shards.examples import ShardedExamples
 from xpt.text.shards.opening import open_shards
 from xpt.text.shards.store import ShardStore
 from xpt.text.special_tokens import SpecialIds
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer, tokenizer_fingerprint
 from xpt.text.tokenizer_training import train_tokenizer
-from xpt.text.word_marks import word_starts
 from xpt.training.evaluation import unigram_log_probs
 from xpt.transplant.embeddings import MAX_TOKENS
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
@@ -57,6 +60,7 @@ class PreparedText:
         held_out: the others, "validation" and "test".
         counts: how often each id stands in the training split, (vocab_size,).
         morphemes: who cut the text that the tokenizer was trained on, where somebody did.
+        bilingual: text of the source's language and sentence pairs, where phases read them.
 
     Example:
         >>> text = xpt.prepare_text(xpt.read_recipe("tiny.yaml"))
@@ -71,6 +75,17 @@ class PreparedText:
     held_out: dict[str, Examples]  # "validation" and "test"
     counts: np.ndarray  # of each id in the training split, (vocab_size,)
     morphemes: str | None = None
+    bilingual: Bilingual | None = None
+
+    def streams(self, packing: bool, seed: int) -> dict[str, RowSource]:
+        """The rows of training on each text, by its name."""
+        others = self.bilingual.streams(packing, seed) if self.bilingual else {}
+        return {TARGET: self.train.rows(packing, seed), **others}
+
+    def sample(self, tokens: int) -> EncodedSentences:
+        """Training sentences of about so many tokens, of every language that the vocabulary is for."""
+        own = self.train.sample(tokens)
+        return own.joined(self.bilingual.source.sentences) if self.bilingual else own
 
     @property
     def log_probs(self) -> torch.Tensor:
@@ -80,7 +95,8 @@ class PreparedText:
     @property
     def fingerprints(self) -> dict[str, str]:
         """What the run must find unchanged when it goes on."""
-        return {"corpus": self.corpus.fingerprint, "tokenizer": tokenizer_fingerprint(self.tokenizer)}
+        own = {"corpus": self.corpus.fingerprint, "tokenizer": tokenizer_fingerprint(self.tokenizer)}
+        return {**own, "bilingual": self.bilingual.fingerprint} if self.bilingual else own
 
 
 def cache_folder(recipe: Recipe) -> Path:
@@ -122,20 +138,25 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
     if recipe.corpus.corpus_shards:
         return _prepare_shards(recipe, source, cache)
     # What cannot serve is found before the text is read.
-    ready, segmenter = _ready_tokenizer(recipe, source), _segmenter(recipe)
+    ready, segmenter = ready_tokenizer(recipe, source), _segmenter(recipe)
     if ready is not None and segmenter is not None:
         raise XPTError(
             "--tokenizer_morphemes is for a tokenizer that is trained, and the source came with one; "
             "leave it out, or give --keep_vocabulary false"
         )
+    other = OtherLanguage.read(recipe)
     workers = recipe.training.preprocessing_num_workers
     corpus = build_corpus(recipe.corpus.settings(), cache / "corpus", workers=workers)
-    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache, segmenter)
+    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache, segmenter, other)
     examples = _encode(recipe, corpus, tokenizer, SPLITS, cache)
     train = examples.pop("train")
     counts = train.sentences.counts(train.special.vocab_size)
     morphemes = segmenter.identity if segmenter else None
-    return PreparedText(corpus, tokenizer, train.special, train, examples, counts, morphemes)
+    bilingual = None
+    if other is not None:
+        held_out = chain.from_iterable(corpus.split(split) for split in HELD_OUT)
+        bilingual = prepare_bilingual(other, tokenizer, held_out, recipe.phases.max_seq_length, cache)
+    return PreparedText(corpus, tokenizer, train.special, train, examples, counts, morphemes, bilingual)
 
 
 def _prepare_shards(recipe: Recipe, source: Source | None, cache: Path) -> PreparedText:
@@ -148,7 +169,7 @@ def _prepare_shards(recipe: Recipe, source: Source | None, cache: Path) -> Prepa
     store = ShardStore(place, cache / "shards", round(recipe.corpus.shard_cache_gb * 1e9))
     shards = open_shards(store)
     shards.require_language(recipe.corpus.language)
-    ready = _ready_tokenizer(recipe, source)
+    ready = ready_tokenizer(recipe, source)
     if ready is not None:
         named = recipe.tokenizer.tokenizer_name_or_path
         whose = "--tokenizer_name_or_path names; leave it out"
@@ -177,44 +198,31 @@ def _encode(
     return examples
 
 
-def _ready_tokenizer(recipe: Recipe, source: Source | None) -> PreTrainedTokenizerFast | None:
-    """The tokenizer that is named, or an XPT source's own where it is kept; else one is to be trained.
-
-    Raises `XPTError` for one that does not tell words where they are to be masked.
-    """
-    ready = None
-    if recipe.tokenizer.tokenizer_name_or_path:
-        ready = load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
-    elif source is not None and source.is_xpt and recipe.source.keep_vocabulary is not False:
-        ready = source_tokenizer(source)
-    if ready is not None and recipe.phases.whole_word_masking:
-        word_starts(ready)
-    return ready
-
-
 def _segmenter(recipe: Recipe) -> Segmenter | None:
     return recipe.tokenizer.settings(recipe.corpus.language).segmenter()
 
 
 def _trained_tokenizer(
-    recipe: Recipe, corpus: Corpus, cache: Path, segmenter: Segmenter | None
+    recipe: Recipe, corpus: Corpus, cache: Path, segmenter: Segmenter | None, other: OtherLanguage | None
 ) -> PreTrainedTokenizerFast:
+    """Of the training split and, where phases read it, of the source's language too."""
     chosen = recipe.tokenizer.settings(recipe.corpus.language)
-    sentences, sample = corpus.split("train"), chosen.sentences
-    few = sample if sample is not None and sample < len(sentences) else None
+    own, others = corpus.split("train"), other.sentences if other else []
+    count, sample = len(own) + len(others), chosen.sentences
+    few = sample if sample is not None and sample < count else None
     choices = map(str, (chosen.vocab_size, chosen.model_type, few, sorted(chosen.characters.items())))
     tools = (TOKENIZER_BUILD, version("sentencepiece"))
-    cut = () if segmenter is None else (MORPHEMES_BUILD, segmenter.identity)
+    cut: tuple[str, ...] = () if segmenter is None else (MORPHEMES_BUILD, segmenter.identity)
+    cut += () if other is None else ("bilingual", other.fingerprint)
     folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices, *cut)
     if not is_whole(folder):
         said = " cut into morphemes" if segmenter else ""
         print(
-            f"Training a tokenizer of {chosen.vocab_size:,} pieces on "
-            f"{few or len(sentences):,} sentences{said} ...",
+            f"Training a tokenizer of {chosen.vocab_size:,} pieces on {few or count:,} sentences{said} ...",
             flush=True,
         )
         trained = train_tokenizer(
-            sentences,
+            chain(own, others),
             chosen.vocab_size,
             chosen.model_type,
             max_sentences=few,
@@ -236,6 +244,7 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
     arguments = recipe.source
     return TransplantSettings(
         source_num_layers=arguments.source_num_layers,
+        architecture=arguments.architecture,
         layers_init=arguments.layers_init,
         num_itl_in=arguments.num_itl_in,
         num_itl_out=arguments.num_itl_out,
@@ -248,6 +257,7 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
 def check_source(recipe: Recipe, source: Source) -> None:
     """Find what the source cannot serve before the text is read. Raises `XPTError`."""
     check_transplant(source, transplant_settings(recipe))
+    check_bilingual(recipe)
     check_start(recipe, source)
     wanted, positions = recipe.phases.max_seq_length, len(source.used_positions)
     if wanted > positions:
@@ -257,42 +267,6 @@ def check_source(recipe: Recipe, source: Source) -> None:
             f"--keep_vocabulary is for XPT checkpoints; source {source.name} is of the family {source.family}"
         )
     keeps_vocabulary(recipe, source)
-
-
-def source_tokenizer(source: Source) -> PreTrainedTokenizerFast:
-    """The tokenizer that an XPT source came with. Raises `XPTError` where there is none."""
-    place = source.name if source.commit else Path(source.name).expanduser()
-    try:
-        return load_tokenizer(place, source.commit)
-    except XPTError as error:
-        raise XPTError(
-            f"the source's own vocabulary is kept unless --keep_vocabulary is false, but {error}"
-        ) from error
-
-
-def keeps_vocabulary(recipe: Recipe, source: Source) -> bool:
-    """Whether text and model speak the source's own ids: no other tokenizer is named, or an equal one.
-
-    Raises `XPTError` where --keep_vocabulary says so and the tokenizers differ.
-    """
-    wish, named = recipe.source.keep_vocabulary, recipe.tokenizer.tokenizer_name_or_path
-    if not source.is_xpt or wish is False:
-        return False
-    if not named:
-        return True
-    try:
-        own = source_tokenizer(source)
-    except XPTError:
-        if wish:
-            raise
-        return False
-    same = tokenizer_fingerprint(own) == tokenizer_fingerprint(load_tokenizer(named))
-    if wish and not same:
-        raise XPTError(
-            f"--keep_vocabulary, but --tokenizer_name_or_path {named} is not the tokenizer of source "
-            f"{source.name}; leave one of them out"
-        )
-    return same
 
 
 def prepare_model(
@@ -324,10 +298,11 @@ def prepare_model(
     """
     settings = transplant_settings(recipe)
     kept = settings.copies_layers and keeps_vocabulary(recipe, source)
-    sample = text.train.sample(MAX_TOKENS)
+    sample = text.sample(MAX_TOKENS)
     start, described = None, None
     if not kept:
-        start, context = start_embeddings(recipe, source, text.tokenizer, text.special, sample)
+        joint = text.bilingual is not None
+        start, context = start_embeddings(recipe, source, text.tokenizer, text.special, sample, joint)
     model, report = transplant(
         source,
         settings,

@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from xpt.program.precision import autocast_dtype
 from xpt.run.post_training import PostTraining
 from xpt.text.examples import Examples
 from xpt.text.masking import largest_share
-from xpt.text.packing import PhaseRows
+from xpt.text.reading import PhaseRows
 from xpt.training.evaluation import evaluate_mlm
 from xpt.training.trainer import XPTTrainer, phase_arguments
 
@@ -80,8 +80,7 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
     The model's weights change. Of a schedule of masks the largest share is taken, and the optimizer is new.
     """
     model, phase = training.model, training.phases[index]
-    data, timer = training.phase_data(index), _StepTimer()
-    collator = replace(data.collator, mlm_probability=largest_share(phase.masking))
+    data, timer = training.phase_data(index, largest_share(phase.masking)), _StepTimer()
     with (
         TemporaryDirectory() as folder,
         generators_kept(),
@@ -91,12 +90,10 @@ def probe_phase(training: PostTraining, index: int) -> StepCost:
             model=model,
             args=_silent(phase_arguments(training.recipe.training, phase, index, Path(folder))),
             phase=phase,
-            data=replace(data, collator=collator),
+            data=data,
             checkpoints=training.run.checkpoints,
             stop=training.stop,
-            train_dataset=PhaseRows(
-                data.stream, data.first_row, WARM_UP_STEPS + MEASURED_STEPS, training.rows_per_step
-            ),
+            train_dataset=PhaseRows(data.reading, WARM_UP_STEPS + MEASURED_STEPS, training.rows_per_step),
             callbacks=[timer],
         )
         trainer.remove_callback(DEFAULT_PROGRESS_CALLBACK)  # a notebook's is another

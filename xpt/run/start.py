@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from modeling_xpt import XPTRobertaForMaskedLM, gather_predicted
 from xpt.program.errors import XPTError
 from xpt.recipe.recipe import Recipe
+from xpt.run.bilingual import files_read
 from xpt.text.encoding import EncodedSentences
 from xpt.text.examples import Examples
 from xpt.text.masking import IGNORE_INDEX, MLMCollator
@@ -18,6 +19,7 @@ from xpt.text.special_tokens import SpecialIds, id_count
 from xpt.text.tokenizer import load_tokenizer
 from xpt.transplant.embeddings import MAX_TOKENS, EmbeddingContext, Start, Vocabulary
 from xpt.transplant.embeddings.algebra import one_thread
+from xpt.transplant.embeddings.context import ParallelText
 from xpt.transplant.embeddings.files import read_dictionary, read_lines, read_parallel
 from xpt.transplant.embeddings.mixing import mixed_bias
 from xpt.transplant.embeddings.scale import scaled_by, scaled_to_source
@@ -39,7 +41,7 @@ def start_settings(recipe: Recipe) -> StartSettings:
 def check_start(recipe: Recipe, source: Source) -> None:
     """Find what the start lacks before the text is read. Raises `XPTError`."""
     settings = start_settings(recipe)
-    settings.check()
+    settings.check(files_read(recipe))
     if settings.method.compares:
         source_vocabulary(settings, source)
     if recipe.source.output_bias_init == "mixed":
@@ -85,6 +87,7 @@ def start_embeddings(
     tokenizer: PreTrainedTokenizerFast,
     special: SpecialIds,
     sample: EncodedSentences,
+    joint: bool = False,
 ) -> tuple[Start, EmbeddingContext]:
     """The start that the recipe names, scaled to the source's where it says so, and what it came from.
 
@@ -94,12 +97,13 @@ def start_embeddings(
         tokenizer: of the target language.
         special: its special ids.
         sample: of the training split.
+        joint: whether the vocabulary is for the source's language too, whose words then translate themselves.
 
     Raises:
         XPTError: files that cannot be used.
     """
     settings = start_settings(recipe)
-    settings.check()
+    settings.check(files_read(recipe))
     compares = settings.method.compares
     theirs = source_vocabulary(settings, source) if compares else None
     text = _encode(settings.source_text, theirs) if settings.source_text and theirs else None
@@ -115,12 +119,30 @@ def start_embeddings(
         source=theirs,
         source_ids=None if text is None else text.ids,
         source_offsets=None if text is None else text.offsets,
-        dictionary=read_dictionary(settings.dictionary) if settings.dictionary else None,
-        parallel=read_parallel(settings.parallel, settings.alignments) if settings.parallel else None,
+        dictionary=_dictionary(settings, joint),
+        parallel=_parallel(settings, joint),
         donor=_donor_rows(settings.donor, tokenizer) if settings.donor else None,
     )
     start = settings.method.start(context)
     return (scaled_to_source(start, context) if settings.embedding_scale == "source" else start), context
+
+
+def _dictionary(settings: StartSettings, joint: bool) -> list[tuple[str, str]] | None:
+    if settings.dictionary is None:
+        return None
+    pairs = read_dictionary(settings.dictionary)
+    return list(dict.fromkeys([*pairs, *((word, word) for word, _ in pairs)])) if joint else pairs
+
+
+def _parallel(settings: StartSettings, joint: bool) -> ParallelText | None:
+    if settings.parallel is None:
+        return None
+    text = read_parallel(settings.parallel, settings.alignments)
+    if not joint:
+        return text
+    own = [(sentence, sentence) for sentence, _ in text.pairs]
+    links = text.links and [[(word, word) for word in range(len(one.split()))] for one, _ in own]
+    return ParallelText([*text.pairs, *own], text.links and [*text.links, *(links or [])])
 
 
 def output_bias(recipe: Recipe, source: Source, start: Start | None, log_probs: Tensor) -> Tensor | None:

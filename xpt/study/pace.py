@@ -66,8 +66,7 @@ def probed(recipe: Recipe, stop: StopRequest) -> tuple[PostTraining, list[PhaseP
     with Run(Path(str(recipe.training.output_dir)), writes=False, regroups=True) as folder:
         training = prepare(recipe, folder, stop)[0]
         training.model.to(recipe.training.device)
-        rows = training.stream.rows_in_epoch
-        return training, [plan_phase(training, index, rows) for index in range(len(training.phases))]
+        return training, [plan_phase(training, index) for index in range(len(training.phases))]
 
 
 def measured_with(threads: int | None, jobs: int, stop: StopRequest) -> Probe:

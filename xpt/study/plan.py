@@ -26,6 +26,7 @@ OWN_TUNING = (*OWN, "model_name_or_path", "model_revision")
 HASH_LENGTH = 16
 # Options that came later, with what leaves a run as it was: runs made before keep their names.
 LATER: dict[str, Any] = {
+    "architecture": "xpt",
     "keep_at": None,
     "learning_rates": None,
     "tokenizer_morphemes": None,

@@ -47,8 +47,16 @@ class EncodedSentences:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> np.ndarray:
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def joined(self, other: "EncodedSentences") -> "EncodedSentences":
+        """These sentences and then the others, in memory."""
+        ids = np.concatenate((self.ids, other.ids))
+        return EncodedSentences(ids, np.concatenate((self.offsets, other.offsets[1:] + self.offsets[-1])))
 
     def counts(self, vocab_size: int) -> np.ndarray:
         """How often each id occurs, shape (vocab_size,), int64."""

@@ -4,27 +4,30 @@ A run resumed at row k therefore reads what an undisturbed run reads, whatever t
 processes or accumulation steps.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from torch.utils.data import Dataset
 
 PACKING_WINDOW = (
     4096  # shuffled sentences packed together: < 2 % of the tokens are padding, order stays random
 )
+TARGET = "target"  # the stream of the target language's text
 
 
 @dataclass(frozen=True)
 class Row:
     """One row of a batch: the examples that stand in it, and the epoch that seeds their masks.
 
-    `step` is the optimizer step of its phase that reads it, from 0 on: schedules of masks go by it.
+    `step` is the optimizer step of its phase that reads it, from 0 on: schedules of masks go by it. `kind` is
+    the stream that it is of.
     """
 
     epoch: int
     examples: np.ndarray
     step: int = 0
+    kind: str = TARGET
 
 
 class RowSource(Protocol):
@@ -107,7 +110,7 @@ class RowStream:
         self._first_row = [0]  # of each epoch, as far as known
         self._plans: dict[int, EpochPlan] = {}
 
-    @property
+    @cached_property
     def rows_in_epoch(self) -> int:
         return len(plan_epoch(self.lengths, self.capacity, self.packing, self.seed, 0))
 
@@ -132,17 +135,3 @@ class RowStream:
 
     def tokens(self, start: int, stop: int) -> int:
         return sum(int(self.lengths[self[index].examples].sum()) for index in range(start, stop))
-
-
-class PhaseRows(Dataset):
-    """The rows of one phase, in order: `steps * rows_per_step` rows of the stream from `first_row` on."""
-
-    def __init__(self, stream: RowSource, first_row: int, steps: int, rows_per_step: int):
-        self.stream, self.first_row = stream, first_row
-        self.steps, self.rows_per_step = steps, rows_per_step
-
-    def __len__(self) -> int:
-        return self.steps * self.rows_per_step
-
-    def __getitem__(self, index: int) -> Row:
-        return replace(self.stream[self.first_row + index], step=index // self.rows_per_step)

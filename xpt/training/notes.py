@@ -13,6 +13,8 @@ def phase_notes(phase: Mapping[str, Any]) -> list[str]:
     if rates := phase.get("learning_rates"):
         listed = ", ".join(f"{group} x {factor:g}" for group, factor in rates.items())
         notes.append(f"learning rate of {listed}")
+    if start := phase.get("start_from"):
+        notes.append(f"starts from {_origins(start)}")
     if not phase.get("rewarm", True):
         notes.append("goes on with the schedule before it")
     if until := phase.get("until"):
@@ -21,3 +23,10 @@ def phase_notes(phase: Mapping[str, Any]) -> list[str]:
             f"{until['least']:g} nats {until['patience']} times in a row"
         )
     return notes
+
+
+def _origins(start: str | Mapping[str, list[str]]) -> str:
+    if isinstance(start, str):
+        return "the model at step 0" if start == "initial" else f"the end of {start}"
+    merged = (f"{group} of {' and '.join(names)}" for group, names in start.items())
+    return f"a merge: {', '.join(merged)}"

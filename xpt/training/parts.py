@@ -1,15 +1,18 @@
 """The words of a phase for parameter groups: what `new`, `all` and `encoder.top2` stand for in one model."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from xpt.program.errors import XPTError
-from xpt.transplant.parameter_groups import GROUPS
+from xpt.transplant.parameter_groups import GROUPS, parameter_group
+
+T = TypeVar("T")
 
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
 ADAPTERS = "lora"  # a group where a phase has adapters
+HALVES = {"encoder.lower": "bottom", "encoder.upper": "top"}
 END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
 
 
@@ -18,7 +21,8 @@ def check_group(group: str, where: str) -> None:
     if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
         raise XPTError(
             f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(GROUPS)}, "
-            "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, lora"
+            "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, encoder.lower, "
+            "encoder.upper, lora"
         )
 
 
@@ -32,6 +36,12 @@ def learns(group: str, train: str) -> bool:
     if train == "all":
         return group != ADAPTERS
     return within(group, train) or within(train, group)
+
+
+def smallest_group(parameter: str, groups: Iterable[str]) -> str | None:
+    """Of `groups` the smallest that a parameter is in, by its name; None where it is in none."""
+    holding = [one for one in groups if within(parameter_group(parameter), one)]
+    return max(holding, key=lambda one: (one != "all", len(one)), default=None)
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,33 @@ class Parts:
             ends = END_LAYERS.fullmatch(group)
             if group == "new":
                 found += self.new
+            elif group in HALVES and self.layers is not None:
+                found += self._half(group)
             elif ends and self.layers is not None:
                 found += self._end_layers(group, ends[1], int(ends[2]))
             else:
                 found.append(group)
         return tuple(dict.fromkeys(found))
+
+    def by_group(self, values: Mapping[str, T], where: str) -> dict[str, T]:
+        """Values by word as values by group of the model.
+
+        Raises `XPTError` for an unknown group, and for one that stands there twice under two names.
+        """
+        found: dict[str, tuple[str, T]] = {}
+        for word, value in values.items():
+            for group in self.groups([word]):
+                check_group(group, where)
+                if group in found:
+                    raise XPTError(f"{where} names {group} twice: {found[group][0]} and {word}")
+                found[group] = (word, value)
+        return {group: value for group, (_, value) in found.items()}
+
+    def _half(self, group: str) -> list[str]:
+        layers = self.layers or 0
+        if layers % 2:
+            raise XPTError(f"parameter group {group!r}: the model has {layers} encoder layers, which is odd")
+        return self._end_layers(group, HALVES[group], layers // 2)
 
     def _end_layers(self, group: str, end: str, count: int) -> list[str]:
         layers = self.layers or 0

@@ -8,30 +8,41 @@ are read into them here.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from torch import nn
 from transformers import SchedulerType
 
 from xpt.program.errors import XPTError
 from xpt.text.masking import MaskSchedule
+from xpt.text.packing import TARGET
+from xpt.text.reading import TO_TARGET
 from xpt.training.adapters import LoraSettings, truth, whole_number
 from xpt.training.along import FLAT_SCHEDULES, Until
-from xpt.training.parts import ADAPTERS, Parts, check_group, learns, within
-from xpt.training.rates import SharedSchedule, read_factors, require_trained, resolve_factors
-from xpt.transplant.parameter_groups import GROUPS, parameter_group
+from xpt.training.objective import OBJECTIVE_ENTRIES, check_objective, turns_of
+from xpt.training.parts import ADAPTERS, Parts, check_group, learns
+from xpt.training.rates import SharedSchedule, read_factors, require_trained
+from xpt.training.starting import INITIAL, StartFrom
 
-RESERVED_NAMES = ("initial", "kept", "before", "seconds", "transplant")
+RESERVED_NAMES = (INITIAL, "kept", "before", "seconds", "transplant")
 # From which end `unfreeze` lets layers learn, and what lies beyond that end.
 DIRECTIONS = {"top_down": ("top", "lm_head_transform"), "bottom_up": ("bottom", "source_embeddings")}
 # What a phase takes from the one whose schedule it goes on with.
 OF_A_SCHEDULE = ("warmup_steps", "lr_scheduler_type")
 # Entries that a record has only where they say something.
-SELDOM: dict[str, Any] = {"lora": None, "until": None, "learning_rates": {}, "rewarm": True}
+SELDOM: dict[str, Any] = {
+    "start_from": None,
+    "lora": None,
+    "until": None,
+    "learning_rates": {},
+    "rewarm": True,
+    "objective": "mlm",
+    "direction": TO_TARGET,
+    "languages": TARGET,
+    "mixture": {},
+}
 
 
 def _direction(value: Any) -> str:
@@ -63,6 +74,8 @@ PHASE_ENTRIES: dict[str, Callable[[Any], Any]] = {
     "mlm_probability": _shares,
     "learning_rates": read_factors,
     "rewarm": truth,
+    "start_from": StartFrom.read,
+    **OBJECTIVE_ENTRIES,
     "unfreeze": _direction,
     "lora": LoraSettings.from_dict,
     "until": Until.from_dict,
@@ -77,6 +90,9 @@ class Phase:
         mlm_probability: share of masked tokens, or the first and the last of a schedule.
         learning_rates: factors of the rate, by group.
         rewarm: whether it has a schedule and an optimizer of its own.
+        objective: what is predicted: masked tokens (mlm), translations (cdlm), or both in one batch.
+        direction: of translations; languages: of the masked text; mixture: rows of each objective by turns.
+        start_from: other weights to start from than those of the phase before.
         schedule: the one that it shares with other phases, or None.
     """
 
@@ -89,6 +105,11 @@ class Phase:
     mlm_probability: float | tuple[float, float] = 0.15
     learning_rates: dict[str, float] = field(default_factory=dict)
     rewarm: bool = True
+    objective: str = "mlm"
+    direction: str = TO_TARGET
+    languages: str = TARGET
+    mixture: dict[str, int] = field(default_factory=dict)
+    start_from: StartFrom | None = None
     lora: LoraSettings | None = None
     until: Until | None = None  # `steps` are then the most
     schedule: SharedSchedule | None = None
@@ -98,6 +119,11 @@ class Phase:
         """The share of masked tokens, as a collator takes it."""
         share = self.mlm_probability
         return MaskSchedule(*share, self.steps) if isinstance(share, tuple) else share
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """The streams that its rows are of, by turns."""
+        return turns_of(self.objective, self.direction, self.languages, self.mixture)
 
     def check(self) -> None:
         """Raise `XPTError` for numbers that cannot train."""
@@ -126,6 +152,7 @@ class Phase:
                 f"{where}: until leaves open when it ends, so that its masks have no last share; give one "
                 "mlm_probability"
             )
+        check_objective(self.objective, self.direction, self.languages, self.mixture, where)
         for group in self.train:
             check_group(group, where)
         self._check_adapters(where)
@@ -150,6 +177,7 @@ class Phase:
         record["train"] = list(self.train)
         for name in ("lora", "until"):
             record[name] = record[name] and record[name].to_dict()
+        record["start_from"] = self.start_from and self.start_from.to_record()
         if isinstance(self.mlm_probability, tuple):
             record["mlm_probability"] = list(self.mlm_probability)
         return {name: value for name, value in record.items() if name not in SELDOM or value != SELDOM[name]}
@@ -174,14 +202,16 @@ def read_phase(values: dict[str, Any], defaults: dict[str, Any], parts: Parts) -
     except (TypeError, ValueError) as error:
         raise XPTError(f"phases: {where}: {error}") from error
     direction = read.pop("unfreeze", None)
-    factors = resolve_factors(common, parts, where)
+    factors = parts.by_group(common, f"{where}: learning_rates")
     if "learning_rates" in values:
         require_trained(read["learning_rates"], trained_words(values), parts, where)
-        factors |= resolve_factors(read["learning_rates"], parts, where)
+        factors |= parts.by_group(read["learning_rates"], f"{where}: learning_rates")
     if not read.get("rewarm", True):
-        for entry in OF_A_SCHEDULE:
+        for entry in (*OF_A_SCHEDULE, "start_from"):
             if entry in values:
                 raise XPTError(f"{where}: {entry} contradicts rewarm: false; leave one of them out")
+    if start := read.get("start_from"):
+        read["start_from"] = start.settled(parts, where)
     phase = Phase(**{**read, "learning_rates": factors})
     planned = [phase] if direction is None else _unfrozen(phase, direction, parts)
     planned = [_settled(one, parts) for one in planned]
@@ -217,6 +247,19 @@ def share_schedules(phases: Sequence[Phase]) -> list[Phase]:
     return [phase for chain in chains for phase in (chain if len(chain) == 1 else _sharing(chain))]
 
 
+def check_origins(phases: Sequence[Phase]) -> None:
+    """Raise `XPTError` where a phase starts from one that has not ended before it, or from its adapters."""
+    before: dict[str, Phase] = {}
+    for phase in phases:
+        for name in phase.start_from.phases if phase.start_from else ():
+            where = f"phase {phase.name!r}: start_from names {name!r}"
+            if name not in before:
+                raise XPTError(f"{where}, which is no phase before it; give {', '.join([INITIAL, *before])}")
+            if before[name].lora:
+                raise XPTError(f"{where}, which trains adapters; start from another phase")
+        before[phase.name] = phase
+
+
 def _sharing(chain: Sequence[Phase]) -> list[Phase]:
     for phase, after in pairwise(chain):
         if phase.until:
@@ -246,55 +289,7 @@ def _unfrozen(phase: Phase, direction: str, parts: Parts) -> list[Phase]:
     for number in range(1, count + 1):
         train = (*phase.train, beyond, f"encoder.{end}{number}") if number < count else ("all",)
         steps = share + (number > count - rest)  # what does not divide goes to the last ones
-        stages.append(replace(phase, name=f"{phase.name}-{number}", train=train, steps=steps))
+        start = phase.start_from if number == 1 else None
+        name = f"{phase.name}-{number}"
+        stages.append(replace(phase, name=name, train=train, steps=steps, start_from=start))
     return stages
-
-
-def group_sizes(model: nn.Module) -> dict[str, int]:
-    """Parameters of each of `GROUPS`, and of adapters where there are some; tied tensors count once."""
-    sizes = dict.fromkeys(GROUPS, 0)
-    for name, parameter in model.named_parameters():
-        group = parameter_group(name).split(".")[0]
-        sizes[group] = sizes.get(group, 0) + parameter.numel()
-    return sizes
-
-
-def set_trainable(model: nn.Module, train: Sequence[str]) -> list[str]:
-    """Let exactly the named groups learn; give back the names of the trained parameters, in model order.
-
-    Raises `XPTError` where a group has no parameter in this model.
-    """
-    names = [name for name, _ in model.named_parameters()]
-    for group in train:
-        if not any(within(parameter_group(name), group) for name in names):
-            raise XPTError(f"parameter group {group!r} is empty in this model; leave it out of the phase")
-    trained = []
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(any(within(parameter_group(name), group) for group in train))
-        if parameter.requires_grad:
-            trained.append(name)
-    return trained
-
-
-@contextmanager
-def training_dropout(model: nn.Module, p: float | None = None, frozen: bool = True) -> Iterator[None]:
-    """While open, the model's dropout has the probability `p`; None leaves what the configuration says.
-
-    Adapters keep their own. Frozen layers in training mode still apply dropout; whether the authors left it
-    on is not published. Without `frozen`, modules whose parameters are all frozen drop nothing.
-    """
-    dropouts = {name: module for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
-    before = {module: module.p for module in dropouts.values()}
-    for name, module in dropouts.items() if p is not None else ():
-        if ".lora_dropout." not in name:
-            module.p = p
-    for module in model.modules() if not frozen else ():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            for dropout in before.keys() & set(module.modules()):
-                dropout.p = 0.0
-    try:
-        yield
-    finally:
-        for module, probability in before.items():
-            module.p = probability

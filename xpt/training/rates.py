@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from xpt.program.errors import XPTError
-from xpt.training.parts import END_LAYERS, Parts, check_group, learns, within
+from xpt.training.parts import END_LAYERS, Parts, learns, smallest_group, within
 from xpt.training.sharded import COMPILED
 from xpt.transplant.parameter_groups import parameter_group
 
@@ -63,21 +63,6 @@ def read_factors(values: Any) -> dict[str, float]:
     return factors
 
 
-def resolve_factors(factors: Mapping[str, float], parts: Parts, where: str) -> dict[str, float]:
-    """The same with the groups of the model for `new` and `encoder.top2`.
-
-    Raises `XPTError` for an unknown group, and for one that stands there twice under two names.
-    """
-    found: dict[str, tuple[str, float]] = {}
-    for word, factor in factors.items():
-        for group in parts.groups([word]):
-            check_group(group, f"{where}: learning_rates")
-            if group in found:
-                raise XPTError(f"{where}: learning_rates names {group} twice: {found[group][0]} and {word}")
-            found[group] = (word, factor)
-    return {group: factor for group, (_, factor) in found.items()}
-
-
 def require_trained(factors: Iterable[str], train: Iterable[str], parts: Parts, where: str) -> None:
     """Raise `XPTError` for a factor of a group of which nothing is among `train`, both as they are written.
 
@@ -107,9 +92,8 @@ def require_held(factors: Iterable[str], trained: Iterable[str], where: str) -> 
 
 def factor_of(parameter: str, factors: Mapping[str, float]) -> float:
     """Of a parameter, by its name: that of the smallest group that it is in; 1 where it is in none."""
-    group = parameter_group(parameter)
-    holding = [one for one in factors if within(group, one)]
-    return factors[max(holding, key=lambda one: (one != "all", len(one)))] if holding else 1.0
+    group = smallest_group(parameter, factors)
+    return 1.0 if group is None else factors[group]
 
 
 def apply_factors(optimizer: Optimizer, model: nn.Module, factors: Mapping[str, float]) -> None:

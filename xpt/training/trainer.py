@@ -15,8 +15,8 @@ from xpt.program.interrupts import StopRequest
 from xpt.program.manifest import write_manifest
 from xpt.program.precision import autocast_dtype
 from xpt.text.examples import Examples
-from xpt.text.masking import MLMCollator
-from xpt.text.packing import PhaseRows, RowSource
+from xpt.text.pair_batches import Collate
+from xpt.text.reading import PhaseRows, Reading
 from xpt.text.tokenizer import save_tokenizer
 from xpt.training import training_state
 from xpt.training.adapters import adapters_aside, has_adapters, load_adapters, save_adapters
@@ -32,11 +32,10 @@ from xpt.training.training_state import read_json
 
 @dataclass(frozen=True)
 class PhaseData:
-    """What a phase reads: rows of `stream` from `first_row` on, and what `eval_strategy` scores."""
+    """What a phase reads, how its rows become batches, and what `eval_strategy` scores."""
 
-    stream: RowSource
-    first_row: int
-    collator: MLMCollator
+    reading: Reading
+    collator: Collate
     tokenizer: PreTrainedTokenizerFast
     validation: Examples | None = None
 
@@ -171,6 +170,19 @@ class XPTTrainer(ResumableTrainer):
     def read_model(self, folder: Path) -> None:
         """Its weights, adapters included."""
         load_weights(self.model if self.sharded is None else self.whole, folder)
+        self._share_out()
+
+    def start_at(self, origins: Mapping[str, Path]) -> None:
+        """Bring the model to the weights that the phase starts from, out of the folders that it names."""
+        assert self.phase.start_from is not None
+        load_tensors(
+            self.model if self.sharded is None else self.whole,
+            self.phase.start_from.weights(origins),
+            f"the start of {self.phase.name}",
+        )
+        self._share_out()
+
+    def _share_out(self) -> None:
         if self.sharded is not None:
             scatter(self.whole, self.sharded)
 
@@ -208,12 +220,17 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     """
     if has_adapters(model):
         load_adapters(model, folder)
+    load_tensors(model, load_file(folder / "model.safetensors"), str(folder))
+
+
+def load_tensors(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor], origin: str) -> None:
+    """Give `model` these weights, in place; every one must be there, and is of `origin` where one is not."""
     with adapters_aside(model):
-        missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
     tied = set(getattr(model, "all_tied_weights_keys", None) or model._tied_weights_keys)
     if unexpected or set(missing) - tied:
         raise ValueError(
-            f"{folder}: does not fit this model: {sorted(unexpected) or sorted(set(missing) - tied)}"
+            f"{origin}: does not fit this model: {sorted(unexpected) or sorted(set(missing) - tied)}"
         )
 
 
@@ -245,11 +262,13 @@ def train_phase(
     stop: StopRequest,
     callbacks: list[TrainerCallback],
     keep: Mapping[int, Path] | None = None,
+    origins: Mapping[str, Path] | None = None,
 ) -> int:
     """Train `phase` from its newest checkpoint that verifies, or its start; `model` ends with its weights.
 
     Args:
         keep: of steps after which the model is kept, the folder.
+        origins: of phases before it, by name, the folder of the weights that each ended with.
 
     Returns:
         The step that it ended with. Raises `Interrupted` where a signal ended it, with everything saved.
@@ -261,7 +280,7 @@ def train_phase(
         data=data,
         checkpoints=checkpoints,
         stop=stop,
-        train_dataset=PhaseRows(data.stream, data.first_row, phase.steps, args.rows_per_step),
+        train_dataset=PhaseRows(data.reading, phase.steps, args.rows_per_step),
         callbacks=callbacks,
     )
     if phase.until:
@@ -272,6 +291,8 @@ def train_phase(
     if trainer.ended(end):
         trainer.read_model(checkpoints.path(phase.name, end))
     else:
+        if phase.start_from and not end:
+            trainer.start_at(origins or {})
         trainer.train_from(end)
         end = trainer.state.global_step
     model.to(args.device)  # where a sharded copy was trained, it has waited on the CPU

@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from configuration_trelm import TreLMRobertaConfig
 from configuration_xpt import XPTRobertaConfig
 
-XPT = XPTRobertaConfig.model_type
+# Whose configurations and code are ours.
+POST_TRAINED: dict[str, type[XPTRobertaConfig]] = {
+    kind.model_type: kind for kind in (XPTRobertaConfig, TreLMRobertaConfig)
+}
 
 # RoBERTa's fields that a source decides; vocabulary, special ids and positions are the target's own.
 SHARED_FIELDS = (
@@ -215,7 +219,7 @@ FAMILIES: dict[str, Family] = {
     "xlm": XLM,
     "flaubert": XLM,
     "bart": BART,
-    XPT: ROBERTA,
+    **dict.fromkeys(POST_TRAINED, ROBERTA),
 }
 
 _PROJECTED = "projects narrow word embeddings to the width of its layers, a step that RoBERTa does not have"

@@ -1,4 +1,4 @@
-"""The parts of an XPT model by name: groups of its parameters, and where a checkpoint keeps its adapters."""
+"""The parts of a model by name: groups of its parameters, and where a checkpoint keeps its adapters."""
 
 import re
 
@@ -8,6 +8,8 @@ from peft.utils import CONFIG_NAME
 GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\.lora_[AB]\.", "lora"),
     (r"\.word_embeddings\.", "word_embeddings"),
+    (r"\.language_embeddings\.", "language_embeddings"),
+    (r"\.tri\.", "tri"),
     (r"\.embeddings\.(position|token_type)_embeddings\.", "source_embeddings.{}"),
     (r"\.embeddings\.LayerNorm\.", "source_embeddings.norm"),
     (r"\.itl_(in|out)\.", "itl.{}"),
@@ -15,13 +17,14 @@ GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"^lm_head\.(?:dense|layer_norm)\.", "lm_head_transform"),
     (r"^lm_head\.(?:decoder\.)?bias$", "lm_head_bias"),
 )
-GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
+XPT_GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
+GROUPS = (*XPT_GROUPS, "language_embeddings", "tri")  # with those of a TreLM
 ADAPTER_FOLDER = "adapter"
 ADAPTER_CONFIG = f"{ADAPTER_FOLDER}/{CONFIG_NAME}"
 
 
 def parameter_group(name: str) -> str:
-    """The group of a parameter of `XPTRobertaForMaskedLM`, by its name: `itl.in`, `encoder.3`, ..."""
+    """The group of a parameter of a masked language model, by its name: `itl.in`, `encoder.3`, `tri`, ..."""
     for pattern, group in GROUP_PATTERNS:
         match = re.search(pattern, name)
         if match:

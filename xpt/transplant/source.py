@@ -1,7 +1,7 @@
 """The transplant: a source checkpoint becomes an XPT model; what is copied, what is new, and how it starts.
 
 Layers, position rows and, where it computes the same, the LM-head transform are copied byte for byte. Word
-embeddings, ITLs and the output bias are new, unless the source is an XPT checkpoint, whose own are kept.
+embeddings, ITLs and the output bias are new, unless the source is post-trained already: its own are kept.
 Every new tensor is drawn from a generator of its own, seeded by (seed, name), so that it depends on nothing
 else that happens in the process.
 """
@@ -17,10 +17,11 @@ from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
 from xpt.program.settings import option
+from xpt.transplant.architectures import ARCHITECTURES, ArchitectureName, architecture_of
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
 from xpt.transplant.parameter_groups import GROUPS, parameter_group
-from xpt.transplant.source_checkpoint import ITLS, POSITIONS, WORDS, Source, open_source
+from xpt.transplant.source_checkpoint import ITLS, LANGUAGES, POSITIONS, TRI, WORDS, Source, open_source
 
 __all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
 
@@ -35,12 +36,18 @@ class TransplantSettings:
     source_num_layers: int | None = option(
         None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
     )
+    architecture: ArchitectureName = option(
+        "xpt",
+        "What is built around the source's layers: Implicit Translation Layers at both ends (xpt, P21), or a "
+        "TRILayer between its halves, a copy of the layer behind it (trelm, Li et al. 2021).",
+    )
     layers_init: Literal["copy", "random"] = option(
         "copy", "random: the control that takes the source's shape and copies nothing of it."
     )
     num_itl_in: int | None = option(
         None,
-        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's.",
+        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's; 0 "
+        "in a TreLM.",
     )
     num_itl_out: int | None = option(
         None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
@@ -64,11 +71,11 @@ class TransplantSettings:
         return self.layers_init == "copy"
 
 
-DEFAULT_ITLS = 1  # at each end (Lee et al. 2021)
 # Of both output projections: the layer then changes its input little, or only normalizes it.
 OUTPUT_SCALES = {"near_identity": 0.1, "zero_output": 0.0}
 OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
 NUM_ITLS = ("num_itl_in", "num_itl_out")
+LANGUAGE_FIELDS = ("num_languages", "default_language")  # of a TreLM
 HEAD_ACTIVATION = "gelu"  # of our LM head, whatever the layers do
 
 
@@ -89,7 +96,7 @@ def transplant(
     layers = check_transplant(source, settings)
     config = _config(source, settings, special, layers)
     with torch.random.fork_rng(devices=[]):
-        model = XPTRobertaForMaskedLM(config)
+        model = ARCHITECTURES[settings.architecture].model(config)
     copies = _copies(source, settings, config)
     if word_embeddings is None:
         copies |= _vocabulary(source, special)
@@ -121,6 +128,17 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
         raise XPTError(f"--source_num_layers is {layers}; source {source.name} has 1 to {have}")
     if settings.lm_head_init == "copy" and source.head is None:
         raise XPTError(f"--lm_head_init copy, but source {source.name} has no LM head; give auto or random")
+    if settings.architecture == "trelm" and layers % 2:
+        raise XPTError(
+            f"--architecture trelm has a layer between two halves, and {layers} layers have none; "
+            "give an even --source_num_layers"
+        )
+    if source.is_xpt and source.family != ARCHITECTURES[settings.architecture].model_type:
+        own = architecture_of(source.family)
+        raise XPTError(
+            f"--architecture {settings.architecture}, but source {source.name} is of the family "
+            f"{source.family} and goes on as such: give --architecture {own.name}, or an English encoder"
+        )
     for name in ("lm_head_init", "itl_init"):
         if getattr(settings, name) == "copy" and not settings.copies_layers:
             raise XPTError(f"--{name} copy contradicts --layers_init random, which copies nothing")
@@ -143,9 +161,12 @@ def _keeps_itls(source: Source, settings: TransplantSettings) -> bool:
 def _config(
     source: Source, settings: TransplantSettings, special: SpecialTokens, layers: int
 ) -> XPTRobertaConfig:
-    default = {side: getattr(source.config, side) if source.is_xpt else DEFAULT_ITLS for side in NUM_ITLS}
+    kind = ARCHITECTURES[settings.architecture]
+    default = {
+        side: getattr(source.config, side) if source.is_xpt else kind.default_itls for side in NUM_ITLS
+    }
     chosen = {side: getattr(settings, side) for side in NUM_ITLS}
-    return XPTRobertaConfig(
+    return kind.config(
         vocab_size=special.vocab_size,
         num_hidden_layers=layers,
         max_position_embeddings=special.pad + 1 + len(source.used_positions),
@@ -154,6 +175,7 @@ def _config(
         eos_token_id=special.eos,
         **{side: default[side] if chosen[side] is None else chosen[side] for side in NUM_ITLS},
         **{name: getattr(source.config, name) for name in SHARED_FIELDS},
+        **{name: getattr(source.config, name) for name in LANGUAGE_FIELDS if hasattr(source.config, name)},
     )
 
 
@@ -170,17 +192,25 @@ def _copies(source: Source, settings: TransplantSettings, config: XPTRobertaConf
         }
     if source.head is not None and _copies_head(source, settings):
         copies |= {f"lm_head.{name}": tensor for name, tensor in source.head.items()}
+    if settings.architecture == "trelm" and not source.is_xpt:
+        stem = f"encoder.layer.{config.num_hidden_layers // 2}."
+        copies |= _layer(source, stem, TRI)
     if settings.itl_init == "copy":
         last = config.num_hidden_layers - 1
         for side, count, nearest in (("in", config.num_itl_in, 0), ("out", config.num_itl_out, last)):
             stem = f"encoder.layer.{nearest}."
             for number in range(count):
-                copies |= {
-                    f"roberta.itl_{side}.{number}.{name.removeprefix(stem)}": tensor
-                    for name, tensor in source.body.items()
-                    if name.startswith(stem)
-                }
+                copies |= _layer(source, stem, f"itl_{side}.{number}.")
     return copies
+
+
+def _layer(source: Source, stem: str, to: str) -> dict[str, Tensor]:
+    """A layer of the source under another name."""
+    return {
+        f"roberta.{to}{name.removeprefix(stem)}": tensor
+        for name, tensor in source.body.items()
+        if name.startswith(stem)
+    }
 
 
 def _copies_head(source: Source, settings: TransplantSettings) -> bool:
@@ -217,6 +247,7 @@ def _report(
     for name, tensor in model.named_parameters():
         groups[parameter_group(name).split(".")[0]][origin[name]] += tensor.numel()
     return {
+        "architecture": settings.architecture,
         "layers": model.config.num_hidden_layers,
         "layers_copied": settings.copies_layers,
         "num_itl_in": model.config.num_itl_in,
@@ -224,6 +255,7 @@ def _report(
         "groups": groups,
         "lm_head_transform_is_new": origin["lm_head.dense.weight"] == "new",
         "notes": _notes(source, settings, origin),
+        **{name: getattr(model.config, name) for name in LANGUAGE_FIELDS if hasattr(model.config, name)},
     }
 
 
@@ -236,8 +268,14 @@ def _notes(source: Source, settings: TransplantSettings, origin: dict[str, str])
         parts = {
             "word embeddings": origin[f"roberta.{WORDS}"],
             "output bias": origin["lm_head.bias"],
-            "ITLs": "copied" if _keeps_itls(source, settings) else "new",
         }
+        if f"roberta.{LANGUAGES}" in origin:
+            parts |= {
+                "TRILayer": origin[f"roberta.{TRI}{OUTPUT_PROJECTION}"],
+                "language embeddings": origin[f"roberta.{LANGUAGES}"],
+            }
+        else:
+            parts["ITLs"] = "copied" if _keeps_itls(source, settings) else "new"
         said = ", ".join(f"{part} {kind}" for part, kind in parts.items())
         notes.append(f"the source is post-trained already: {said}")
     if source.head is not None and source.lm_head_activation != HEAD_ACTIVATION:

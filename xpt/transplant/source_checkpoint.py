@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
-from xpt.transplant.families import FAMILIES, XPT
+from xpt.transplant.architectures import ARCHITECTURES, find_architecture
+from xpt.transplant.families import FAMILIES, POST_TRAINED
 from xpt.transplant.parameter_groups import ADAPTER_CONFIG
 from xpt.transplant.source_config import SUPPORTED, SourceConfig, read_config
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
@@ -26,7 +26,8 @@ WORDS, POSITIONS, TOKEN_TYPES = (
     f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
 )
 ITLS = ("itl_in.", "itl_out.")
-BODY = ("embeddings.", "encoder.", *ITLS)
+TRI, LANGUAGES = "tri.", "language_embeddings.weight"  # of a TreLM
+BODY = ("embeddings.", "encoder.", *ITLS, TRI, LANGUAGES)
 HEAD = "lm_head."
 HEAD_TENSORS = tuple(
     f"{HEAD}{part}.{kind}" for part in ("dense", "layer_norm") for kind in ("weight", "bias")
@@ -44,7 +45,7 @@ class Source:
         name: the folder or the Hub id.
         family: transformers' `model_type`.
         config: in our words, whatever the family.
-        body: embeddings and layers (an XPT checkpoint's ITLs too) under RoBERTa's names without prefix.
+        body: embeddings and layers (those that post-training added too) under RoBERTa's names without prefix.
         head: the LM-head transform under `dense.*` and `layer_norm.*`, or None.
         output_bias: of the LM head, (vocabulary,), or None.
         first_position: the row of the position table that the first token reads.
@@ -73,8 +74,8 @@ class Source:
 
     @property
     def is_xpt(self) -> bool:
-        """Whether it is post-trained already: its ITLs and its vocabulary can be kept."""
-        return self.family == XPT
+        """Whether it is post-trained already: what was new then and its vocabulary can be kept."""
+        return self.family in POST_TRAINED
 
     @property
     def word_embeddings(self) -> Tensor:
@@ -103,7 +104,7 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
     """Open and verify a checkpoint: the English encoder that post-training starts from (Lee et al. 2021).
 
     Args:
-        name_or_path: a folder with `config.json` and safetensors, or a Hub id. An XPT checkpoint is one too.
+        name_or_path: a folder with `config.json` and safetensors, or a Hub id; a post-trained one too.
         revision: branch, tag or commit on the Hub.
 
     Returns:
@@ -121,7 +122,7 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
         raise XPTError("no source: give --source_model_name_or_path, an English encoder's Hub id or folder")
     files = SourceFiles(str(name_or_path), revision)
     described = read_config(files)
-    if described.family == XPT and files.find(ADAPTER_CONFIG):
+    if described.family in POST_TRAINED and files.find(ADAPTER_CONFIG):
         raise XPTError(
             f"source {files.name!r} keeps LoRA adapters beside its weights, and they would be lost; "
             "add them to the weights first (peft: merge_and_unload)"
@@ -149,13 +150,15 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
 
 
 def _expected_shapes(described: SourceConfig, name: str) -> dict[str, torch.Size]:
-    """Shapes of all tensors a source must have, by RoBERTa's names; layer 0 stands for all layers."""
-    config = XPTRobertaConfig(**described.config.to_dict())
-    for count in ("num_hidden_layers", "num_itl_in", "num_itl_out"):  # a config may claim billions
-        setattr(config, count, min(getattr(config, count), 1))
+    """Shapes of all tensors a source must have, by RoBERTa's names; the first stand for all layers."""
+    kind = find_architecture(described.family) or ARCHITECTURES["xpt"]
+    config = kind.config(**described.config.to_dict())
+    # A config may claim billions; a TreLM has two halves.
+    for count, most in (("num_hidden_layers", 2), ("num_itl_in", 1), ("num_itl_out", 1)):
+        setattr(config, count, min(getattr(config, count), most))
     try:
         with torch.device("meta"):
-            model = XPTRobertaForMaskedLM(config)
+            model = kind.model(config)
     except Exception as error:  # a config may hold any number, and torch any complaint about it
         raise XPTError(f"source {name!r}: its {CONFIG} describes no model: {one_line(error)}") from error
     shapes = {key.removeprefix("roberta."): tensor.shape for key, tensor in model.named_parameters()}
@@ -194,7 +197,7 @@ def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, T
 
 def _foreign_bias(tensors: dict[str, Tensor], described: SourceConfig) -> Tensor | None:
     """Take out the output bias of another family, which no more than mixing needs; an odd one is none."""
-    bias = None if described.family == XPT else tensors.pop(OUTPUT_BIAS, None)
+    bias = None if described.family in POST_TRAINED else tensors.pop(OUTPUT_BIAS, None)
     fits = bias is not None and bias.shape == (described.config.vocab_size,) and bias.isfinite().all()
     return bias if fits else None
 

@@ -14,7 +14,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from configuration_xpt import XPTRobertaConfig
 from xpt.program.errors import XPTError
-from xpt.transplant.families import FAMILIES, REFUSED, XPT
+from xpt.transplant.families import FAMILIES, POST_TRAINED, REFUSED
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 
 SUPPORTED = f"supported are encoders of the families {', '.join(FAMILIES)}"
@@ -23,6 +23,7 @@ POSITIVE = (
     "max_position_embeddings"
 ).split()
 NOT_NEGATIVE = ("num_itl_in", "num_itl_out", "layer_norm_eps", "initializer_range")
+OURS = ("num_itl_in", "num_itl_out", "num_languages", "default_language")  # of a post-trained source
 SHARES = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
@@ -31,7 +32,7 @@ class SourceConfig:
     """What a source says of itself.
 
     `config` is in our words: it has the source's layers, vocabulary and position rows, and no ITL where the
-    source is no XPT checkpoint. `first_position` is the first used row of the position table,
+    source is not post-trained. `first_position` is the first used row of the position table,
     `head_activation` what an LM head would compute, `added_tables` as in `Family`.
     """
 
@@ -53,7 +54,7 @@ def read_config(files: SourceFiles) -> SourceConfig:
         raise XPTError(f"{found}{because}; {SUPPORTED}")
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
         raise XPTError(f"{found} and a decoder (is_decoder or add_cross_attention is true); {SUPPORTED}")
-    if raw.get("auto_map") and family_name != XPT:  # an XPT checkpoint names our own code, and none is run
+    if raw.get("auto_map") and family_name not in POST_TRAINED:  # which name our own code, and none is run
         raise XPTError(f"{found} but computes with code of its own (auto_map), which is not run; {SUPPORTED}")
     positions = raw.get("position_embedding_type") or "absolute"
     if positions != "absolute":
@@ -70,7 +71,7 @@ def read_config(files: SourceFiles) -> SourceConfig:
 
 def _own_config(raw: dict[str, Any], family_name: str, found: str) -> PreTrainedConfig:
     """The configuration by the family's class, of the fields that are this class's own."""
-    kind = CONFIG_MAPPING[family_name] if family_name != XPT else XPTRobertaConfig
+    kind: Any = POST_TRAINED.get(family_name) or CONFIG_MAPPING[family_name]
     own = {entry.name for entry in fields(kind)} - {entry.name for entry in fields(PreTrainedConfig)}
     names = own | kind.attribute_map.keys() | {"pad_token_id"}
     try:
@@ -82,8 +83,9 @@ def _own_config(raw: dict[str, Any], family_name: str, found: str) -> PreTrained
 def _in_our_words(own: PreTrainedConfig, family_name: str, name: str) -> SourceConfig:
     family = FAMILIES[family_name]
     try:
-        itls = {side: getattr(own, side, 0) for side in ("num_itl_in", "num_itl_out")}
-        config = XPTRobertaConfig(**family.in_our_words(own), **itls)
+        kind = POST_TRAINED.get(family_name, XPTRobertaConfig)
+        ours = {name: getattr(own, name, 0) for name in OURS if hasattr(kind, name)}
+        config = kind(**family.in_our_words(own), **ours)
         first, tables = family.first_position(own), family.added_tables(own)
         _check_numbers(config, first, tables.values())
         return SourceConfig(family_name, config, first, family.head_activation(own), tables)
@@ -100,6 +102,8 @@ def _check_numbers(config: XPTRobertaConfig, first_position: int, tables: Iterab
         wanted.append((name, value := getattr(config, name), math.isfinite(value) and value >= 0))
     for name in SHARES:
         wanted.append((name, value := getattr(config, name), 0 <= value <= 1))
+    if hasattr(config, "num_languages"):
+        wanted.append(("default_language", value := config.default_language, value < config.num_languages))
     for rows in tables:
         wanted.append(("task_type_vocab_size", rows, type(rows) is int and rows > 0))
     for name, value, holds in wanted:

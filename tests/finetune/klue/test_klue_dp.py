@@ -23,6 +23,7 @@ from transformers import (
     set_seed,
 )
 
+from configuration_trelm import TreLMRobertaConfig
 from configuration_xpt import XPTRobertaConfig
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.encoding import TextEncoder
@@ -357,6 +358,7 @@ BART = {"encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 48
 BART |= {"decoder_attention_heads": 4, "decoder_ffn_dim": 48, "max_position_embeddings": 80, "d_model": 32}
 FAMILIES = {
     "xpt": (XPTRobertaConfig, {**SHAPE, "type_vocab_size": 1}),
+    "trelm": (TreLMRobertaConfig, {**SHAPE, "type_vocab_size": 1}),
     "bert": (BertConfig, SHAPE),
     "roberta": (RobertaConfig, SHAPE),
     "electra": (ElectraConfig, {**SHAPE, "embedding_size": 16}),

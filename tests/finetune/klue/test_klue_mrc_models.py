@@ -24,7 +24,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from configuration_trelm import TreLMRobertaConfig
 from configuration_xpt import XPTRobertaConfig
+from modeling_trelm import TreLMRobertaForMaskedLM
 from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.klue.mrc import MRC, Question
@@ -37,6 +39,7 @@ BART |= {f"{side}_{what}": number for side in ("encoder", "decoder") for what, n
          (("attention_heads", 4), ("ffn_dim", 64))}  # fmt: skip
 FAMILIES = {
     "xpt": (XPTRobertaForMaskedLM, XPTRobertaConfig, {**SHAPE, "max_position_embeddings": 66}),
+    "trelm": (TreLMRobertaForMaskedLM, TreLMRobertaConfig, {**SHAPE, "max_position_embeddings": 66}),
     "bert": (BertForMaskedLM, BertConfig, {**SHAPE, "max_position_embeddings": 64}),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {**SHAPE, "num_key_value_heads": 4, "head_dim": 8}),

@@ -26,6 +26,7 @@ from transformers import (
     set_seed,
 )
 
+from configuration_trelm import TreLMRobertaConfig
 from configuration_xpt import XPTRobertaConfig
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.batches import IGNORED_LABEL
@@ -362,6 +363,7 @@ BART = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 1, "encoder_attent
 BART |= {"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
 FAMILIES = {
     "xpt": lambda **f: XPTRobertaConfig(**{**SMALL, **f}, type_vocab_size=1, max_position_embeddings=202),
+    "trelm": lambda **f: TreLMRobertaConfig(**{**SMALL, **f}, type_vocab_size=1, max_position_embeddings=202),
     "roberta": lambda **f: RobertaConfig(**{**SMALL, **f}, type_vocab_size=1, max_position_embeddings=202),
     "bert": lambda **f: BertConfig(**SMALL, max_position_embeddings=200, **f),
     "electra": lambda **f: ElectraConfig(**SMALL, embedding_size=16, max_position_embeddings=200, **f),

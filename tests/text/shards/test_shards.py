@@ -19,7 +19,8 @@ from torch.utils.data import BatchSampler, SequentialSampler
 from xpt.program.errors import XPTError
 from xpt.text.examples import Examples
 from xpt.text.masking import MLMCollator
-from xpt.text.packing import PhaseRows, pack
+from xpt.text.packing import pack
+from xpt.text.reading import PhaseRows, Reading
 from xpt.text.shards import rows as rows_module
 from xpt.text.shards.best_fit import count_rows, pack_rows
 from xpt.text.shards.store import ShardStore
@@ -98,7 +99,9 @@ def read_by(rows: bytes, first: int, count: int, ranks: int, micro_batch: int, w
         batches = BatchSamplerShard(
             BatchSampler(SequentialSampler(range(count)), micro_batch, drop_last=False), ranks, rank
         )
-        by_worker = {worker: PhaseRows(pickle.loads(rows), first, count, 1) for worker in range(workers)}
+        by_worker = {
+            worker: PhaseRows(Reading.of(pickle.loads(rows), first), count, 1) for worker in range(workers)
+        }
         for number, batch in enumerate(batches):
             for index in batch:
                 row = by_worker[number % workers][index]
@@ -186,7 +189,7 @@ def test_a_batch_of_shards_is_the_batch_of_their_sentences(shards, folder, tmp_p
 def test_a_copy_in_another_process_reads_the_same_rows(folder, tmp_path):
     rows = open_folder(folder, tmp_path).rows(True, 2)
     expected = [rows[index].examples.tolist() for index in range(50)]
-    copy = pickle.loads(pickle.dumps(PhaseRows(rows, 0, 50, 1)))
+    copy = pickle.loads(pickle.dumps(PhaseRows(Reading.of(rows), 50, 1)))
     assert [copy[index].examples.tolist() for index in range(50)] == expected
 
 

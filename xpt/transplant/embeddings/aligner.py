@@ -42,6 +42,14 @@ def usable(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[int]:
     return fit[:: -(-cells // MAX_CELLS) or 1]
 
 
+def align_blocks(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Links]:
+    """`align` of any number of pairs, as many at once as memory allows; each block learns by itself."""
+    cells = sum((len(source) + 1) * len(target) for source, target in pairs)
+    size = -(-len(pairs) // max(1, -(-cells // MAX_CELLS)))
+    blocks = (pairs[start : start + size] for start in range(0, len(pairs), size))
+    return [links for block in blocks for links in align(block)]
+
+
 def align(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Links]:
     """For each pair the likeliest source position of every target position that comes from one."""
     if not pairs:

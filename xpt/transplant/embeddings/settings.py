@@ -1,5 +1,6 @@
 """What a user says of the start of the word embeddings, and what of it cannot be meant."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from xpt.program.errors import XPTError
@@ -69,8 +70,12 @@ class StartSettings:
         """The chosen one."""
         return method_of(self.embedding_init, self.overlap_rest)
 
-    def check(self) -> None:
-        """Raise `XPTError` where a method lacks what it needs, or a file is given that it does not read."""
+    def check(self, others_read: Collection[str] = ()) -> None:
+        """Raise `XPTError` where a method lacks what it needs, or a file is given that nobody reads.
+
+        Args:
+            others_read: options whose files the training reads too.
+        """
         method = self.method
         named = f"--embedding_init {self.embedding_init}"
         if self.embedding_init == "overlap":
@@ -81,7 +86,7 @@ class StartSettings:
             if not getattr(self, name):
                 raise XPTError(f"{named} needs --{name}")
         for name in FILES:
-            if getattr(self, name) and name not in (*method.needs, *method.takes):
+            if getattr(self, name) and name not in (*method.needs, *method.takes, *others_read):
                 users = [key for key, one in EMBEDDING_INITS.items() if name in (*one.needs, *one.takes)]
                 raise XPTError(
                     f"--{name} has no effect with {named}; give --embedding_init {' or '.join(users)}"

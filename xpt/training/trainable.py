@@ -1,0 +1,60 @@
+"""Which parameters of a model learn in a phase, and what its layers drop meanwhile."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+
+from xpt.program.errors import XPTError
+from xpt.training.parts import within
+from xpt.transplant.parameter_groups import GROUPS, parameter_group
+
+
+def group_sizes(model: nn.Module) -> dict[str, int]:
+    """Parameters of each of `GROUPS`, and of adapters where there are some; tied tensors count once."""
+    sizes = dict.fromkeys(GROUPS, 0)
+    for name, parameter in model.named_parameters():
+        group = parameter_group(name).split(".")[0]
+        sizes[group] = sizes.get(group, 0) + parameter.numel()
+    return sizes
+
+
+def set_trainable(model: nn.Module, train: Sequence[str]) -> list[str]:
+    """Let exactly the named groups learn; give back the names of the trained parameters, in model order.
+
+    Raises `XPTError` where a group has no parameter in this model.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for group in train:
+        if not any(within(parameter_group(name), group) for name in names):
+            raise XPTError(f"parameter group {group!r} is empty in this model; leave it out of the phase")
+    trained = []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(any(within(parameter_group(name), group) for group in train))
+        if parameter.requires_grad:
+            trained.append(name)
+    return trained
+
+
+@contextmanager
+def training_dropout(model: nn.Module, p: float | None = None, frozen: bool = True) -> Iterator[None]:
+    """While open, the model's dropout has the probability `p`; None leaves what the configuration says.
+
+    Adapters keep their own. Frozen layers in training mode still apply dropout; whether the authors left it
+    on is not published. Without `frozen`, modules whose parameters are all frozen drop nothing.
+    """
+    dropouts = {name: module for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
+    before = {module: module.p for module in dropouts.values()}
+    for name, module in dropouts.items() if p is not None else ():
+        if ".lora_dropout." not in name:
+            module.p = p
+    for module in model.modules() if not frozen else ():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            for dropout in before.keys() & set(module.modules()):
+                dropout.p = 0.0
+    try:
+        yield
+    finally:
+        for module, probability in before.items():
+            module.p = probability
