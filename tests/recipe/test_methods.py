@@ -14,7 +14,7 @@ import yaml
 from conftest import tiny_config
 from places import REPO
 from safetensors.torch import load_file
-from tiny_runs import assert_equal_runs, run, weights
+from tiny_runs import assert_equal_runs, run, stop_after, weights
 from transformers import RobertaForMaskedLM, set_seed
 
 from train_xpt import main
@@ -27,6 +27,13 @@ from xpt.training.adapters import LoraSettings, attach_adapters
 NEW = {"words", "itl", "bias"}
 ALL = {*NEW, "embeddings", "head", "layer 0", "layer 1", "layer 2"}
 NO_ITL = ALL - {"itl"}
+SHARED = {"words", "embeddings", "languages", "tri", "head", "bias"}
+TRELM = {
+    "phase1": (4, SHARED),
+    "phase1-above": (4, SHARED | {"layer 2", "layer 3"}),
+    "phase1-below": (4, SHARED | {"layer 0", "layer 1"}),
+    "phase2": (8, SHARED | {"layer 0", "layer 1", "layer 2", "layer 3"}),
+}
 # What moves in each phase, and its share of the 20 steps.
 METHOD_PHASES = {
     "xpt_2021": {"phase1": (8, NEW), "phase2": (12, ALL)},
@@ -49,9 +56,12 @@ METHOD_PHASES = {
     "itl_out_only": {"phase1": (8, NEW), "phase2": (12, ALL)},
     "retok": {"phase1": (8, {"words", "head", "bias"}), "phase2": (12, NO_ITL)},
     "two_phase_short": {"phase1": (2, NEW), "phase2": (18, ALL)},
+    "trelm": TRELM,
+    "trelm_no_cdlm": TRELM,
 }
 WITHOUT_ITL = ("monotrans", "no_itl", "frozen_embeddings", "retok", "2x2")
 DEEP = ("2x2",)  # methods that tell inner layers from outer ones
+HALVED = ("trelm", "trelm_no_cdlm")  # methods that need an even number of layers, and sentence pairs
 ONE_PHASE = ("2x2", "all_at_once", "frozen_embeddings")  # whose phase 1, where it has steps, trains the same
 KEPT = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "target_modules": "all-linear", "merge": False}
 
@@ -61,6 +71,8 @@ def place(name: str) -> str:
     for pattern, found in (
         (r"word_embeddings|lm_head\.decoder\.weight", "words"),
         (r"\.itl_(in|out)\.", "itl"),
+        (r"\.tri\.", "tri"),
+        (r"\.language_embeddings\.", "languages"),
         (r"^lm_head\.(decoder\.)?bias$", "bias"),
         (r"^lm_head\.", "head"),
         (r"\.embeddings\.", "embeddings"),
@@ -74,18 +86,26 @@ def flags(options, method: str, deep: Path | None = None) -> list[str]:
     """The method's own file, and as many steps as the table says."""
     phases = METHOD_PHASES[method]
     steps = {"phase1_steps": phases["phase1"][0]} if "phase1" in phases else {"phase1_steps": None}
-    steps["phase2_steps"] = sum(steps for name, (steps, _) in phases.items() if name != "phase1")
-    assert sum(filter(None, steps.values())) == 20
-    if method in DEEP:
+    steps["phase2_steps"] = sum(steps for name, (steps, _) in phases.items() if "phase1" not in name)
+    assert sum(steps for steps, _ in phases.values()) == 20
+    if method in (*DEEP, *HALVED):
         steps["source_model_name_or_path"] = deep
+    if method in HALVED:
+        steps |= {"source_num_layers": 4, "parallel": deep / "pairs.tsv"}
     return [str(REPO / f"configs/methods/{method}.yaml"), *options(**steps, num_fills=1, save_steps=100)]
 
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory) -> Path:
-    """A source of five layers."""
+    """A source of five layers, with sentence pairs beside it."""
     set_seed(11)
     folder = tmp_path_factory.mktemp("deep")
+    words, draw = [chr(0xAC00 + 97 * number) + "다" for number in range(20)], random.Random(3)
+    with open(folder / "pairs.tsv", "w", encoding="utf-8") as file:
+        for _ in range(40):
+            chosen = [draw.randrange(20) for _ in range(draw.randrange(2, 9))]
+            there, here = (" ".join(f"word{n}" for n in chosen), " ".join(words[n] for n in reversed(chosen)))
+            file.write(f"{there}\t{here}\n")
     RobertaForMaskedLM(tiny_config("roberta", num_hidden_layers=5)).save_pretrained(folder)
     return folder
 
@@ -155,9 +175,10 @@ def test_each_phase_moves_what_the_method_says(finished, method):
     folder = finished(method)
     results = json.loads((folder / "results.json").read_text())
     assert [phase["name"] for phase in results["phases"]] == list(METHOD_PHASES[method])
-    before = weights(folder / "checkpoints" / "initial")
+    before, ends = weights(folder / "checkpoints" / "initial"), {}
     for name, (steps, moving) in METHOD_PHASES[method].items():
-        after = weights(checkpoint(folder, name, steps))
+        before = started(name, ends) if method in HALVED and name != "phase1" else before
+        ends[name] = after = weights(checkpoint(folder, name, steps))
         assert after.keys() == before.keys() and moving <= set(map(place, after))
         for tensor in before:
             moves = place(tensor) in moving
@@ -166,7 +187,31 @@ def test_each_phase_moves_what_the_method_says(finished, method):
             assert torch.equal(before[tensor], after[tensor]) != moves, (name, tensor)
         before = after
     there = (NO_ITL if method in WITHOUT_ITL else ALL) | ({"layer 3", "layer 4"} if method in DEEP else set())
-    assert set(map(place, before)) == there
+    assert set(map(place, before)) == (TRELM["phase2"][1] if method in HALVED else there)
+
+
+def started(phase: str, ends: dict) -> dict[str, torch.Tensor]:
+    """From what a phase of TreLM starts (Li et al. 2021): the first one's end, or both halves joined."""
+    if phase != "phase2":
+        return ends["phase1"]
+    below, above = ends["phase1-below"], ends["phase1-above"]
+    halves = {"layer 0": below, "layer 1": below, "layer 2": above, "layer 3": above}
+    return {
+        name: halves[place(name)][name]
+        if place(name) in halves
+        else (tensor.double() + above[name]).float() / 2
+        for name, tensor in below.items()
+    }
+
+
+@pytest.mark.parametrize("points", [[("phase1-above", 2), ("phase1-below", 1), ("phase2", 1)]])
+def test_a_trelm_stopped_in_every_stage_ends_bit_equal(
+    options, deep, finished, tmp_path, monkeypatch, points
+):
+    stop_after(monkeypatch, *points)
+    command = [*flags(options, "trelm", deep), "--output_dir", str(tmp_path / "run")]
+    assert [main(command) for _ in points] == [143] * len(points) and main(command) == 0
+    assert_equal_runs(tmp_path / "run", finished("trelm"))
 
 
 def test_methods_with_one_itl_have_it_at_their_end(finished):

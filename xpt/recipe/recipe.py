@@ -117,8 +117,8 @@ class Recipe:
             "lr_scheduler_type": scheduler,
             "learning_rates": self.phases.learning_rates or {},
         }
-        if name in FLAG_PHASES:
-            flags = {entry: getattr(self.phases, f"{name}_{entry}") for entry in FLAG_ENTRIES}
+        if flagged := flags_of(name):
+            flags = {entry: getattr(self.phases, f"{flagged}_{entry}") for entry in FLAG_ENTRIES}
             defaults |= {entry: value for entry, value in flags.items() if value is not None}
         return defaults
 
@@ -133,7 +133,7 @@ class Recipe:
         if self.phase_list is None:
             return []
         taken = {
-            f"{values.get('name')}_{entry}"
+            f"{flags_of(values.get('name'))}_{entry}"
             for values in self.phase_list
             for entry in FLAG_ENTRIES
             if entry not in values
@@ -157,6 +157,12 @@ class Recipe:
         """The names of the settings that are not the default's."""
         parts = (self.source, self.corpus, self.tokenizer, self.phases)
         return {name for part in parts for name in changed_values(part)} | set(self.training.chosen)
+
+
+def flags_of(name: Any) -> str | None:
+    """Of a phase's name that in whose flags what it leaves open is given: phase1 for phase1-above, too."""
+    stem = str(name).partition("-")[0]
+    return stem if stem in FLAG_PHASES else None
 
 
 def _read_phases(text: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xpt.program.errors import XPTError
-from xpt.recipe.recipe import TWO_PHASES, Recipe
+from xpt.recipe.recipe import TWO_PHASES, Recipe, flags_of
 from xpt.training.along import FLAT_SCHEDULES, Until
 
 ENTRIES = ("tokens", "minutes", "until", "every", "patience", "least")
@@ -110,7 +110,7 @@ def share_of_steps(recipe: Recipe, share: float) -> dict[str, list[str]]:
         flags["phases"] = ["--phases", json.dumps(scaled)]
     for name in ("phase1", "phase2"):
         steps = getattr(recipe.phases, f"{name}_steps")
-        taken = listed is None or any(p.get("name") == name and "steps" not in p for p in listed)
+        taken = listed is None or any(flags_of(p.get("name")) == name and "steps" not in p for p in listed)
         if taken and steps:
             flags[f"{name}_steps"] = [f"--{name}_steps", str(_at_least_one(steps * share, name))]
     return flags
