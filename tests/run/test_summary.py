@@ -88,9 +88,11 @@ def test_the_lines_that_are_shown_load_without_a_question(finished, tmp_path, wh
     """In a process without the package, standard input closed; nothing is asked, nothing is warned of."""
     folder = tmp_path / ("output/demo" if where == "README.md" else "org/xpt-ko")
     shutil.copytree(finished, folder)
-    write_phase_card(folder, CardFacts("org/xpt-ko")) if where == "phase card" else write_card(
-        folder, "org/xpt-ko"
-    )
+    if where == "phase card":
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        write_phase_card(folder, CardFacts("org/xpt-ko"), config)
+    else:
+        write_card(folder, "org/xpt-ko")
     if where == "summary":
         lines = [line.strip() for line in summarize(Run(folder)).splitlines() if "from_pretrained(" in line]
     else:

@@ -66,7 +66,8 @@ def test_it_is_trained_between_cls_and_sep(trained):
 def test_the_card_of_a_phase_names_its_mask(trained, tmp_path):
     folder, _ = trained
     (tmp_path / "tokenizer_config.json").write_bytes((folder / "tokenizer_config.json").read_bytes())
-    write_phase_card(tmp_path, CardFacts("org/x"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_phase_card(tmp_path, CardFacts("org/x"), config)
     assert ModelCard((tmp_path / "README.md").read_text(encoding="utf-8")).data.mask_token == "[MASK]"
 
 
