@@ -190,6 +190,18 @@ def test_each_phase_moves_what_the_method_says(finished, method):
     assert set(map(place, before)) == (TRELM["phase2"][1] if method in HALVED else there)
 
 
+@pytest.mark.parametrize("method", HALVED)
+def test_a_trelm_says_what_it_read_beside_the_target_language(finished, deep, method):
+    results = json.loads((finished(method) / "results.json").read_text())
+    pairs = 40 if method == "trelm" else 0
+    count = len({line.split("\t")[0] for line in (deep / "pairs.tsv").read_text("utf-8").splitlines()})
+    assert (results["bilingual"]["source_sentences"], results["bilingual"]["pairs"]) == (count, pairs)
+    told = f"| Other text | {count} sentences of the source's language" + (
+        ", 40 sentence pairs |" if pairs else " |"
+    )
+    assert told in (finished(method) / "README.md").read_text(encoding="utf-8")
+
+
 def started(phase: str, ends: dict) -> dict[str, torch.Tensor]:
     """From what a phase of TreLM starts (Li et al. 2021): the first one's end, or both halves joined."""
     if phase != "phase2":

@@ -106,6 +106,7 @@ def test_pairs_that_would_leak_or_cannot_be_linked_are_left_out(trelm, reversed_
     bilingual = prepare_text(read_recipe(command)).bilingual
     assert bilingual.left_out == {"empty": 1, "held_out": 1, "too_long": 1}
     assert [len(pairs) for pairs in bilingual.pairs.values()] == [21, 21]
+    assert str(bilingual).endswith("21 sentence pairs; left out: 1 empty, 1 held out, 1 too long")
 
 
 @pytest.mark.parametrize(

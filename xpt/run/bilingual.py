@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -108,6 +109,26 @@ class Bilingual:
     pairs: dict[str, SentencePairs]
     fingerprint: str
     left_out: dict[str, int]
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, for `results.json`."""
+        used = next((len(pairs) for pairs in self.pairs.values()), 0)
+        return {
+            "fingerprint": self.fingerprint,
+            "source_sentences": len(self.source.sentences),
+            "pairs": used,
+            "left_out": self.left_out,
+        }
+
+    def __str__(self) -> str:
+        described = self.describe()
+        told = [f"{described['source_sentences']:,} sentences of the source's language"]
+        if self.pairs:
+            told.append(f"{described['pairs']:,} sentence pairs")
+        left_out = [
+            f"{count:,} {reason.replace('_', ' ')}" for reason, count in self.left_out.items() if count
+        ]
+        return ", ".join(told) + (f"; left out: {', '.join(left_out)}" if left_out else "")
 
     def streams(self, packing: bool, seed: int) -> dict[str, RowSource]:
         """The rows of training on each, by its name."""

@@ -21,6 +21,7 @@ def describe_text(recipe: Recipe, text: PreparedText) -> dict[str, Any]:
             "train_tokens": int(text.counts.sum()),
             **({"morphemes": text.morphemes} if text.morphemes else {}),
         },
+        **({"bilingual": text.bilingual.describe()} if text.bilingual else {}),
         "test_text": measure_text(text, "test"),
     }
 

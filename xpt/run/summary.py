@@ -30,6 +30,8 @@ def announcement(
     """What is about to be trained, on what, in which precision, and how to stop it."""
     training = recipe.training
     lines = [line("text", describe_splits(text)), format_corpus_report(text.corpus.report)]
+    if text.bilingual:
+        lines.append(line("and", str(text.bilingual)))
     lines.append(indent(format_report(report), "  "))
     for phase in phases:
         tokens = short_count(phase.steps * rows_per_step * recipe.phases.max_seq_length)
