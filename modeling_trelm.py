@@ -22,6 +22,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 try:  # out of a checkpoint's folder transformers makes a package; installed, the files are top-level modules
     from .configuration_trelm import AUTO_MAP, TreLMRobertaConfig
+    from .configuration_xpt import XPTRobertaConfig  # noqa: F401  5.4 copies only the files named here
     from .modeling_xpt import (
         XPTRobertaForMaskedLM,
         XPTRobertaForMultipleChoice,

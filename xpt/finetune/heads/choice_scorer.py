@@ -34,9 +34,14 @@ class ChoiceScorer(LinearClassifier):
 
 
 def choice_scorer(backbone: Backbone) -> PreTrainedModel:
-    """A model with a new head for choices: transformers' own where it has one, else `ChoiceScorer`."""
+    """A model with a new head for choices: transformers' own where it has one, else `ChoiceScorer`.
+
+    That of XLM-R and CamemBERT in transformers 5.4 reads a pooler which the model is built without.
+    """
     if type(backbone.config) in AutoModelForMultipleChoice._model_mapping:
-        return backbone.load(AutoModelForMultipleChoice)
+        model = backbone.load(AutoModelForMultipleChoice)
+        if getattr(model.base_model, "pooler", ...) is not None:
+            return model
     encoder = backbone.load_encoder()  # first: it gives the configuration rows for what a task added
     config = ChoiceScorerConfig(
         encoder=backbone.config, num_labels=1, reads_last=backbone.kind is Kind.DECODER
