@@ -13,7 +13,8 @@ from places import REPO
 
 PACKAGED = (
     *("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "model_card.md", "xpt", "configs"),
-    *("configuration_xpt.py", "modeling_xpt.py", "train_xpt.py", "finetune_klue.py"),
+    *("configuration_xpt.py", "modeling_xpt.py", "configuration_trelm.py", "modeling_trelm.py"),
+    *("train_xpt.py", "finetune_klue.py"),
 )
 TRAINED = {
     "vocab_size": 200, "max_seq_length": 32, "per_device_train_batch_size": 4, "phase1_steps": 2,
