@@ -24,8 +24,8 @@ class SourceArguments:
 
     source_model_name_or_path: str | None = option(
         None,
-        "English encoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT checkpoint, "
-        "which is trained further. Default: none, it must be given.",
+        "English encoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT or "
+        "TreLM checkpoint, which is trained further. Default: none, it must be given.",
     )
     source_revision: str | None = option(
         None, "Branch, tag or commit of the source on the Hub. Default: its newest."
@@ -39,7 +39,7 @@ class SourceArguments:
     lm_head_init: Literal["auto", "copy", "random"] = option_of(TransplantSettings, "lm_head_init")
     keep_vocabulary: bool | None = option(
         None,
-        "Of an XPT source: keep tokenizer, word embeddings and output bias. Default: unless "
+        "Of an XPT or TreLM source: keep tokenizer, word embeddings and output bias. Default: unless "
         "tokenizer_name_or_path names another tokenizer; false without one trains a new one.",
     )
     embedding_init: str = option_of(StartSettings, "embedding_init")

@@ -1,19 +1,17 @@
 """Text of the source's language and sentence pairs, for phases that read them (Li et al. 2021)."""
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from xpt.program.cache import cache_key
 from xpt.program.errors import XPTError
-from xpt.program.files import write_folder_atomically
-from xpt.program.manifest import is_whole, write_manifest
 from xpt.recipe.recipe import Recipe
+from xpt.run.linking import LINKS_BUILD, link_pairs
 from xpt.text.encoding import EncodedSentences, encode_sentences
 from xpt.text.examples import Examples
 from xpt.text.masking import MLMCollator
@@ -23,14 +21,11 @@ from xpt.text.pairs import SentencePairs
 from xpt.text.reading import PAIRS, SOURCE, TO_SOURCE, TO_TARGET
 from xpt.text.special_tokens import SpecialIds
 from xpt.text.tokenizer import tokenizer_fingerprint
-from xpt.text.word_marks import word_starts
-from xpt.transplant.embeddings.aligner import MAX_PIECES, Links, align_blocks
+from xpt.transplant.embeddings.aligner import MAX_PIECES
 from xpt.transplant.embeddings.context import ParallelText
 from xpt.transplant.embeddings.files import read_lines, read_parallel
-from xpt.transplant.embeddings.links import piece_links
 
 LANGUAGE_ROWS = (0, 1)  # of the language table: the source's language, and the target's
-LINKS_BUILD = "1"  # raised when the same pairs are linked otherwise
 
 
 def streams_read(recipe: Recipe) -> set[str]:
@@ -78,7 +73,7 @@ class OtherLanguage:
         """A hash of all of it."""
         pairs = self.parallel.pairs if self.parallel else ()
         links = self.parallel.links if self.parallel else None
-        return _key(*self.sentences, *map(repr, pairs), repr(links))
+        return cache_key(*self.sentences, *map(repr, pairs), repr(links))
 
     @classmethod
     def read(cls, recipe: Recipe) -> "OtherLanguage | None":
@@ -169,7 +164,7 @@ def prepare_bilingual(
     special, tokenizer_key = SpecialIds.of(tokenizer), tokenizer_fingerprint(tokenizer)
 
     def encoded(sentences: Sequence[str], said: str) -> EncodedSentences:
-        folder = cache / "ids" / _key(tokenizer_key, *sentences)
+        folder = cache / "ids" / cache_key(tokenizer_key, *sentences)
         return encode_sentences(sentences, tokenizer, folder, f"Encoding {said}")
 
     source = Examples(encoded(other.sentences, "the source's language"), special, max_seq_length)
@@ -183,43 +178,16 @@ def prepare_bilingual(
     left_out["too_long"] = len(kept) - len(fit)
     if not fit:
         raise XPTError("--parallel: no sentence pair can be used; give others")
-    there, here = _chosen(there, fit), _chosen(here, fit)
+    if len(fit) < len(kept):
+        there, here = (EncodedSentences.of([side[n] for n in fit]) for side in (there, here))
     words = other.parallel.links and [other.parallel.links[kept[n]] for n in fit]
-    linker = Linker(there, here, words, word_starts(tokenizer) if words else None)
-    key = _key(LINKS_BUILD, other.fingerprint, tokenizer_key, *map(str, fit))
-    pairs = {}
-    for direction, sides in {TO_TARGET: (there, here), TO_SOURCE: (here, there)}.items():
-        links = _stored(cache / "links" / f"{key}-{direction}", partial(linker.links, direction == TO_SOURCE))
-        languages = LANGUAGE_ROWS if direction == TO_TARGET else LANGUAGE_ROWS[::-1]
-        pairs[direction] = SentencePairs(*sides, *links, special, max_seq_length, languages)
+    key = cache_key(LINKS_BUILD, other.fingerprint, tokenizer_key, *map(str, fit))
+    forward, backward = link_pairs(there, here, words, tokenizer, cache / "links" / key)
+    pairs = {
+        TO_TARGET: SentencePairs(there, here, *forward, special, max_seq_length, LANGUAGE_ROWS),
+        TO_SOURCE: SentencePairs(here, there, *backward, special, max_seq_length, LANGUAGE_ROWS[::-1]),
+    }
     return Bilingual(source, pairs, other.fingerprint, left_out)
-
-
-@dataclass(frozen=True)
-class Linker:
-    """Links the pieces of sentence pairs: by links of words that were given, or by the aligner.
-
-    Args:
-        there, here: pieces of the source's language and of the target's.
-        words: links of their words.
-        starts: whether a piece starts a word, by id.
-    """
-
-    there: EncodedSentences
-    here: EncodedSentences
-    words: list[Links] | None
-    starts: np.ndarray | None
-
-    def links(self, turned: bool) -> list[Links]:
-        """Of each pair (read piece, predicted piece); `turned` reads the target's language."""
-        read, predicted = (self.here, self.there) if turned else (self.there, self.here)
-        if self.words is None or self.starts is None:
-            return align_blocks([(a.tolist(), b.tolist()) for a, b in zip(read, predicted, strict=True)])
-        given = [[link[::-1] for link in links] for links in self.words] if turned else self.words
-        return [
-            piece_links(links, self.starts[a], self.starts[b])
-            for links, a, b in zip(given, read, predicted, strict=True)
-        ]
 
 
 def _usable(parallel: ParallelText, held_out: set[str]) -> tuple[list[int], dict[str, int]]:
@@ -232,31 +200,3 @@ def _usable(parallel: ParallelText, held_out: set[str]) -> tuple[list[int], dict
         else:
             kept.append(index)
     return kept, left_out
-
-
-def _chosen(sentences: EncodedSentences, indices: Sequence[int]) -> EncodedSentences:
-    if len(indices) == len(sentences):
-        return sentences
-    rows = [sentences[index] for index in indices]
-    return EncodedSentences(np.concatenate(rows), np.cumsum([0, *map(len, rows)]))
-
-
-def _stored(folder: Path, link: Callable[[], list]) -> tuple[np.ndarray, np.ndarray]:
-    """Links and where those of each pair begin, made once."""
-    if not is_whole(folder):
-        print("Linking the tokens of sentence pairs ...", flush=True)
-        found = link()
-        flat = np.asarray([pair for links in found for pair in links], dtype=np.int32).reshape(-1, 2)
-        with write_folder_atomically(folder) as staging:
-            np.save(staging / "links.npy", flat)
-            np.save(staging / "offsets.npy", np.cumsum([0, *map(len, found)]))
-            write_manifest(staging, {})
-    links, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("links", "offsets"))
-    return links, offsets
-
-
-def _key(*parts: str) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() + b"\n")
-    return digest.hexdigest()[:24]

@@ -4,7 +4,6 @@ Everything of text is kept in the cache under the fingerprint of what it depends
 is never done twice and a changed setting redoes exactly what hangs on it.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from modeling_xpt import XPTRobertaForMaskedLM
-from xpt.program.cache import cache_home
+from xpt.program.cache import cache_home, cache_key
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
@@ -133,6 +132,7 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
             f"--whole_word_masking: {find_language(recipe.corpus.language).name} is written without blanks "
             "between words; leave it out"
         )
+    check_bilingual(recipe)
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
     if recipe.corpus.corpus_shards:
@@ -190,7 +190,7 @@ def _encode(
     """Examples of each split. Raises `XPTError` where one has none."""
     examples, fingerprint = {}, tokenizer_fingerprint(tokenizer)
     for split in splits:
-        key = _key(IDS_BUILD, corpus.text_hash(split), fingerprint)
+        key = cache_key(IDS_BUILD, corpus.text_hash(split), fingerprint)
         ids = encode_sentences(corpus.split(split), tokenizer, cache / "ids" / key, f"Encoding {split}")
         examples[split] = Examples(ids, SpecialIds.of(tokenizer), recipe.phases.max_seq_length)
         if not len(examples[split]):
@@ -214,7 +214,7 @@ def _trained_tokenizer(
     tools = (TOKENIZER_BUILD, version("sentencepiece"))
     cut: tuple[str, ...] = () if segmenter is None else (MORPHEMES_BUILD, segmenter.identity)
     cut += () if other is None else ("bilingual", other.fingerprint)
-    folder = cache / "tokenizers" / _key(*tools, corpus.text_hash("train"), *choices, *cut)
+    folder = cache / "tokenizers" / cache_key(*tools, corpus.text_hash("train"), *choices, *cut)
     if not is_whole(folder):
         said = " cut into morphemes" if segmenter else ""
         print(
@@ -235,10 +235,6 @@ def _trained_tokenizer(
     return load_tokenizer(str(folder))
 
 
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
-
-
 def transplant_settings(recipe: Recipe) -> TransplantSettings:
     """The recipe's words for the transplant."""
     arguments = recipe.source
@@ -257,7 +253,6 @@ def transplant_settings(recipe: Recipe) -> TransplantSettings:
 def check_source(recipe: Recipe, source: Source) -> None:
     """Find what the source cannot serve before the text is read. Raises `XPTError`."""
     check_transplant(source, transplant_settings(recipe))
-    check_bilingual(recipe)
     check_start(recipe, source)
     wanted, positions = recipe.phases.max_seq_length, len(source.used_positions)
     if wanted > positions:

@@ -211,7 +211,7 @@ def chosen_scale(losses: dict[float, float], unigram: float) -> float:
 
 def _encode(paths: list[str], vocabulary: Vocabulary) -> EncodedSentences:
     """Ids of text files, a line a sentence, as far as the counts look at them."""
-    ids, offsets, size = [], [0], 0
+    ids, size = [], 0
     for path in paths:
         batch: list[str] = []
         for line in (*read_lines(path, "--source_text"), None):
@@ -221,13 +221,12 @@ def _encode(paths: list[str], vocabulary: Vocabulary) -> EncodedSentences:
                 for one in vocabulary.encode(batch):
                     ids.append(np.asarray(one, dtype=np.uint32))
                     size += len(one)
-                    offsets.append(size)
                 batch = []
             if size >= MAX_TOKENS:
                 break
     if not size:
         raise XPTError(f"--source_text {' '.join(paths)}: no line of text")
-    return EncodedSentences(np.concatenate(ids), np.asarray(offsets, dtype=np.int64))
+    return EncodedSentences.of(ids)
 
 
 def _open_donor(name: str, target: str | None) -> Source:

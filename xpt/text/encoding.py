@@ -4,7 +4,7 @@ Ids are stored without `<s>` and `</s>`, which `xpt.text.examples` adds: one fil
 `--max_seq_length`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -66,6 +66,11 @@ class EncodedSentences:
         for start in range(0, len(self.ids), COUNTED_AT_ONCE):
             total += np.bincount(self.ids[start : start + COUNTED_AT_ONCE], minlength=vocab_size)
         return total
+
+    @classmethod
+    def of(cls, sentences: Sequence[np.ndarray]) -> "EncodedSentences":
+        """The ids of each sentence, in memory; there is at least one."""
+        return cls(np.concatenate(sentences), np.cumsum([0, *map(len, sentences)], dtype=np.int64))
 
     @classmethod
     def load(cls, folder: Path) -> "EncodedSentences":

@@ -44,7 +44,10 @@ class Reading:
         return self.first.get(kind, 0) + rounds * self.turns.count(kind) + self.turns[:rest].count(kind)
 
     def tokens(self, start: int, stop: int) -> int:
-        """Real tokens, `<s>` and `</s>` included and padding not, in rows start..stop-1."""
+        """Real tokens, `<s>` and `</s>` included and padding not, in rows start..stop-1.
+
+        Of a pair those of its longer side count, the source's with its slot of padding.
+        """
         kinds = set(self.turns)
         return sum(
             self.streams[kind].tokens(self.place(kind, start), self.place(kind, stop)) for kind in kinds

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xpt.transplant.embeddings import aligner
-from xpt.transplant.embeddings.aligner import _Cells, align, align_both, symmetrize, usable
+from xpt.transplant.embeddings.aligner import _Cells, align, align_blocks, align_both, symmetrize, usable
 
 
 def relabeled(count, reverse, seed=0, words=60):
@@ -39,6 +39,18 @@ def test_both_directions_speak_of_the_same_sides(monkeypatch):
 def test_links_of_relabeled_sentences_are_found_in_any_order(reverse):
     pairs, links = relabeled(400, reverse)
     assert f1(align_both(pairs), links) >= 0.99
+
+
+def test_more_pairs_than_memory_holds_are_aligned_in_blocks(monkeypatch):
+    pairs, links = relabeled(900, True)
+    cells = sum((len(source) + 1) * len(target) for source, target in pairs)
+    monkeypatch.setattr(aligner, "MAX_CELLS", cells // 3 + 500)
+    sizes, whole = [], aligner.align
+    monkeypatch.setattr(aligner, "align", lambda block: sizes.append(len(block)) or whole(block))
+    found = align_blocks(pairs)
+    assert sizes == [300, 300, 300] and len(found) == 900
+    assert f1(dict(enumerate(found)), links) >= 0.99
+    assert align_blocks([]) == []
 
 
 def test_words_that_translate_none_are_left_alone():

@@ -45,7 +45,7 @@ def usable(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[int]:
 def align_blocks(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Links]:
     """`align` of any number of pairs, as many at once as memory allows; each block learns by itself."""
     cells = sum((len(source) + 1) * len(target) for source, target in pairs)
-    size = -(-len(pairs) // max(1, -(-cells // MAX_CELLS)))
+    size = max(1, len(pairs) // max(1, -(-cells // MAX_CELLS)))
     blocks = (pairs[start : start + size] for start in range(0, len(pairs), size))
     return [links for block in blocks for links in align(block)]
 

@@ -41,12 +41,13 @@ class StartSettings:
     source_text: list[str] | None = option(
         None,
         "Text files in the source's language, one sentence a line, for embedding_init dictionary, "
-        "procrustes and adversarial. Default: none; source pieces are compared by the source's embeddings.",
+        "procrustes and adversarial, and for phases that read both languages. Default: none; source pieces "
+        "are compared by the source's embeddings.",
     )
     parallel: str | None = option(
         None,
-        "Sentence pairs for embedding_init align, one a line, the source's language first, a tab between. "
-        "Default: none, it must be given.",
+        "Sentence pairs for embedding_init align and for phases of objective cdlm, one a line, the source's "
+        "language first, a tab between. Default: none, it must be given.",
     )
     alignments: str | None = option(
         None,
