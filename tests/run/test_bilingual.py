@@ -7,9 +7,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from configuration_trelm import TreLMRobertaConfig
 from train_xpt import main
 from xpt.recipe.command_line import read_recipe
 from xpt.run.preparation import prepare_text
+from xpt.text.masking import MLMCollator
+from xpt.text.packing import Row
 from xpt.text.reading import TO_SOURCE, TO_TARGET
 from xpt.text.word_marks import word_starts
 from xpt.transplant.embeddings.links import piece_links
@@ -38,17 +41,22 @@ def trelm(options, tmp_path):
 
 
 @pytest.fixture
-def reversed_pairs(corpus_file):
-    """Give `reversed_pairs(count)` sentences and their words translated, in reversed order."""
+def turned_pairs(corpus_file):
+    """Give `turned_pairs(count)` sentences and their words translated, the last one first."""
     counts = Counter(corpus_file.read_text(encoding="utf-8").split())
     korean = [word for word, _ in counts.most_common() if word.isalpha()][: len(ENGLISH)]
-    return lambda count: _reversed_pairs(korean, count)
+    return lambda count: _turned_pairs(korean, count)
 
 
-def _reversed_pairs(korean: list[str], count: int) -> list[tuple[str, str]]:
+def turned(words: list) -> list:
+    """The last one first: neither the same order nor its own inverse."""
+    return [words[-1], *words[:-1]]
+
+
+def _turned_pairs(korean: list[str], count: int) -> list[tuple[str, str]]:
     draw = random.Random(1)
-    chosen = [draw.sample(range(len(ENGLISH)), draw.randrange(2, 6)) for _ in range(count)]
-    return [(" ".join(ENGLISH[n] for n in one), " ".join(korean[n] for n in reversed(one))) for one in chosen]
+    chosen = [draw.sample(range(len(ENGLISH)), draw.randrange(3, 7)) for _ in range(count)]
+    return [(" ".join(ENGLISH[n] for n in one), " ".join(korean[n] for n in turned(one))) for one in chosen]
 
 
 def links_of(pairs, index: int) -> list[tuple[int, int]]:
@@ -61,13 +69,13 @@ def words_of(tokenizer, ids: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_pieces_are_linked_in_both_directions(trelm, reversed_pairs, tmp_path, given):
-    """By links of words that are given, and by the aligner, which finds the reversed order."""
-    sentences = reversed_pairs(200)
+def test_pieces_are_linked_in_both_directions(trelm, turned_pairs, tmp_path, given):
+    """By links of words that are given, and by the aligner, which finds their order."""
+    sentences = turned_pairs(200)
     changes = {"vocab_size": 500}
     if given:
         counts = [len(there.split()) for there, _ in sentences]
-        lines = [" ".join(f"{n}-{count - 1 - n}" for n in range(count)) for count in counts]
+        lines = [" ".join(f"{n}-{(n + 1) % count}" for n in range(count)) for count in counts]
         (tmp_path / "links").write_text("\n".join(lines) + "\n")
         changes["alignments"] = tmp_path / "links"
     text = prepare_text(read_recipe([*trelm(sentences, **changes), "--output_dir", str(tmp_path / "run")]))
@@ -81,7 +89,8 @@ def test_pieces_are_linked_in_both_directions(trelm, reversed_pairs, tmp_path, g
             links = links_of(pairs, index)
             telling = [pairs.source[index] != blank, pairs.target[index] != blank]
             told = [(one, other) for one, other in links if telling[0][one] and telling[1][other]]
-            right += sum(there[one] == max(there) - here[other] for one, other in told)
+            count, step = max(there) + 1, 1 if direction == TO_TARGET else -1
+            right += sum((there[one] + step) % count == here[other] for one, other in told)
             found, expected = found + len(told), expected + telling[1].sum()
             if given:
                 assert [other for _, other in sorted(links, key=lambda link: link[1])] == [*range(len(here))]
@@ -89,8 +98,19 @@ def test_pieces_are_linked_in_both_directions(trelm, reversed_pairs, tmp_path, g
     assert found > 0.4 * expected
 
 
-def test_the_vocabulary_is_of_both_languages(trelm, reversed_pairs, tmp_path):
-    sentences = reversed_pairs(200)
+def test_each_text_has_the_row_of_its_language(trelm, turned_pairs, tmp_path):
+    """Row 0 is the source's language, row 1 the target's, which a model takes where nobody says."""
+    text = prepare_text(read_recipe([*trelm(turned_pairs(20)), "--output_dir", str(tmp_path / "run")]))
+    own = MLMCollator(text.train, 0.3, 1, packing=True)
+    kinds = ("source", "target", TO_SOURCE, TO_TARGET)
+    batch = text.bilingual.collator(own, kinds)([Row(0, np.asarray([0]), kind=kind) for kind in kinds])
+    assert batch["language_ids"].flatten().tolist() == [0, 1, 1, 0]
+    assert batch["target_language_ids"].flatten().tolist() == [0, 1, 0, 1]
+    assert TreLMRobertaConfig().default_language == 1
+
+
+def test_the_vocabulary_is_of_both_languages(trelm, turned_pairs, tmp_path):
+    sentences = turned_pairs(200)
     text = prepare_text(read_recipe([*trelm(sentences), "--output_dir", str(tmp_path / "run")]))
     for sentence, _ in sentences[:20]:
         assert text.tokenizer.unk_token_id not in text.tokenizer(sentence)["input_ids"]
@@ -98,11 +118,11 @@ def test_the_vocabulary_is_of_both_languages(trelm, reversed_pairs, tmp_path):
     assert len(text.sample(10**9)) == len(text.train.sample(10**9)) + len(text.bilingual.source)
 
 
-def test_pairs_that_would_leak_or_cannot_be_linked_are_left_out(trelm, reversed_pairs, tmp_path):
-    command = [*trelm(reversed_pairs(20)), "--output_dir", str(tmp_path / "run")]
+def test_pairs_that_would_leak_or_cannot_be_linked_are_left_out(trelm, turned_pairs, tmp_path):
+    command = [*trelm(turned_pairs(20)), "--output_dir", str(tmp_path / "run")]
     held_out = next(iter(prepare_text(read_recipe(command)).corpus.split("test")))
     extra = [("the north", held_out), ("", "강물"), ("river " * 120, "강물"), ("a house", "가옥")]
-    trelm([*reversed_pairs(20), *extra])
+    trelm([*turned_pairs(20), *extra])
     bilingual = prepare_text(read_recipe(command)).bilingual
     assert bilingual.left_out == {"empty": 1, "held_out": 1, "too_long": 1}
     assert [len(pairs) for pairs in bilingual.pairs.values()] == [21, 21]

@@ -18,7 +18,7 @@ from toy_starts import short_games
 from train_xpt import main
 from xpt.recipe.command_line import read_recipe
 from xpt.run.preparation import check_source, prepare_model, prepare_text
-from xpt.run.start import NEAR, chosen_scale
+from xpt.run.start import NEAR, chosen_scale, start_embeddings
 from xpt.training.evaluation import evaluate_mlm
 from xpt.transplant.embeddings import EMBEDDING_INITS
 from xpt.transplant.source import format_report, open_source
@@ -71,6 +71,30 @@ def donor(files, tiny_tokenizer):
     folder = random_source(files / "donor", "roberta", 1, vocab_size=300)
     tiny_tokenizer.save_pretrained(folder)
     return folder
+
+
+def test_in_a_vocabulary_of_two_languages_words_of_the_source_translate_themselves(files, options):
+    both = {"objective": "cdlm+mlm", "languages": "both"}
+    phases = json.dumps([{"name": "one", "train": "all", "steps": 1, **both}])
+    trelm = {"architecture": "trelm", "source_num_layers": 2, "phases": phases}
+    trelm |= {"phase1_steps": None, "phase2_steps": None, "parallel": files / "pairs.tsv.xz"}
+    trelm["source_text"] = files / "english.txt"
+    source = open_source(files / "source")
+    for method in ("align", "dictionary"):
+        recipe = read_recipe(options(**given(files, method, vocab_size=500, **trelm)))
+        text = prepare_text(recipe, source)
+        start, context = start_embeddings(
+            recipe, source, text.tokenizer, text.special, text.sample(10**6), joint=True
+        )
+        pairs = context.dictionary if method == "dictionary" else context.parallel.pairs
+        own = [(one, other) for one, other in pairs if one == other]
+        assert {one.split()[0] for one, _ in own} >= set(ENGLISH) and len(pairs) > len(own)
+        if method == "align":
+            whole = [word for word in ENGLISH if f"▁{word}" in text.tokenizer.get_vocab()]
+            rows = start.matrix[[text.tokenizer.convert_tokens_to_ids(f"▁{word}") for word in whole]]
+            theirs = torch.nn.functional.normalize(source.word_embeddings, dim=1)
+            nearest = (torch.nn.functional.normalize(rows, dim=1) @ theirs.T).argmax(1).tolist()
+            assert len(whole) >= 10 and nearest == [9 + ENGLISH.index(word) for word in whole]
 
 
 @pytest.mark.parametrize("method", EMBEDDING_INITS)

@@ -11,6 +11,7 @@ from xpt.program.errors import XPTError
 from xpt.recipe.recipe import Recipe
 from xpt.training.notes import phase_notes
 from xpt.training.parts import Parts
+from xpt.training.phases import read_phase
 from xpt.training.starting import StartFrom
 from xpt.transplant.parameter_groups import parameter_group
 
@@ -116,6 +117,12 @@ def test_a_start_that_cannot_be_meant_is_refused(changes, message):
     second = {"name": "second", "train": "all", "steps": 1, "learning_rate": 1e-3, **changes}
     with pytest.raises(XPTError, match=message):
         Recipe(phase_list=[first, second]).planned_phases()
+
+
+def test_of_the_stages_of_an_unfreezing_the_first_one_branches():
+    values = {"name": "out", "train": "new", "steps": 9, "unfreeze": "top_down", "start_from": "initial"}
+    stages = read_phase(values, {"learning_rate": 1e-3}, Parts(layers=3))
+    assert [stage.start_from and stage.start_from.to_record() for stage in stages] == ["initial", None, None]
 
 
 def test_adapters_are_no_start():
