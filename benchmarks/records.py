@@ -22,8 +22,8 @@ def record(script: str, seed: int, **measured: Any) -> dict[str, Any]:
     }
 
 
-def store(name: str, result: dict[str, Any]) -> None:
-    """Keep a result as `benchmarks/results/<name>.json`."""
-    RESULTS.mkdir(exist_ok=True)
+def store(name: str, result: dict[str, Any], folder: Path = RESULTS) -> None:
+    """Keep a result as `<folder>/<name>.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")

@@ -26,7 +26,7 @@ import torch  # noqa: E402
 from contestants import ABLATIONS, CONTESTANTS, ITLS, SIZES, Setting  # noqa: E402
 from equal_tokens import compare_losses, loss_table, seed_noise, train_all  # noqa: E402
 from flags import run_with_flags  # noqa: E402
-from records import record, store  # noqa: E402
+from records import RESULTS, record, store  # noqa: E402
 from turns import compare, take_turns  # noqa: E402
 
 from xpt.program.errors import XPTError  # noqa: E402
@@ -69,7 +69,8 @@ class Arguments:
     seeds: int = option(3, "Equal tokens: trainings of each contestant, from --seed on.")
     seed: int = option(0, "Of weights, order and masks.")
     name: str | None = option(None, "Of the stored result. Default: what is measured, and the model.")
-    store: bool = option(False, "Keep the result in benchmarks/results.")
+    store: bool = option(False, "Keep the result.")
+    results_dir: str = option(str(RESULTS), "Where it is kept.")
 
     def __post_init__(self) -> None:
         known = ABLATIONS if self.ablate else CONTESTANTS
@@ -176,7 +177,7 @@ def bench(arguments: Arguments, flags: Sequence[str]) -> str:
             **measured,
         )
     if arguments.store:
-        store(arguments.name, result)
+        store(arguments.name, result, Path(arguments.results_dir))
     return shown
 
 

@@ -150,7 +150,7 @@ class Windows(Watch):
 
     def __init__(self, out: TextIO):
         super().__init__(out)
-        self.left, self.idle_mib = 0, _status_mib("VmRSS")
+        self.left, self.idle_mib = 0, 0 if torch.cuda.is_available() else _status_mib("VmRSS")
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.left == 0:
@@ -172,9 +172,16 @@ class Windows(Watch):
                 "steps": self.steps,
                 "tokens": self.tokens,
                 "waited": self.waited,
-                "peak_mib": _status_mib("VmHWM") - self.idle_mib,
+                "peak_mib": _peak_mib() - self.idle_mib,
             }
         )
+
+
+def _peak_mib() -> float:
+    """Of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return _status_mib("VmHWM")
 
 
 def _status_mib(entry: str) -> float:

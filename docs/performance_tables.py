@@ -159,6 +159,35 @@ def memory(name: str) -> str:
     return f"{grid(head, table)}\n\n{measured_by(result)}"
 
 
+def gpu(name: str) -> str:
+    """What benchmarks/gpu.sh measured: speed of each shape, then a line for each other part."""
+    result = load(name)
+    if result is None:
+        return NOT_MEASURED
+    speed: list[list[str]] = []
+    others: list[str] = []
+    for part, found in result["parts"].items():
+        if "failed" in found:
+            others.append(f"- {part}: {NOT_MEASURED} ({found['failed']})")
+        elif "results" in found:
+            shape = f"{part.removeprefix('speed, ')}, {found['rows']} packed sequences"
+            speed += [
+                [
+                    f"{shape}, {contestant}",
+                    f"{row['tokens_per_second']:,.0f}",
+                    ratio(row),
+                    f"{row['mfu']:.0%}",
+                    f"{row['peak_mib'] / 1024:.1f} GiB",
+                ]
+                for contestant, row in found["results"].items()
+            ]
+        else:
+            figures = (f"{key.replace('_', ' ')} {value}" for key, value in found.items())
+            others.append(f"- {part}: {', '.join(figures)}")
+    head = ["", "real tokens/s", "speedup over best flags", "MFU", "peak memory"]
+    return "\n\n".join([grid(head, speed), "\n".join(others), measured_by(result)])
+
+
 def steady(pattern: str) -> str:
     """Resident memory early and late in long trainings, and what a dry run had said of them."""
     results = [
@@ -351,6 +380,7 @@ SECTIONS: dict[str, Callable[[str], str]] = {
     "losses": losses,
     "ablation": ablation,
     "memory": memory,
+    "gpu": gpu,
     "steady": steady,
     "tuning": fine_tuning,
     "inference": inference,

@@ -128,6 +128,33 @@ def test_contestants_begin_with_the_same_weights_and_read_as_many_tokens(tmp_pat
     assert all(abs(found / 6400 - 1) < 0.1 for found in tokens), figures
 
 
+@pytest.mark.slow
+def test_the_gpu_benchmark_measures_all_its_parts_on_a_cpu_too(tmp_path):
+    """Tiny: it shows that every part runs, and that what is stopped goes on to the same weights."""
+    flags = ("--models", "tiny", "--rows", "4", "--rounds", "1", "--steps", "2", "--minutes", "30")
+    done = subprocess.run(
+        ["bash", str(REPO / "benchmarks" / "gpu.sh"), *flags, "--results_dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable},
+    )
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tmp_path / "gpu.json").read_text("utf-8"))["parts"]
+    assert list(parts) == ["speed, tiny", "resume", "FSDP2, one process", "demo"]
+    assert not any("failed" in one for one in parts.values()), parts
+    assert parts["resume"]["largest_difference"] == 0
+    whole, sharded = parts["FSDP2, one process"]["test_loss"].values()
+    assert sharded == pytest.approx(whole, abs=0.05)  # sums are rounded in another order
+    assert min(row["tokens_per_second"] for row in parts["speed, tiny"]["results"].values()) > 0
+
+
+def test_the_gpu_benchmark_refuses_what_it_cannot_measure():
+    command = [sys.executable, str(REPO / "benchmarks" / "gpu.py"), "--models", "base", "huge"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "huge" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
 @pytest.mark.parametrize(
     "flags",
     [

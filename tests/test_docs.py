@@ -400,9 +400,12 @@ def test_the_table_of_ceilings_shows_the_stored_ones():
     assert f"{entity} entity F1 on NER or {exact} exact match on MRC" in " ".join(text.split())
 
 
-def test_the_table_of_morphemes_shows_the_stored_results():
-    readme = (REPO / "experiments" / "morphemes" / "README.md").read_text("utf-8")
-    assert loaded("experiments/morphemes/render.py").rendered(readme) == readme
+@pytest.mark.parametrize("name", ["morphemes", "starts"])
+def test_the_table_of_an_experiment_shows_the_stored_results(name):
+    readme, render = REPO / "experiments" / name / "README.md", loaded(f"experiments/{name}/render.py")
+    text = readme.read_text("utf-8")
+    assert render.rendered(text) == text
+    assert render.rendered(text.replace(render.END, f"| 1.00 |\n{render.END}")) == text
 
 
 def test_the_runs_on_klue_are_the_stored_ones():

@@ -10,17 +10,15 @@ has a person's judgment of each.
 import argparse
 import random
 import sys
-from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from sample import some_pairs, text_lines  # it stands beside this script
+
 from xpt.text.tokenizer import load_tokenizer
 from xpt.text.tokenizer_training import train_tokenizer
 from xpt.transplant.embeddings import Vocabulary
 from xpt.transplant.embeddings.aligner import align_both
-from xpt.transplant.embeddings.files import read_lines, read_parallel
-
-SHORTEST = 30  # characters; shorter lines of the text are headings
 
 
 def main() -> None:
@@ -35,12 +33,10 @@ def main() -> None:
     parser.add_argument("--links", type=int, default=50)
     parser.add_argument("--vocab_size", type=int, default=8_000)
     given = parser.parse_args()
-    lines = (line for line in read_lines(given.text, "--text") if not line.startswith("<"))
-    text = islice((line for line in lines if len(line) >= SHORTEST), given.lines)
-    target = Vocabulary.of(train_tokenizer(list(text), given.vocab_size))
+    text = text_lines(given.text, given.lines)
+    target = Vocabulary.of(train_tokenizer(text, given.vocab_size))
     source = Vocabulary.of(load_tokenizer(given.source))
-    pairs = read_parallel(given.parallel).pairs
-    pairs = pairs[:: -(-len(pairs) // given.pairs)]
+    pairs = some_pairs(given.parallel, given.pairs).pairs
     theirs, ours = source.encode([pair[0] for pair in pairs]), target.encode([pair[1] for pair in pairs])
     linked = align_both(list(zip(theirs, ours, strict=True)))
     found = [(index, *link) for index, links in sorted(linked.items()) for link in sorted(links)]

@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,16 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from sample import some_pairs, text_lines  # it stands beside this script
+
 from xpt.program.environment import describe_command, describe_hardware, describe_versions
 from xpt.text.special_tokens import SpecialIds
 from xpt.text.tokenizer import load_tokenizer
 from xpt.text.tokenizer_training import train_tokenizer
-from xpt.transplant.embeddings import EMBEDDING_INITS, EmbeddingContext, ParallelText, Start, Vocabulary
+from xpt.transplant.embeddings import EMBEDDING_INITS, EmbeddingContext, Start, Vocabulary
 from xpt.transplant.embeddings.algebra import unit_rows
-from xpt.transplant.embeddings.files import read_dictionary, read_lines, read_parallel
+from xpt.transplant.embeddings.files import read_dictionary, read_lines
 from xpt.transplant.source import open_source
-
-RESULT = Path(__file__).with_name("precision.json")
-SHORTEST = 30  # characters; shorter lines of the text are headings
 
 
 def arguments() -> argparse.Namespace:
@@ -47,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=30_000, help="of --parallel, evenly chosen")
     parser.add_argument("--vocab_size", type=int, default=8_000)
     parser.add_argument("--only", nargs="+", metavar="METHOD", help="starts of these; default: all")
-    parser.add_argument("--store", action="store_true", help="write precision.json")
+    parser.add_argument("--store", action="store_true", help="write precision_SOURCE.json")
     return parser.parse_args()
 
 
@@ -87,13 +85,11 @@ def precision(start: Start, context: EmbeddingContext, asked: dict[int, set[int]
 def main() -> None:
     given = arguments()
     source = open_source(given.source)
-    lines = (line for line in read_lines(given.text, "--text") if not line.startswith("<"))
-    text = list(islice((line for line in lines if len(line) >= SHORTEST), given.lines))
+    text = text_lines(given.text, given.lines)
     tokenizer = train_tokenizer(text, given.vocab_size)
     target, theirs = Vocabulary.of(tokenizer), Vocabulary.of(load_tokenizer(given.source))
     ids, offsets = encoded(target, text)
-    pairs = read_parallel(given.parallel).pairs
-    parallel = ParallelText(pairs[:: -(-len(pairs) // given.pairs)])
+    parallel = some_pairs(given.parallel, given.pairs)
     english = list(read_lines(given.source_text, "--source_text")) if given.source_text else None
     other = encoded(theirs, english or [pair[0] for pair in parallel.pairs])
     context = EmbeddingContext(
@@ -142,7 +138,8 @@ def main() -> None:
             "source_tokens": len(other[0]),
             "starts": found,
         }
-        RESULT.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        stored = Path(__file__).with_name(f"precision_{Path(given.source).name}.json")
+        stored.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
