@@ -99,8 +99,8 @@ class ItemArguments:
         for name in names:
             if name not in ASKED:
                 raise XPTError(
-                    f"{name} is a task of {owner_of(name).title}, which there are no prompts for; fine-tune on "
-                    f"it (xpt finetune), or give {', '.join(ASKED)}"
+                    f"{name} is a task of {owner_of(name).title}, which has no prompts here; fine-tune on it "
+                    f"(xpt finetune), or give {', '.join(ASKED)}"
                 )
         return names
 

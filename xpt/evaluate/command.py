@@ -75,7 +75,7 @@ def _work(words: Sequence[str], found: list[int]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 1 where test items stand in a text, else as of other commands."""
+    """Run the command line; the exit code is 1 where test items stand in a text, else the usual one."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     found: list[int] = []
     code = run_program(lambda stop: _work(words, found))

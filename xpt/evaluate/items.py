@@ -36,6 +36,12 @@ class AskedWiC(WiC):
         return [WordInContext(**vars(example), word=self.text(record, "Target"))]
 
 
+def premise_of(example: Any) -> tuple[str, str]:
+    """Of a COPA example what its table has, and "because" or "therefore", which the reader has put behind it."""
+    premise, connective = example.context.rsplit(" ", 1)
+    return premise, connective
+
+
 ASKED = {**KOBEST.tasks, WiC.name: AskedWiC}  # the tasks that prompts ask
 
 

@@ -12,12 +12,13 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xpt.evaluate.arguments import ItemArguments, OverlapArguments
-from xpt.evaluate.items import owner_of
+from xpt.evaluate.items import owner_of, premise_of
+from xpt.finetune.kobest.copa import COPA
 from xpt.finetune.split import Split
 from xpt.program.files import check_writable, write_json_atomically
 from xpt.program.formatting import clip
@@ -105,10 +106,9 @@ class ItemIndex:
 
 
 def _blocks(text: str) -> tuple[str, ...]:
-    """Blocks of a text of letters; what is left at its end belongs to the last one."""
-    count = max(1, len(text) // BLOCK)
-    ends = [*range(BLOCK, count * BLOCK, BLOCK), len(text)]
-    return tuple(text[begin:end] for begin, end in zip([0, *ends], ends, strict=False))
+    """Blocks of a text of letters, side by side; the last one ends where the text does."""
+    starts = dict.fromkeys([*range(0, len(text) - BLOCK, BLOCK), max(0, len(text) - BLOCK)])
+    return tuple(text[start : start + BLOCK] for start in starts)
 
 
 def texts_of(value: Any) -> Iterator[str]:
@@ -129,7 +129,8 @@ def search(splits: dict[str, Split], corpus: CorpusSettings) -> ItemIndex:
     index = ItemIndex()
     for task, split in splits.items():
         for example in split.examples:
-            index.add(task, example.guid, texts_of(example))
+            own = replace(example, context=premise_of(example)[0]) if task == COPA.name else example
+            index.add(task, example.guid, texts_of(own))
     inputs, _ = find_inputs(corpus)
     numbers = [0] * len(corpus.corpus)
     documents: Iterator[Document] = read_inputs(corpus, inputs, progress=True)

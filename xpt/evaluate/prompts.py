@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xpt.evaluate.items import premise_of
+
 BETWEEN = "\n\n"  # after each example that is shown
 NO_YES = ("아니오", "예")
 SENTIMENTS = ("부정", "긍정")
@@ -39,16 +41,10 @@ class Question:
 Asker = Callable[[Any], Question]  # takes an example of the task
 
 
-def _connective(example: Any, joint: str) -> str:
-    """The premise, and "because" or "therefore", which the reader has put behind it."""
-    premise, connective = example.context.rsplit(" ", 1)
-    return f"{premise}{joint}{connective}"
-
-
 # Blanks are as they are there: two where a text ends in one, none where an answer follows at once.
 HARNESS: dict[str, Asker] = {
     "boolq": lambda one: Question(f"{one.first} 질문: {one.second} 답변: ", NO_YES),
-    "copa": lambda one: Question(_connective(one, "  "), one.choices),
+    "copa": lambda one: Question("  ".join(premise_of(one)), one.choices),
     "hellaswag": lambda one: Question(f"문장: {one.context}", one.choices),
     "sentineg": lambda one: Question(f"문장: {one.first} 긍부정:", SENTIMENTS),
     "wic": lambda one: Question(

@@ -19,8 +19,8 @@ SOURCES = {
     "pull": "EleutherAI/lm-evaluation-harness, pull request 1263 (2024), polyglot branch",
     "report": "Technical report (arXiv:2306.02254), quoted in EleutherAI/polyglot issue 37",
     "rerun": "A user's run, EleutherAI/polyglot issue 37 (2023)",
-    "card": "Model cards on the Hub, state of 2023",
-    "early_card": "Model cards, states of 2022 (EleutherAI/polyglot, commit 3826b8d; polyglot-ko-3.8b, 5b720c0)",
+    "card": "Model cards on the Hub, 2023 (polyglot branch as it was then)",
+    "early_card": "Earlier model cards (EleutherAI/polyglot, commit 3826b8d; polyglot-ko-3.8b, 5b720c0)",
     "fork": "Beomi/ko-lm-evaluation-harness, results/all",
 }
 

@@ -51,8 +51,8 @@ def check_kind(backbone: Backbone, shots: Sequence[int], tasks: Sequence[str], m
     """
     if backbone.kind is Kind.ENCODER_DECODER:
         raise XPTError(
-            f"{backbone.name}: a {backbone.config.model_type} reads before it writes, and there is no rule for "
-            "scoring it untrained; take a decoder or a masked model, or fine-tune it (xpt finetune)"
+            f"{backbone.name}: a {backbone.config.model_type} reads before it writes, and there is no "
+            "rule for scoring it untrained; take a decoder or a masked model, or fine-tune it (xpt finetune)"
         )
     if backbone.kind is Kind.DECODER:
         return

@@ -8,7 +8,7 @@ from xpt.evaluate.published import published_figures
 
 METHODS = {
     "log-likelihood": "the answer of highest log-likelihood",
-    "pseudo-log-likelihood": "the answer of highest pseudo-log-likelihood (Salazar et al. 2020) after the text",
+    "pseudo-log-likelihood": "the answer of highest pseudo-log-likelihood (Salazar et al. 2020)",
 }
 
 
