@@ -129,16 +129,18 @@ WORD = {"first": "가 [말]", "second": "나 [말]", "word": "말"}
 PAIR = {"first": "첫 글", "second": "둘째 글"}
 CHOICE = {"context": "비가 왔다. 그래서", "choices": ("길이 젖었다.", "해가 떴다.")}
 PROMPTS = """\
-harness    boolq     첫 글 질문: 둘째 글 답변: | 예|  아니오
+harness    boolq     첫 글 질문: 둘째 글 답변: | 예| 아니오
 harness    copa      비가 왔다.  그래서| 해가 떴다.| 길이 젖었다.
 harness    hellaswag 문장: 비가 왔다. 그래서| 해가 떴다.| 길이 젖었다.
 harness    sentineg  문장: 첫 글 긍부정:| 긍정| 부정
 harness    wic       문장1: 가 [말] 문장2: 나 [말] 두 문장에서 말가 같은 뜻으로 쓰였나?| 예| 아니오
-ko_harness boolq     내용: 첫 글/질문: 다음 문장이 내용에 있는 사실과 일치하는가?/문장: 둘째 글/응답: | 예|  아니오
+ko_harness boolq     내용: 첫 글/질문: 다음 문장이 내용에 있는 사실과 일치하는가?/\
+문장: 둘째 글/응답: | 예| 아니오
 ko_harness copa      비가 왔다. 그래서|해가 떴다.| 길이 젖었다.
 ko_harness hellaswag 비가 왔다. 그래서| 해가 떴다.| 길이 젖었다.
 ko_harness sentineg  첫 글| (긍정)| (부정)
-ko_harness wic       문장1: 가 [말]/문장2: 나 [말]/질문: 문장1과 문장2에서 쓰인 단어 [말]가 같은 뜻으로 쓰였나?/응답: |예|아니오
+ko_harness wic       문장1: 가 [말]/문장2: 나 [말]/\
+질문: 문장1과 문장2에서 쓰인 단어 [말]가 같은 뜻으로 쓰였나?/응답: |예|아니오
 """
 
 
@@ -150,10 +152,7 @@ def test_prompts_are_those_of_their_families_to_the_blank(line):
     fields = {"wic": WORD, "boolq": PAIR, "sentineg": PAIR}.get(task, CHOICE)
     question = FAMILIES[family][task](SimpleNamespace(**fields))
     assert question.text == text and question.joint + question.answers[1] == scored
-    assert (
-        question.shown(0)
-        == (text.rstrip() + shown if text.endswith(" ") and shown[:2] == "  " else text + shown) + "\n\n"
-    )
+    assert question.shown(0) == f"{text}{shown}\n\n"
 
 
 def test_shots_come_from_training_and_are_the_same_however_many_items_there_are(tables):

@@ -71,12 +71,12 @@ def test_what_cannot_be_is_said_in_one_line(search, capsys, tmp_path):
     assert told.startswith("error: ") and told.count("\n") == 1
 
 
-def test_two_releases_are_searched_and_klue_is_looked_for_too(tmp_path, capsys):
+def test_two_releases_are_searched_and_klue_is_looked_for_too(tmp_path):
     kobest_files.write(tmp_path / "kobest", "copa", {"test": 4})
-    klue_files.write(tmp_path / "klue", "nli", 4)
-    text = tmp_path / "text.txt"
-    (file,) = (tmp_path / "klue").rglob("*_dev.json")
-    planted = json.loads(file.read_text("utf-8"))[2]
+    (tmp_path / "klue").mkdir()
+    pairs = klue_files.nli(4)
+    (tmp_path / "klue" / "klue-nli-v1.1_dev.json").write_text(pairs, encoding="utf-8")
+    text, planted = tmp_path / "text.txt", json.loads(pairs)[2]
     text.write_text(f"{planted['premise']}\n", encoding="utf-8")
     words = ["evaluate", "--check_overlap", str(text), "--task", "copa", "nli", "--output_dir", str(tmp_path)]
     folders = [str(tmp_path / "kobest"), str(tmp_path / "klue")]

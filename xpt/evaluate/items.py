@@ -37,12 +37,12 @@ class AskedWiC(WiC):
 
 
 def premise_of(example: Any) -> tuple[str, str]:
-    """Of a COPA example what its table has, and "because" or "therefore", which the reader has put behind it."""
+    """Of a COPA example its own text, and "because" or "therefore", which its reader has put behind that."""
     premise, connective = example.context.rsplit(" ", 1)
     return premise, connective
 
 
-ASKED = {**KOBEST.tasks, WiC.name: AskedWiC}  # the tasks that prompts ask
+ASKED: dict[str, type[Task]] = {**KOBEST.tasks, WiC.name: AskedWiC}  # the tasks that prompts ask
 
 
 @dataclass(frozen=True)
