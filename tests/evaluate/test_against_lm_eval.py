@@ -1,4 +1,4 @@
-"""Item by item, our log-likelihoods are those of lm-evaluation-harness, which runs its own code on the same."""
+"""Item by item, our log-likelihoods are those of lm-evaluation-harness, which runs its own code."""
 
 import importlib.util
 

@@ -74,9 +74,6 @@ class ItemArguments:
             raise XPTError(f"--max_test_examples is a count, not {self.max_test_examples}")
         if self.data_dir and (self.dataset_name or self.dataset_revision):
             raise XPTError("--data_dir and --dataset_name: give one of them")
-        for folder in self.data_dir or ():
-            if not Path(folder).is_dir():
-                raise XPTError(f"--data_dir {folder}: is no folder")
 
     @property
     def source(self) -> DataSource:
