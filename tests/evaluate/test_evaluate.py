@@ -94,7 +94,7 @@ def test_a_decoder_gives_the_sum_of_what_it_says_of_each_token_of_an_answer(
                 assert score == pytest.approx(told, abs=1e-3)
 
 
-@pytest.mark.parametrize("family", ["xpt", "bert"])
+@pytest.mark.parametrize("family", ["xpt", "trelm", "bert"])
 def test_a_masked_model_is_asked_for_one_token_at_a_time(family, checkpoint, tables, run, tmp_path):
     folder = checkpoint(family)
     assert run(folder, task="copa", batch_size=7) == 0

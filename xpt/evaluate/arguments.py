@@ -14,7 +14,6 @@ from xpt.survey.names import as_hub_id
 from xpt.text.corpus.settings import CorpusSettings
 
 DEFAULT_OUTPUT = "output/evaluate"
-LEAST_SHOTS = 0
 
 
 @dataclass
@@ -138,7 +137,7 @@ class ScoringArguments:
     def __post_init__(self) -> None:
         check_values(self)
         for shots in self.shots:
-            if shots < LEAST_SHOTS:
+            if shots < 0:
                 raise XPTError(f"--num_fewshot is a count, not {shots}")
         for name in ("batch_size", "max_length"):
             value = getattr(self, name)
@@ -148,7 +147,7 @@ class ScoringArguments:
     @property
     def shots(self) -> list[int]:
         """Each number of shots once."""
-        return list(dict.fromkeys(self.num_fewshot or [LEAST_SHOTS]))
+        return list(dict.fromkeys(self.num_fewshot or [0]))
 
 
 @dataclass

@@ -76,6 +76,7 @@ class ModelEvaluation:
         check_kind(self.backbone, scoring.shots, list(dict.fromkeys(a.task.name for a in asked)), SENTENCES)
         self.encoder = encoder_of(self.backbone, scoring.max_length)
         self.weights: WeightFiles = find_weights(name, revision)
+        self.sha256 = self.weights.sha256  # reads them whole: once
         self._model: PreTrainedModel | None = None
 
     @property
@@ -91,6 +92,10 @@ class ModelEvaluation:
                 )
             self._model = model.to(_device(self.scoring.device)).eval()
         return self._model
+
+    def free(self) -> None:
+        """Let the weights go, so that the next model finds their memory free."""
+        self._model = None
 
     def run(self, one: Asked, folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Score a task, as far as it is not; its entry of the results, and a line an item."""
@@ -112,7 +117,7 @@ class ModelEvaluation:
             "model": {
                 "name": self.backbone.name,
                 "revision": self.weights.commit,
-                "sha256": self.weights.sha256,
+                "sha256": self.sha256,
                 "family": self.backbone.config.model_type,
                 "dtype": self.scoring.dtype,
             },
@@ -136,7 +141,7 @@ class ModelEvaluation:
         asked = json.dumps([[item.context, item.continuations] for item in one.items], ensure_ascii=False)
         scoring = self.scoring
         return cache_key(
-            self.weights.sha256, asked, scoring.dtype, str(scoring.batch_size), str(self.encoder.max_length)
+            self.sha256, asked, scoring.dtype, str(scoring.batch_size), str(self.encoder.max_length)
         )
 
 
@@ -178,5 +183,5 @@ def evaluate(
                     "hardware": describe_hardware(),
                 },
             )
-        model._model = None  # the next one finds its memory free
+        model.free()
     return found

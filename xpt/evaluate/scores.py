@@ -5,6 +5,7 @@ of the answer that is likeliest a character (`acc_norm`), in percent
 """
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def measure(
             }
         )
     references = [{"label": label} for label in gold]
-    examples = [_Gold(label) for label in gold]
+    examples = [SimpleNamespace(label=label) for label in gold]  # as far as scores need them
     normalized = [{"label": line["label_normalized"]} for line in lines]
     accuracy, normalized_name = f"{task.name}/accuracy", f"{task.name}/{NORMALIZED}"
     metrics = dict(task.metric().compute(predictions=lines, references=references))
@@ -63,10 +64,3 @@ def measure(
         "answers": {label: answers.count(label) for label in task.labels},
     }
     return results, lines
-
-
-class _Gold:
-    """An example as far as scores need it."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
