@@ -50,6 +50,9 @@ COMMANDS = {
         "xpt finetune",
         "xpt.finetune.command",
     ),
+    "evaluate": Command(
+        "xpt.evaluate.command", "Score language models without training; find test items in a text."
+    ),
     "score": Command("xpt.finetune.score", "Score predictions as the benchmark does."),
     "compare": Command("xpt.finetune.compare", "One table and one picture of many fine-tunings."),
     "study": Command("xpt.study.command", "Train many runs, seeds and all, and show one table and figure."),

@@ -1,11 +1,16 @@
 """A study becomes runs: what is refused before anything runs, and what a run's name hangs on."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 from places import REPO
 
 from studies import AXES, study, write_study
+from xpt.evaluate.command import make_parser as evaluate_parser
+from xpt.finetune.command import read_plan
 from xpt.recipe.command_line import METHODS, read_recipe
 from xpt.study.plan import plan_runs
 from xpt.study.settings import read_study
@@ -146,14 +151,34 @@ def test_what_is_written_later_wins(planned, tmp_path):
     assert all(flag(run, "output_dir").endswith(f"{run.key}/model") for run in (plain, file, both))
 
 
-@pytest.mark.parametrize("file", sorted((REPO / "studies").glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_studies_of_the_repository_can_be_planned(file, monkeypatch):
+FILES = {file.stem: file for file in sorted((REPO / "studies").glob("*.yaml"))}
+# Of models that there are already: options of the command that each file names in its comments.
+OF_MODELS = ("klue_re", "klue_table", "polyglot_ko")
+
+
+@pytest.mark.parametrize("name", sorted(FILES.keys() - set(OF_MODELS)))
+def test_the_studies_of_the_repository_can_be_planned(name, monkeypatch):
     monkeypatch.chdir(REPO)
-    study = read_study(file)
+    study = read_study(FILES[name])
     runs = plan_runs(study)
     assert len(runs) == len(study.combinations()) > 1
     if (tokens := study.budget.tokens) is not None:
         assert all(abs(run.tokens / tokens - 1) < 0.01 for run in runs)
+
+
+@pytest.mark.parametrize("name", OF_MODELS)
+def test_every_command_that_a_study_of_models_names_is_one(name, monkeypatch):
+    monkeypatch.chdir(REPO)
+    text = FILES[name].read_text("utf-8")
+    commands = re.findall(r"^#   xpt (finetune|evaluate) (.*?)(?:    \(.*\))?$", text, re.MULTILINE)
+    assert len(commands) == 3 and "*not measured*" in text and "ublished" in text
+    for command, words in commands:
+        if command == "finetune":
+            plan = read_plan(shlex.split(words))
+            assert {job.seed for job in plan.jobs} == {1, 2, 3} and plan.training.names_folder
+        else:
+            models, items, scoring, _ = evaluate_parser().read(shlex.split(words), Path).parts
+            assert len(models.named()) == 4 and len(items.asked()) == 5 and scoring.shots == [0, 5, 10, 50]
 
 
 def test_arms_of_one_text_read_as_many_more_tokens_as_their_pieces_are_shorter(monkeypatch):

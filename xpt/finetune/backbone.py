@@ -69,6 +69,7 @@ class Backbone:
     kind: Kind
     tokenizer: PreTrainedTokenizerFast
     known_positions: int | None = None  # tokens that the model is known to read, fewer than it has rows for
+    dtype: str = "float32"  # of the loaded weights
     new_tensors: tuple[str, ...] = ()  # of a loaded model, what the checkpoint lacks: its head
     new_tokens: tuple[int, ...] = ()  # of a loaded model, tokens whose embedding the checkpoint lacks
 
@@ -98,7 +99,7 @@ class Backbone:
         return TextEncoder(self.tokenizer, length, self.token_types)
 
     def load(self, auto_class: Any, **changes: Any) -> PreTrainedModel:
-        """The model with one of transformers' heads, new where the checkpoint lacks it; float32.
+        """The model with one of transformers' heads, new where the checkpoint lacks it.
 
         Args:
             auto_class: `AutoModelForSequenceClassification`, ...
@@ -117,7 +118,7 @@ class Backbone:
         return self.load_as(auto_class)
 
     def load_as(self, model_class: Any) -> PreTrainedModel:
-        """The model of a class, or Auto class, of transformers, as the configuration stands; float32."""
+        """The model of a class, or Auto class, of transformers, as the configuration stands."""
         return self._grown(self._read(model_class))
 
     def load_encoder(self) -> PreTrainedModel:
@@ -133,7 +134,7 @@ class Backbone:
                     self.name,
                     revision=self.revision,
                     config=self.config,
-                    dtype="float32",
+                    dtype=self.dtype,
                     weights_only=True,  # of a pickle; what it would run is not run
                     ignore_mismatched_sizes=True,  # a head for other labels is replaced; bodies are checked
                     output_loading_info=True,

@@ -45,7 +45,7 @@ def answer(
     state, device = PartialState(), next(model.parameters()).device
     lengths = [padded_length(max(feature.lengths), encoder.max_length) for feature in features]
     sequences = max((len(feature.lengths) for feature in features), default=1)
-    batches = _batches(lengths, max(1, batch_size // sequences))
+    batches = length_batches(lengths, max(1, batch_size // sequences))
     own = batches[state.process_index :: state.num_processes]
     was_training = model.training
     model.eval()
@@ -79,7 +79,7 @@ def _autocast(device: torch.device, dtype: torch.dtype | None) -> Any:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
-def _batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+def length_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     """Indices by length, longest first, in batches of about the same number of tokens."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     batches: list[list[int]] = []
