@@ -104,7 +104,7 @@ def _trained(model: nn.Module) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = parameter_group(name).split(".")[0]
+            group = parameter_group(name, training.model.config).split(".")[0]
             sizes[group] = sizes.get(group, 0) + parameter.numel()
     return sizes
 

@@ -14,10 +14,14 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from configuration_xpt import XPTRobertaConfig
 from xpt.program.errors import XPTError
+from xpt.transplant.architectures import DECODERS
 from xpt.transplant.families import FAMILIES, POST_TRAINED, REFUSED
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
 
-SUPPORTED = f"supported are encoders of the families {', '.join(FAMILIES)}"
+SUPPORTED = (
+    f"supported are encoders of the families {', '.join(FAMILIES)}, and decoders of the types "
+    f"{', '.join(DECODERS)}"
+)
 POSITIVE = (
     "hidden_size num_attention_heads intermediate_size type_vocab_size num_hidden_layers vocab_size "
     "max_position_embeddings"
@@ -50,7 +54,7 @@ def read_config(files: SourceFiles) -> SourceConfig:
     found = f"source {files.name!r} is of type {short_repr(family_name)}{_classes(raw.get('architectures'))}"
     if not isinstance(family_name, str) or family_name not in FAMILIES:
         reason = REFUSED.get(family_name) if isinstance(family_name, str) else None
-        because = f", which {reason}" if reason else ", not an encoder that XPT knows"
+        because = f", which {reason}" if reason else ", not an encoder or a decoder that XPT knows"
         raise XPTError(f"{found}{because}; {SUPPORTED}")
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
         raise XPTError(f"{found} and a decoder (is_decoder or add_cross_attention is true); {SUPPORTED}")
