@@ -7,6 +7,7 @@ Implicit Translation Layers are ordinary layers that the configuration counts.
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -130,6 +131,14 @@ def find_architecture(model_type: Any) -> Architecture | None:
 def architecture_of(model_type: str) -> Architecture:
     """That of a model, by its config's `model_type`. Raises `KeyError` for one that is none of ours."""
     return ({one.model_type: one for one in _ALL} | DECODERS)[model_type]
+
+
+def architecture_of_results(results: Mapping[str, Any]) -> Architecture:
+    """That of a run of post-training, by its results; those of earlier releases do not say, and knew one."""
+    report = results["transplant"]
+    if report.get("objective") == CLM:
+        return DECODERS[results["source"]["family"]]
+    return ARCHITECTURES[report.get("architecture", "xpt")]
 
 
 def is_causal(config: Any) -> bool:
