@@ -67,3 +67,6 @@ def some_ids(*shape, seed=0):
 def logits(model, ids, **inputs):
     with torch.no_grad():
         return model.eval()(input_ids=ids, **inputs).logits
+
+
+KINDS_OF_LAYERS = sorted(OWN)
