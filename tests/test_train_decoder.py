@@ -5,12 +5,12 @@ import json
 import pytest
 import torch
 from alone import WITHOUT_THE_PACKAGE, run_alone
-from launches import start
 from tiny_decoders import COMMON, decoder_source
 from tiny_runs import assert_equal_runs, run, stop_after, weights
 
 from train_xpt import main
 from xpt.run.folder import Run
+from xpt.run.summary import summarize
 from xpt.transplant.parameter_groups import parameter_group
 from xpt.transplant.source_checkpoint import open_source
 
@@ -76,13 +76,10 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(decoder_options, finish
     assert_equal_runs(finished, tmp_path / "run")
 
 
-def test_losses_by_token_character_and_byte_are_of_the_same_sum(finished, capsys):
+def test_losses_by_token_character_and_byte_are_of_the_same_sum(finished):
     results = json.loads((finished / "results.json").read_text())
     assert results["test"]["masked_tokens"] == results["test_text"]["tokens"]
     total = results["test"]["loss"] * results["test"]["masked_tokens"]
-    main([*json.loads((finished / "run.json").read_text()).get("none", []), "--help"]) if False else None
-    from xpt.run.summary import summarize
-
     lines = summarize(Run(finished))
     assert f"{total / results['test_text']['bytes']:.3f} nats per byte" in lines
     assert "masked" not in lines and "AutoModelForCausalLM" in lines and "trust_remote_code" not in lines
@@ -121,15 +118,9 @@ def test_the_result_writes_text_where_this_package_is_not(finished, tmp_path):
 
 def test_the_recipe_of_the_method_serves_a_decoder(decoder_options, tmp_path):
     """Tied, without packing; random embeddings; ITLs that begin as identities."""
-    folder = run(
-        decoder_options("llama", (RECIPE,), itl_init="identity", phase1_steps=1, phase2_steps=1), tmp_path / "run"
-    )
+    changes = {"itl_init": "identity", "phase1_steps": 1, "phase2_steps": 1}
+    folder = run(decoder_options("llama", (RECIPE,), **changes), tmp_path / "run")
     assert open_source(folder).is_xpt
-    again = run(
-        [*decoder_options("llama", phase1_steps=1, phase2_steps=1, vocab_size=None, source_model_name_or_path=folder)],
-        tmp_path / "again",
-    ) if False else folder
-    assert (again / "model.safetensors").is_file()
 
 
 def test_a_decoder_goes_on_from_a_decoder(finished, options, tmp_path):
@@ -154,7 +145,6 @@ REFUSED = {
     "trelm": ({"architecture": "trelm"}, "--architecture trelm is for encoders"),
     "long": ({"max_seq_length": 65}, "exceeds the source's 64 positions"),
     "mixed": ({"output_bias_init": "mixed", "embedding_init": "focus"}, "--embedding_init focus compares"),
-    "push": ({"push_to_hub": "true", "hub_model_id": "me/mine"}, "does not publish decoders as yet"),
 }
 
 
