@@ -149,7 +149,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_serve_a_decoder_is_refused_before_text_is_read(case, decoder_options, tmp_path, capsys):
+def test_what_does_not_serve_a_decoder_is_refused_before_text_is_read(
+    case, decoder_options, tmp_path, capsys
+):
     changes, said = REFUSED[case]
     if "phases" in changes:
         changes = {**changes, "phase1_steps": None, "phase2_steps": None}

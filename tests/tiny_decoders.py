@@ -21,16 +21,18 @@ COMMON = {
 }
 GROUPED = {"num_key_value_heads": 2}
 WINDOWED = {**GROUPED, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 4}
+ROTATION = {"rope_type": "default", "rope_theta": 500.0}
 # What each type has beside the common shape: adding a type to the table is adding it here.
 OWN = {
-    "llama": {**GROUPED, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+    "llama": {**GROUPED, "rope_parameters": ROTATION},
     "mistral": {**GROUPED, "sliding_window": 6},
     "qwen2": GROUPED,
     "qwen3": {**GROUPED, "head_dim": 8},
     "gemma2": WINDOWED,
     "gemma3_text": {**WINDOWED, "sliding_window_pattern": 2},
-    "gpt_neox": {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.5}},
+    "gpt_neox": {"rope_parameters": {**ROTATION, "partial_rotary_factor": 0.5}},
 }  # fmt: skip
+KINDS = sorted(OWN)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,3 @@ def some_ids(*shape, seed=0):
 def logits(model, ids, **inputs):
     with torch.no_grad():
         return model.eval()(input_ids=ids, **inputs).logits
-
-
-KINDS_OF_LAYERS = sorted(OWN)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import encoded, korean_sentences
-from tiny_decoders import KINDS_OF_LAYERS, VOCABULARY, logits, random_decoder
+from tiny_decoders import KINDS, VOCABULARY, logits, random_decoder
 from tiny_examples import make_examples
 
 from xpt.program.errors import XPTError
@@ -23,7 +23,9 @@ ROWS = [Row(0, np.asarray([0, 3, 1])), Row(0, np.asarray([2]))]
 def few_examples(max_seq_length=24) -> Examples:
     random = np.random.default_rng(1)
     return Examples(
-        encoded([random.integers(3, VOCABULARY, size).tolist() for size in (5, 6, 9, 1)]), SPECIAL, max_seq_length
+        encoded([random.integers(3, VOCABULARY, size).tolist() for size in (5, 6, 9, 1)]),
+        SPECIAL,
+        max_seq_length,
     )
 
 
@@ -41,7 +43,7 @@ def test_every_token_but_a_texts_first_is_asked_for_once(packing):
 
 
 @pytest.mark.parametrize("implementation", [None, "eager"])  # the class's own choice, and the other
-@pytest.mark.parametrize("kind", KINDS_OF_LAYERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_packed_texts_do_not_see_each_other(kind, implementation):
     """Logits of a packed row are those of each text alone, with windows shorter than a text, too."""
     model = random_decoder(kind, attn_implementation=implementation)

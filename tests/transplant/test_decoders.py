@@ -81,7 +81,7 @@ def test_a_new_layer_starts_as_the_stock_class_starts_one(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_itls_leave_the_residual_path(kind, tmp_path):
-    """What a token adds to the first ITL's input is there behind it, too: the layer has its input in the sum."""
+    """What the first ITL reads is there behind it, too: without what it adds, it is all there is."""
     model = moved(open_source(decoder_source(tmp_path, kind)), itl_init="random")
     layer, seen = model.base_model.layers[0], {}
     layer.register_forward_hook(lambda module, args, output: seen.update(before=args[0], after=output))
@@ -144,7 +144,10 @@ def _edit(folder, **changes):
 
 
 REFUSED = {
-    "quantized": ({"quantization_config": {"bits": 4}}, "quantized; give the checkpoint that it was made from"),
+    "quantized": (
+        {"quantization_config": {"bits": 4}},
+        "quantized; give the checkpoint that it was made from",
+    ),
     "code": ({"auto_map": {"AutoModel": "x.Y"}}, "computes with code of its own"),
     "size": ({"vocab_size": 0}, "vocab_size is 0"),
     "layers": ({"num_hidden_layers": 5}, "lacks model.layers.3."),
@@ -216,4 +219,4 @@ def test_without_the_package_it_loads_generates_and_has_the_same_logits(tmp_path
         assert module.startswith("transformers.models.")
         assert len(written[0]) > IDS.shape[1]
     assert isinstance(AutoModelForCausalLM.from_pretrained(tmp_path / KINDS[0]), DECODERS[KINDS[0]].model)
-    assert VOCABULARY == ours.shape[-1]
+    assert ours.shape[-1] == VOCABULARY

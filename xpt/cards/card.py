@@ -31,6 +31,7 @@ from xpt.transplant.architectures import (
     Architecture,
     architecture_of_results,
     find_architecture,
+    find_post_trained,
 )
 
 HERE = Path(__file__).parent
@@ -78,7 +79,7 @@ class Checkpoint:
             return find_architecture(self.results["model"]["family"])
         if self.results:  # of earlier releases too, which knew one alone
             return architecture_of_results(self.results)
-        return find_architecture(self.config.get("model_type")) or ARCHITECTURES["xpt"]
+        return find_post_trained(self.config) or ARCHITECTURES["xpt"]
 
     @property
     def has_code(self) -> bool:

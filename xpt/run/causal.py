@@ -16,7 +16,6 @@ def check_causal(recipe: Recipe) -> None:
         "--whole_word_masking": (recipe.phases.whole_word_masking, "masks, and a decoder reads none"),
         "--corpus_shards": (recipe.corpus.corpus_shards, "has a tokenizer for encoders; give --corpus"),
         "--dropout": (recipe.phases.dropout, "is for encoders, a decoder keeps its own"),
-        "--push_to_hub": (training.push_to_hub, "does not publish decoders as yet"),
     }
     for option, (given, why) in refused.items():
         if given:

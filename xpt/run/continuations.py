@@ -15,7 +15,7 @@ NEW_TOKENS = 24
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first half of a held-out sentence, as ids behind the token that opens a text; and the other half."""
+    """The first half of a held-out sentence, its ids behind the token that opens a text; and the rest."""
 
     ids: list[int]
     text: str

@@ -23,11 +23,11 @@ from xpt.program.processes import told_by_first
 from xpt.recipe.recipe import Recipe
 from xpt.run.branches import origin_folders, wanted_phases
 from xpt.run.description import describe_text
-from xpt.run.shown import Shown
 from xpt.run.folder import Run
 from xpt.run.plots import Curve, plot_loss
 from xpt.run.preparation import PreparedText
 from xpt.run.progress import PhaseProgress
+from xpt.run.shown import Shown
 from xpt.run.summary import announcement, stage_line
 from xpt.text.causal import CausalCollator
 from xpt.text.masking import MaskSchedule, MLMCollator
@@ -149,7 +149,7 @@ class PostTraining:
         self.model.to(self.recipe.training.device)
         if "before" not in self.run.progress():
             scored = self._evaluate("validation", "Evaluating step 0")
-            self.run.record("before", {**_metrics(scored), "fills": self.shown.of(self.model)})
+            self.run.record("before", {**scored.record(), "fills": self.shown.of(self.model)})
             self._say("step 0", scored)
 
     def run_phase(self, index: int) -> None:
@@ -197,7 +197,7 @@ class PostTraining:
             **({"most_steps": most} if phase.until else {}),
             "trained_tensors": len(trained),
             "trainable_parameters": sum(trained.values()),
-            **_metrics(scored),
+            **scored.record(),
         }
         self.run.record(phase.name, result)
         self._say(phase.name, scored)
@@ -343,13 +343,3 @@ class PostTraining:
             "peak_memory_mib": self.run.peak_memory_mib(),
             "settings": self.recipe.settings(),
         }
-
-
-def _metrics(scored: MLMEvaluation) -> dict[str, Any]:
-    return {
-        "eval_loss": scored.loss,
-        "eval_perplexity": scored.perplexity,
-        "eval_unigram_loss": scored.unigram_loss,
-        "eval_shuffled_context_loss": scored.shuffled_context_loss,
-        "eval_masked_tokens": scored.masked_tokens,
-    }

@@ -1,4 +1,4 @@
-"""What a run shows of its model beside losses: masks that an encoder fills in, texts that a decoder goes on with."""
+"""What a run shows beside losses: masks that an encoder fills in, texts that a decoder goes on with."""
 
 from typing import Any
 

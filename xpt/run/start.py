@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerFast
 from xpt.program.errors import XPTError
 from xpt.recipe.recipe import Recipe
 from xpt.run.bilingual import files_read
+from xpt.text.causal import CausalCollator
 from xpt.text.encoding import EncodedSentences
 from xpt.text.examples import Examples
-from xpt.text.causal import CausalCollator
 from xpt.text.masking import IGNORE_INDEX, MLMCollator
 from xpt.text.packing import Row
 from xpt.text.special_tokens import SpecialIds, id_count
@@ -48,8 +48,8 @@ def check_start(recipe: Recipe, source: Source) -> None:
         source_vocabulary(settings, source)
     if source.output_embeddings is not None and settings.embedding_scale == "unigram":
         raise XPTError(
-            f"--embedding_scale unigram scales tied embeddings, and source {source.name} has an output matrix "
-            "of its own; give source or none"
+            f"--embedding_scale unigram scales tied embeddings, and source {source.name} has an output "
+            "matrix of its own; give source or none"
         )
     if recipe.source.output_bias_init == "mixed":
         if not settings.method.compares:
@@ -186,9 +186,7 @@ def fit_scale(
     causal = is_causal(model.config)
     examples = Examples(few, special, max_length)
     collator: Any = (
-        CausalCollator(examples, packing=False)
-        if causal
-        else MLMCollator(examples, 0.15, 0, packing=False)
+        CausalCollator(examples, packing=False) if causal else MLMCollator(examples, 0.15, 0, packing=False)
     )
     batch = collator([Row(0, np.asarray([index])) for index in range(len(examples))])
     labels = batch["labels"]

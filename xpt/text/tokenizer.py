@@ -164,8 +164,8 @@ def _check_causal(tokenizer: PreTrainedTokenizerFast, name: str, roles: tuple[st
         )
     if "pad" in roles and tokenizer.pad_token_id in (tokenizer.eos_token_id, tokenizer.bos_token_id):
         raise XPTError(
-            f"the tokenizer {name} pads with a token that texts have ({tokenizer.pad_token}), whose row would "
-            f"be zero: name another as pad_token in its {_CONFIG_FILE}, or train a new tokenizer"
+            f"the tokenizer {name} pads with a token that texts have ({tokenizer.pad_token}), whose row "
+            f"would be zero: name another as pad_token in its {_CONFIG_FILE}, or train a new tokenizer"
         )
 
 

@@ -12,7 +12,8 @@ What the tokenizer does to a text, in order; all of it is stored in `tokenizer.j
 3. *Word marks*: a space is `▁` and starts a word. The text itself gets one in front, a span behind a special
    token does not, so that a suffix directly behind `<mask>` differs from a word of its own.
 4. *Pieces* by the unigram or BPE model.
-5. `<s> A` for a causal model, which goes on with it; else `<s> A </s>` and `<s> A </s> </s> B </s>`, token type 0 everywhere (there is one row of token types).
+5. `<s> A </s>` and `<s> A </s> </s> B </s>`, token type 0 everywhere (there is one row of token types); for a
+   causal model, which goes on with a text, `<s> A`, and there is no `<mask>`.
 
 The SentencePiece `.model` carries step 2 as its own rules (`normalization_rules`), all but NFC and what looks
 at neighbors (fillers, selectors): the two agree on any text that `sentencepiece_text` gives. A model that was

@@ -62,6 +62,16 @@ class MLMEvaluation:
         """exp(loss), at most what fits a float: JSON has no infinity."""
         return math.exp(min(self.loss, 700.0))
 
+    def record(self) -> dict[str, Any]:
+        """All of it, for records of a run."""
+        return {
+            "eval_loss": self.loss,
+            "eval_perplexity": self.perplexity,
+            "eval_unigram_loss": self.unigram_loss,
+            "eval_shuffled_context_loss": self.shuffled_context_loss,
+            "eval_masked_tokens": self.masked_tokens,
+        }
+
 
 def unigram_log_probs(counts: np.ndarray) -> torch.Tensor:
     """Add-one smoothed log frequencies, shape (vocab_size,), float32."""
@@ -182,4 +192,3 @@ def _batches(examples: Examples) -> list[list[int]]:
 def _bar(examples: Examples, description: str) -> tqdm:
     silent = None if is_first() else True  # None: where no terminal shows it
     return tqdm(total=len(examples), desc=description, unit=" sentences", leave=False, disable=silent)
-

@@ -73,6 +73,11 @@ class Architecture:
         return str(self.config.model_type)
 
     @property
+    def auto_map(self) -> dict[str, str]:
+        """Which class of its code serves which Auto class; none where the class is stock."""
+        return dict(self.config.code) if self.modules else {}
+
+    @property
     def code_files(self) -> tuple[Path, ...]:
         """The files of its modules, as this package has them."""
         return tuple(Path(str(sys.modules[name].__file__)) for name in self.modules)
@@ -126,6 +131,13 @@ DECODERS: dict[str, Architecture] = {
 def find_architecture(model_type: Any) -> Architecture | None:
     """That of a checkpoint that has code of ours, by what its config gives as `model_type`; else None."""
     return next((one for one in _ALL if one.model_type == model_type), None)
+
+
+def find_post_trained(config: Mapping[str, Any]) -> Architecture | None:
+    """That of a post-trained model, by its `config.json`: a decoder's counts its ITLs. None for another's."""
+    model_type = config.get("model_type")
+    own = find_architecture(model_type)
+    return DECODERS.get(str(model_type)) if own is None and ITL_COUNTS[0] in config else own
 
 
 def architecture_of(model_type: str) -> Architecture:

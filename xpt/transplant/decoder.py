@@ -32,8 +32,8 @@ def new_decoder(
     Args:
         source: a decoder.
         special: the tokenizer's ids.
-        slots: of `itl_in`, the source's layers that are kept, and `itl_out`, what each layer is in the source,
-            or None where it is new.
+        slots: of `itl_in`, the source's layers that are kept, and `itl_out`, which of the source each is, or
+            None where it is new.
     """
     places = [*slots[0], *slots[1], *slots[2]]
     own = source.config.to_dict()

@@ -78,7 +78,7 @@ def head_name(model: Any) -> str | None:
 
 
 def own_names(model: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a file by the names of the model's own class: some files call the output matrix otherwise."""
+    """A file's tensors by the names of the model's own class: some call the output matrix otherwise."""
     old, head = DECODERS[model.config.model_type].layout.old_head, head_name(model)
     return {head if head and name == old else name: tensor for name, tensor in tensors.items()}
 

@@ -226,7 +226,9 @@ _PROJECTED = "projects narrow word embeddings to the width of its layers, a step
 _PRE_NORM = "normalizes before each layer, RoBERTa behind it"
 _ROTARY = "turns queries and keys by their positions (rotary), RoBERTa adds positions to the embeddings"
 _RELATIVE = "adds relative positions to its attention, which RoBERTa does not have"
-_DISENTANGLED = f"{_RELATIVE}: an ITL would have to read its table, a row of its own in the table of architectures"
+_DISENTANGLED = (
+    f"{_RELATIVE}: an ITL would have to read its table, a row of its own in the table of architectures"
+)
 _STATE_SPACE = "has no attention but a state; it would need a row of its own in the table of architectures"
 _APPROXIMATE = "approximates attention, which RoBERTa computes in full"
 _LAYOUT = "reads where words stand on a page"

@@ -6,8 +6,7 @@ Every new tensor is drawn from a generator of its own, seeded by (seed, name), s
 else that happens in the process. A decoder becomes a stock model of its own class (`decoder`).
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +15,10 @@ from transformers import PreTrainedModel
 from configuration_xpt import XPTRobertaConfig
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
-from xpt.program.settings import option
 from xpt.transplant.architectures import (
     ARCHITECTURES,
     CLM,
     ITL_COUNTS,
-    ArchitectureName,
     Layout,
     architecture_of,
 )
@@ -29,59 +26,19 @@ from xpt.transplant.decoder import layer_copies, layer_slots, new_decoder, outer
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
 from xpt.transplant.parameter_groups import DECODER_GROUPS, GROUPS, parameter_group
+from xpt.transplant.settings import OUTPUT_SCALES, ItlInit, TransplantSettings
 from xpt.transplant.source_checkpoint import ITLS, LANGUAGES, POSITIONS, TRI, WORDS, Source, open_source
 
-__all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
+__all__ = [
+    "ItlInit",
+    "Source",
+    "TransplantSettings",
+    "check_transplant",
+    "format_report",
+    "open_source",
+    "transplant",
+]
 
-
-ItlInit = Literal["auto", "random", "near_identity", "zero_output", "identity", "copy"]
-
-
-@dataclass(frozen=True)
-class TransplantSettings:
-    """What the transplant decides; see the options of the same names."""
-
-    source_num_layers: int | None = option(
-        None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
-    )
-    architecture: ArchitectureName = option(
-        "xpt",
-        "What is built around the source's layers: Implicit Translation Layers at both ends (xpt, P21), or a "
-        "TRILayer between its halves, a copy of the layer behind it (trelm, Li et al. 2021).",
-    )
-    layers_init: Literal["copy", "random"] = option(
-        "copy", "random: the control that takes the source's shape and copies nothing of it."
-    )
-    num_itl_in: int | None = option(
-        None,
-        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's; 0 "
-        "in a TreLM.",
-    )
-    num_itl_out: int | None = option(
-        None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
-    )
-    itl_init: ItlInit = option(
-        "auto",
-        "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small outputs "
-        "(near_identity), or with none (zero_output), so that only LayerNorms behind them do anything (as in "
-        "LLaMA Pro, Wu et al. 2024); exactly nothing (identity: decoders, which have no norm there); or "
-        "copies of the nearest layer (copy).",
-    )
-    lm_head_init: Literal["auto", "copy", "random"] = option(
-        "auto",
-        "LM-head transform: copied where the source has one that computes the same (auto), always, or never "
-        "(RE22).",
-    )
-    seed: int = 0
-
-    @property
-    def copies_layers(self) -> bool:
-        """Whether anything of the source but its shape is taken."""
-        return self.layers_init == "copy"
-
-
-# Of both output projections: the layer then changes its input little, or only normalizes it.
-OUTPUT_SCALES = {"near_identity": 0.1, "zero_output": 0.0, "identity": 0.0}
 OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
 NUM_ITLS = ITL_COUNTS
 LANGUAGE_FIELDS = ("num_languages", "default_language")  # of a TreLM
@@ -165,9 +122,7 @@ def _decoder(
     return model, _report(source, settings, model, origin)
 
 
-def _start_new(
-    tensor: Tensor, name: str, settings: TransplantSettings, config: Any, layout: Layout
-) -> None:
+def _start_new(tensor: Tensor, name: str, settings: TransplantSettings, config: Any, layout: Layout) -> None:
     """Draw a new tensor; those by which an ITL adds to its input are scaled as its start says."""
     draw_new(tensor, name, settings.seed, config.initializer_range, layout.norm_start)
     of_itl = parameter_group(name, config).startswith("itl.")
@@ -186,8 +141,8 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
         )
     if settings.itl_init == "identity" and not causal:
         raise XPTError(
-            "--itl_init identity, but RoBERTa's layers normalize behind each sum, so that none is an identity; "
-            "give zero_output, which leaves the norms alone"
+            "--itl_init identity, but RoBERTa's layers normalize behind each sum, so that none is an "
+            "identity; give zero_output, which leaves the norms alone"
         )
     layers = have if settings.source_num_layers is None else settings.source_num_layers
     if not 1 <= layers <= have:

@@ -227,9 +227,7 @@ def _encoder_names(family: str) -> Callable[[str], str | None]:
     return rename
 
 
-def _read_tensors(
-    paths: list[Path], rename: Callable[[str], str | None], name: str
-) -> dict[str, Tensor]:
+def _read_tensors(paths: list[Path], rename: Callable[[str], str | None], name: str) -> dict[str, Tensor]:
     """All tensors that the files hold and `rename` has a name for, by that name, float32."""
     tensors: dict[str, Tensor] = {}
     for path in paths:
