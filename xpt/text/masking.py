@@ -75,6 +75,8 @@ class MLMCollator:
     _ordinary: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.examples.special.mask is None:
+            raise ValueError("a tokenizer without a mask masks nothing")
         object.__setattr__(self, "_ordinary", self.examples.special.ordinary_ids())
 
     def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
@@ -119,13 +121,14 @@ class MLMCollator:
         position: np.ndarray,
         share: float | np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        special = self.examples.special
+        special, mask = self.examples.special, self.examples.special.mask
+        assert mask is not None
         drawn_by = position if self.word_starts is None else self._word(ids, position)
         chosen = hash_uniform(self.seed, epoch, example, drawn_by, 0) < share
         chosen &= ~np.isin(ids, special.reserved)
         action = hash_uniform(self.seed, epoch, example, position, 1)
         drawn = (hash_uniform(self.seed, epoch, example, position, 2) * len(self._ordinary)).astype(np.int64)
         labels = np.where(chosen, ids, IGNORE_INDEX)
-        masked = np.where(chosen & (action < 0.8), special.mask, ids)
+        masked = np.where(chosen & (action < 0.8), mask, ids)
         masked = np.where(chosen & (action >= 0.9), self._ordinary[drawn], masked)
         return masked, labels

@@ -63,7 +63,7 @@ def layer_copies(
 ) -> dict[str, Tensor]:
     """Tensors of the source's layers by their names in the new model."""
     stem = DECODERS[source.family].layout.layers
-    copies = {}
+    copies: dict[str, Tensor] = {}
     for place, origin in enumerate([*slots[0], *slots[1], *slots[2]]):
         if origin is not None:
             old = f"{stem}{origin}."

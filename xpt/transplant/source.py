@@ -26,11 +26,10 @@ from xpt.transplant.decoder import layer_copies, layer_slots, new_decoder, outer
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
 from xpt.transplant.parameter_groups import DECODER_GROUPS, GROUPS, parameter_group
-from xpt.transplant.settings import OUTPUT_SCALES, ItlInit, TransplantSettings
+from xpt.transplant.settings import OUTPUT_SCALES, TransplantSettings
 from xpt.transplant.source_checkpoint import ITLS, LANGUAGES, POSITIONS, TRI, WORDS, Source, open_source
 
 __all__ = [
-    "ItlInit",
     "Source",
     "TransplantSettings",
     "check_transplant",
@@ -155,14 +154,14 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
             "give an even --source_num_layers"
         )
     if source.is_xpt and not causal and source.family != ARCHITECTURES[settings.architecture].model_type:
-        own = architecture_of(source.family)
+        kind = architecture_of(source.family)
         raise XPTError(
             f"--architecture {settings.architecture}, but source {source.name} is of the family "
-            f"{source.family} and goes on as such: give --architecture {own.name}, or an English encoder"
+            f"{source.family} and goes on as such: give --architecture {kind.name}, or an English encoder"
         )
-    for name in ("lm_head_init", "itl_init"):
-        if getattr(settings, name) == "copy" and not settings.copies_layers:
-            raise XPTError(f"--{name} copy contradicts --layers_init random, which copies nothing")
+    for part in ("lm_head_init", "itl_init"):
+        if getattr(settings, part) == "copy" and not settings.copies_layers:
+            raise XPTError(f"--{part} copy contradicts --layers_init random, which copies nothing")
     for side in NUM_ITLS:
         given, own = getattr(settings, side), getattr(source.config, side, 0)
         if given is not None and given < 0:
