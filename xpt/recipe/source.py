@@ -24,8 +24,8 @@ class SourceArguments:
 
     source_model_name_or_path: str | None = option(
         None,
-        "English encoder or decoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT or "
-        "TreLM checkpoint, which is trained further. Default: none, it must be given.",
+        "English encoder or decoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT "
+        "or TreLM checkpoint, which is trained further. Default: none, it must be given.",
     )
     source_revision: str | None = option(
         None, "Branch, tag or commit of the source on the Hub. Default: its newest."
@@ -52,8 +52,8 @@ class SourceArguments:
     embedding_scale: str = option_of(StartSettings, "embedding_scale")
     output_bias_init: Literal["unigram", "zero", "mixed"] = option(
         "unigram",
-        "Output bias, which a decoder has not: log unigram frequencies of the training split, zero (P21), or the source's, mixed as "
-        "the embeddings are (mixed).",
+        "Output bias, which no decoder has: log unigram frequencies of the training split, zero (P21), or "
+        "the source's, mixed as the embeddings are (mixed).",
     )
 
     def __post_init__(self) -> None:

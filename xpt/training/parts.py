@@ -11,7 +11,8 @@ from xpt.transplant.parameter_groups import ALL_GROUPS, parameter_group
 
 T = TypeVar("T")
 
-NEW_GROUPS = ("word_embeddings", "output_embeddings", "itl", "lm_head_bias")
+NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
+ALWAYS_NEW = (*NEW_GROUPS, "output_embeddings")  # of a decoder whose head is its own
 ADAPTERS = "lora"  # a group where a phase has adapters
 HALVES = {"encoder.lower": "bottom", "encoder.upper": "top"}
 END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
@@ -63,7 +64,7 @@ class Parts:
     def of_report(cls, report: dict[str, Any]) -> "Parts":
         """From a transplant's report: the new parts that there are, and whatever else was not copied."""
         counts = {group: kinds for group, kinds in report["groups"].items() if sum(kinds.values())}
-        new = tuple(group for group, kinds in counts.items() if group in NEW_GROUPS or not kinds["copied"])
+        new = tuple(group for group, kinds in counts.items() if group in ALWAYS_NEW or not kinds["copied"])
         whole = len(new) == len(counts)
         return cls(("all",) if whole else new, report["layers"], report.get("objective", MLM))
 

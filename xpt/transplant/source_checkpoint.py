@@ -149,7 +149,7 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
     raw = files.read_json(CONFIG)
     if isinstance(raw.get("model_type"), str) and raw["model_type"] in DECODERS:
         return _open_decoder(files, raw)
-    described = read_config(files)
+    described = read_config(raw, files.name)
     if described.family in POST_TRAINED:
         _refuse_adapters(files)
     expected = _expected_shapes(described, files.name)  # before any large file is fetched
