@@ -60,8 +60,8 @@ class PhaseArguments:
         "languages of masked text (target, source, both) and mixture (rows by turns: {cdlm: 1, mlm: 1}). It "
         "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
         "encoder (.0, ..., .top2, .bottom2, .upper, .lower), language_embeddings, tri, lm_head_transform, "
-        "lm_head_bias, of a decoder output_embeddings and final_norm; new, all, lora. What phases named phase1 "
-        "and phase2 (or phase1-..., "
+        "lm_head_bias, a decoder's output_embeddings and final_norm; new, all, lora. What phases named "
+        "phase1 and phase2 (or phase1-..., "
         "phase2-...) leave open is given by the flags above. Default: phase1 trains new, phase2 all.",
     )
     dropout: float | None = option(
