@@ -9,7 +9,9 @@ from tiny_decoders import COMMON, decoder_source
 from tiny_runs import assert_equal_runs, run, stop_after, weights
 
 from train_xpt import main
+from xpt.recipe.command_line import read_recipe
 from xpt.run.folder import Run
+from xpt.run.preparation import prepare_text
 from xpt.run.summary import summarize
 from xpt.transplant.parameter_groups import parameter_group
 from xpt.transplant.source_checkpoint import open_source
@@ -86,10 +88,14 @@ def test_losses_by_token_character_and_byte_are_of_the_same_sum(finished):
     assert "text goes on:" in lines
 
 
-def test_word_frequencies_know_how_often_texts_end(finished):
-    """As many `</s>` are asked for as texts; a baseline that has never seen one would be a bad one."""
-    results = json.loads((finished / "results.json").read_text())
-    assert results["unigram_loss"] < 5  # with an unseen </s>, it alone would cost 10 nats a sentence
+def test_word_frequencies_know_how_often_texts_end(decoder_options, sources, tmp_path):
+    """As many `</s>` are asked for as texts: a baseline that has never seen one would be a bad one."""
+    recipe = read_recipe([*decoder_options(), "--output_dir", str(tmp_path)])
+    text = prepare_text(recipe, open_source(sources["gpt_neox"]))
+    ends, others = len(text.train), int(text.counts.sum())
+    share = (ends + 1) / (ends + others + SHAPE["vocab_size"])  # add-one smoothed
+    assert float(text.log_probs[text.special.eos].exp()) == pytest.approx(share, rel=1e-4)
+    assert text.counts[text.special.eos] == 0
 
 
 def test_the_card_is_of_a_decoder(finished):
