@@ -6,19 +6,18 @@ from xpt.recipe.recipe import Recipe
 
 def check_causal(recipe: Recipe) -> None:
     """Raise `XPTError` for options that mean nothing to a decoder, or that do not serve one yet."""
-    training, phases = recipe.training, recipe.planned_phases()
-    if phases_with_lora := [phase.name for phase in phases if phase.lora]:
-        raise XPTError(
-            f"phase {phases_with_lora[0]!r}: lora is for encoders as yet, and the source is a decoder; train "
-            "groups, such as encoder.top2"
-        )
-    refused = {
-        "--whole_word_masking": (recipe.phases.whole_word_masking, "masks, and a decoder reads none"),
-        "--corpus_shards": (recipe.corpus.corpus_shards, "has a tokenizer for encoders; give --corpus"),
-        "--dropout": (recipe.phases.dropout, "is for encoders, a decoder keeps its own"),
-    }
-    for option, (given, why) in refused.items():
+    training, arguments = recipe.training, recipe.phases
+    lora = next((phase.name for phase in recipe.planned_phases() if phase.lora), None)
+    refused = (
+        (lora, f"phase {lora!r}: lora is for encoders as yet; train groups, such as encoder.top2"),
+        (
+            arguments.whole_word_masking,
+            "--whole_word_masking masks, and a decoder reads no masks; leave it out",
+        ),
+        (recipe.corpus.corpus_shards, "--corpus_shards have a tokenizer for encoders as yet; give --corpus"),
+        (arguments.dropout, "--dropout is for encoders as yet, a decoder keeps its own; leave it out"),
+        (training.shards, "FSDP is for encoders as yet; start it without"),
+    )
+    for given, message in refused:
         if given:
-            raise XPTError(f"{option} {why}; leave it out" if "give" not in why else f"{option} {why}")
-    if getattr(training, "shards", False):
-        raise XPTError("FSDP is for encoders as yet, and the source is a decoder; start it without")
+            raise XPTError(f"{message} (the source is a decoder)")

@@ -45,7 +45,7 @@ TOKENIZER_BUILD = "3"  # raised when the same text and choices train another tok
 MORPHEMES_BUILD = "1"  # the same, where text is cut into morphemes before
 IDS_BUILD = "3"  # raised when the folder of the same ids holds something else
 HELD_OUT = ("validation", "test")
-FITTED_LENGTH = 512  # tokens of a sentence by which a scale is judged
+FITTED_LENGTH = 512  # tokens of a decoder's sentence by which a scale is judged, of the thousands it reads
 SPLITS = ("train", *HELD_OUT)
 
 
@@ -330,7 +330,7 @@ def prepare_model(
     )
     if start is not None:
         if recipe.source.embedding_scale == "unigram":
-            length = min(FITTED_LENGTH, source.positions)
+            length = min(FITTED_LENGTH, source.positions) if text.causal else source.positions
             start = fit_scale(model, start, sample, text.special, text.log_probs, length)
         described = {"method": recipe.source.embedding_init, **start.report(context)}
     return model, {**report, "embeddings": described}
