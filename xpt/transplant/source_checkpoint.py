@@ -55,6 +55,7 @@ class Source:
         lm_head_activation: what the LM head computes, by transformers' name.
         sha256: of names and bytes of all tensors.
         commit: of the Hub; None for a folder.
+        output_name: of a decoder's output matrix, where that is not tied to the word embeddings.
 
     Example:
         >>> source = xpt.open_source("tiny-roberta")
@@ -74,7 +75,7 @@ class Source:
     lm_head_activation: str
     sha256: str
     commit: str | None = None
-    output_name: str | None = None  # of a decoder's output matrix, where it is none of the word embeddings
+    output_name: str | None = None
 
     @property
     def objective(self) -> str:
