@@ -19,14 +19,16 @@ from klue_runs import fine_tune
 from packaging.version import Version
 from places import REPO
 from safetensors.torch import load, load_file, save_file
+from tiny_decoders import decoder_source
 from tiny_models import make
 from tiny_runs import run
-from transformers import RobertaConfig, RobertaForMaskedLM, set_seed
+from transformers import AutoModelForCausalLM, RobertaConfig, RobertaForMaskedLM, set_seed
 
 import modeling_xpt
 from xpt.finetune.saving import load_fine_tuned
 from xpt.program.errors import XPTError
 from xpt.release.hub import PushOptions, main, push
+from xpt.release.native import export_native
 from xpt.release.publishing import Publisher
 from xpt.release.verification import same_outputs
 from xpt.text.tokenizer import save_tokenizer
@@ -529,3 +531,22 @@ def test_the_native_twin_goes_along(hub, trained):
     assert json.loads(twin["config.json"])["model_type"] == "roberta" and not CODE & set(twin)
     assert "org/pair-native" in hub.files("org/pair")["README.md"].decode()
     assert "org/pair" in twin["README.md"].decode()
+
+
+def test_a_decoder_is_published_without_code_and_phase_by_phase(options, tmp_path):
+    source = decoder_source(tmp_path / "neox", "gpt_neox", tied=False)
+    name = "org/decoder-ko"
+    changes = {"vocab_size": 600, "phase1_steps": 1, "phase2_steps": 1}
+    flags = options(source_model_name_or_path=source, push_to_hub="true", hub_model_id=name, **changes)
+    folder = run(flags, tmp_path / "run")
+    api = huggingface_hub.HfApi()
+    files = set(api.list_repo_files(name))
+    assert {"config.json", "generation_config.json", "model.safetensors", "README.md"} < files
+    assert not [file for file in files if file.endswith(".py")]
+    published = AutoModelForCausalLM.from_pretrained(name)
+    assert same_outputs(folder, Path(huggingface_hub.snapshot_download(name)))
+    assert type(published).__name__ == "GPTNeoXForCausalLM" and published.config.num_itl_in == 1
+    phase = huggingface_hub.hf_hub_download(name, "README.md", revision="phase1")
+    assert "AutoModelForCausalLM" in Path(phase).read_text() and "mask" not in Path(phase).read_text()
+    with pytest.raises(XPTError, match="a decoder is a stock model already"):
+        export_native(folder, tmp_path / "native")

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from klue_runs import fine_tune
 from safetensors.torch import load_file, save_file
+from tiny_decoders import decoder_source
 from tiny_runs import run
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
@@ -57,6 +58,11 @@ def folders(options, trelm_run, tiny_tokenizer, tmp_path_factory):
             assert fine_tune(found[base], found[name], num_train_epochs=1, **extra) == 0
         config = RobertaConfig(vocab_size=len(tiny_tokenizer), hidden_size=32, num_hidden_layers=1,
                                num_attention_heads=4, intermediate_size=64)  # fmt: skip
+        source = decoder_source(home / "neox", "gpt_neox", tied=False)
+        changes = {"vocab_size": 600, "phase1_steps": 2, "phase2_steps": 2}
+        flags = options(source_model_name_or_path=source, **changes)
+        found["decoder"] = run(flags, home / "decoder-ko")
+        found["decoder phase"] = found["decoder"] / "checkpoints" / "phase1" / "checkpoint-2"
         found["native"] = home / "native"
         RobertaForMaskedLM(config).save_pretrained(found["native"])
         save_tokenizer(tiny_tokenizer, found["native"])
@@ -73,6 +79,11 @@ EXPECTED = {
         | {"results.json", "loss.png", *(f"adapter/{name}" for name in ADAPTER)},
     ),
     "phase": (Kind.PHASE, MODEL | WEIGHTS | CODE | OURS),
+    "decoder": (
+        Kind.POST_TRAINED,
+        MODEL | WEIGHTS | OURS | {"generation_config.json", "results.json", "loss.png"},
+    ),
+    "decoder phase": (Kind.PHASE, MODEL | WEIGHTS | OURS | {"generation_config.json"}),
     "tuned": (Kind.FINE_TUNED, MODEL | WEIGHTS | CODE | TUNED | {"results.json", "scores.png"}),
     "lora": (Kind.ADAPTER, MODEL | ADAPTER | CODE | TUNED | {"results.json", "scores.png"}),
     "trelm": (Kind.POST_TRAINED, MODEL | WEIGHTS | TRELM_CODE | OURS | {"results.json", "loss.png"}),

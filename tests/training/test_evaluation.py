@@ -1,6 +1,7 @@
 """Evaluation: the unigram baseline, the other sentence's context, and independence of batching."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,16 @@ from conftest import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_examples import SPECIAL, make_examples
+from transformers import LlamaConfig
 
 import xpt.training.evaluation
 from configuration_xpt import XPTRobertaConfig
 from modeling_xpt import XPTRobertaForMaskedLM
+from xpt.text.examples import Examples
 from xpt.text.masking import IGNORE_INDEX, MLMCollator
 from xpt.text.packing import Row
-from xpt.training.evaluation import EVALUATION_SEED, _batches, _Contexts, evaluate_mlm, unigram_log_probs
+from xpt.training.contexts import OtherContexts
+from xpt.training.evaluation import EVALUATION_SEED, _batches, evaluate_mlm, unigram_log_probs
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,8 @@ def test_batch_size_changes_no_result(model, monkeypatch):
 
 def test_other_context_keeps_masks_and_labels_and_takes_visible_ids_of_another_sentence():
     examples = make_examples(50)
-    contexts = _Contexts(examples)
+    collator = MLMCollator(examples, 0.15, EVALUATION_SEED, packing=False)
+    contexts = OtherContexts(examples, collator, EVALUATION_SEED, causal=False)
     assert sorted(contexts.other) == list(range(50)) and (contexts.other != np.arange(50)).all()
     collator = MLMCollator(examples, 0.15, EVALUATION_SEED, packing=False)
     for rows in _batches(examples):
@@ -92,12 +97,13 @@ def test_other_context_keeps_masks_and_labels_and_takes_visible_ids_of_another_s
 
 def test_a_model_that_reads_its_context_loses_by_the_exchange():
     """A model that copies a token repeated all over its sentence needs its own sentence."""
-    from xpt.text.examples import Examples
 
     sentences = encoded([[4 + i] * 20 for i in range(40)])
     examples = Examples(sentences, SPECIAL, 64)
 
     class Copier(torch.nn.Module):
+        config = XPTRobertaConfig()
+
         def __init__(self):
             super().__init__()
             self.anchor = torch.nn.Parameter(torch.zeros(1))
@@ -113,6 +119,29 @@ def test_a_model_that_reads_its_context_loses_by_the_exchange():
 
     scored = evaluate_mlm(Copier(), examples, shuffled_context=True)
     assert scored.loss < 0.1 and scored.shuffled_context_loss > 3
+
+
+def test_a_decoder_is_scored_on_what_follows_its_own_beginning_or_anothers():
+    """A model that repeats what it has read: right about its own text from the second token on, wrong behind
+    another's; each token but the first is scored once."""
+    examples = Examples(encoded([[4 + i] * 20 for i in range(40)]), SPECIAL, 64)
+
+    class Repeater(torch.nn.Module):
+        config = LlamaConfig()
+
+        def __init__(self):
+            super().__init__()
+            self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, input_ids, attention_mask, use_cache):
+            return SimpleNamespace(logits=50.0 * torch.nn.functional.one_hot(input_ids, 500).float())
+
+    counts = np.ones(500)
+    scored = evaluate_mlm(Repeater(), examples, unigram_log_probs(counts), shuffled_context=True)
+    assert scored.masked_tokens == 40 * 21
+    assert scored.loss == pytest.approx(50 * 2 / 21, abs=0.1)  # the first one and </s> are unforeseen
+    assert scored.shuffled_context_loss == pytest.approx(50, abs=0.1)
+    assert scored.unigram_loss == pytest.approx(np.log(500), abs=1e-4)
 
 
 def test_mode_and_random_state_are_left_alone(model):

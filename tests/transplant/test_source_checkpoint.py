@@ -50,8 +50,8 @@ def refused(tmp_path):
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
     (tmp_path / "no-config").mkdir()
     return {
-        "gpt2": "is of type 'gpt2' (GPT2LMHeadModel), not an encoder that XPT knows; "
-        "supported are encoders of the families roberta,",
+        "gpt2": "is of type 'gpt2' (GPT2LMHeadModel), which adds positions to its embeddings, which no "
+        "decoder in the table of architectures does; supported are encoders of the families roberta,",
         "mpnet": "is of type 'mpnet' (MPNetModel), which adds relative positions to its attention",
         "deberta": "is of type 'deberta' (DebertaModel), which adds relative positions to its attention",
         "decoder": "and a decoder (is_decoder or add_cross_attention is true); supported are",

@@ -185,7 +185,7 @@ def test_numbers_that_no_model_has_are_named(sources, tmp_path, changes, message
     original = json.loads((sources["bert"] / CONFIG).read_text())
     (tmp_path / CONFIG).write_text(json.dumps({**original, **changes}))
     with pytest.raises(XPTError, match=f"its config.json describes no model: {message}"):
-        read_config(SourceFiles(str(tmp_path)))
+        read_config(SourceFiles(str(tmp_path)).read_json(CONFIG), str(tmp_path))
 
 
 def test_a_config_too_large_to_be_one_is_refused(sources, tmp_path):

@@ -1,7 +1,8 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
 `model_card.md` is the card of a post-trained model and the frame of all others. `trelm.md` fills that frame
-for a TreLM, and `fine_tuned.md` fills either for a model fine-tuned on a benchmark, with or without adapters.
+for a TreLM, `decoder.md` for a decoder, and `fine_tuned.md` fills any of these for a model fine-tuned on a
+benchmark, with or without adapters.
 A stock RoBERTa that `xpt.release.native` exported has the card of the model it came from, which then says so
 and needs no remote code.
 """
@@ -24,11 +25,19 @@ from xpt.program.files import write_text_atomically
 from xpt.program.yaml_text import dump
 from xpt.text.language import find_language
 from xpt.training.notes import phase_notes
-from xpt.transplant.architectures import ARCHITECTURES, Architecture, find_architecture
+from xpt.transplant.architectures import (
+    ARCHITECTURES,
+    CLM,
+    Architecture,
+    architecture_of_results,
+    find_architecture,
+    find_post_trained,
+)
 
 HERE = Path(__file__).parent
 MAIN = "model_card.md"  # a link to the file at the top level
 TRELM = "trelm.md"
+DECODER = "decoder.md"
 FINE_TUNED = "fine_tuned.md"
 EVAL_RESULTS = ".eval_results"
 RESULTS, CONFIG, ADAPTER_CONFIG = "results.json", "config.json", "adapter_config.json"
@@ -69,8 +78,8 @@ class Checkpoint:
         if self.is_fine_tuned:
             return find_architecture(self.results["model"]["family"])
         if self.results:  # of earlier releases too, which knew one alone
-            return ARCHITECTURES[self.results["transplant"].get("architecture", "xpt")]
-        return find_architecture(self.config.get("model_type")) or ARCHITECTURES["xpt"]
+            return architecture_of_results(self.results)
+        return find_post_trained(self.config) or ARCHITECTURES["xpt"]
 
     @property
     def has_code(self) -> bool:
@@ -152,7 +161,7 @@ def write_card(
 def render_card(results: dict[str, Any], model_name: str, attribution: str | None = None) -> str:
     """The text of the card in a finished run's own folder, where nothing else is known yet."""
     settings = {**results["settings"], "attribution": attribution or results["settings"].get("attribution")}
-    system = ARCHITECTURES[results["transplant"].get("architecture", "xpt")]
+    system = architecture_of_results(results)
     config = system.config(architectures=[system.model.__name__]).to_dict()
     checkpoint = Checkpoint(
         publishable({**results, "settings": settings}), config, frozenset({RESULTS, "loss.png"})
@@ -221,7 +230,7 @@ def _render(
     }
     own = klue_scores(results) if checkpoint.is_fine_tuned else masked_scores(results)
     scores = [*own, *(score for one in klue_results for score in klue_scores(one))]
-    frame = TRELM if checkpoint.system is ARCHITECTURES["trelm"] else MAIN
+    frame = _frame(checkpoint.system)
     template = _environment().get_template(FINE_TUNED if checkpoint.is_fine_tuned else frame)
     text = template.render(
         frame=frame,
@@ -243,6 +252,13 @@ def _render(
         license=license,
     )
     return f"{text.rstrip()}\n"
+
+
+def _frame(system: Architecture | None) -> str:
+    """The template of the card of a post-trained model."""
+    if system is not None and system.objective == CLM:
+        return DECODER
+    return TRELM if system is ARCHITECTURES["trelm"] else MAIN
 
 
 def _mask_token(results: dict[str, Any]) -> str:

@@ -15,9 +15,11 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_res
 from xpt.finetune.benchmarks import BENCHMARKS
 from xpt.finetune.scored import scored_data
 from xpt.program.yaml_text import dump
+from xpt.transplant.architectures import CLM
 
 # The Hub's names of what a model does, by the head that its class is named after.
 PIPELINES = {
+    "ForCausalLM": "text-generation",
     "ForMaskedLM": "fill-mask",
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
@@ -67,15 +69,17 @@ def masked_scores(results: dict[str, Any]) -> list[EvalResult]:
     names = [one.get("file") or one.get("dataset") for one in inputs]
     of_hub = [one["dataset"] for one in inputs if one.get("dataset")]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    causal = results["transplant"].get("objective") == CLM
     same: dict[str, Any] = {
-        "task_type": "fill-mask",
-        "task_name": "Masked language modeling",
+        "task_type": "text-generation" if causal else "fill-mask",
+        "task_name": "Causal language modeling" if causal else "Masked language modeling",
         "dataset_type": of_hub[0] if len(inputs) == 1 and of_hub else "text",
         "dataset_name": f"Held-out text of {names[0]}{more}",
         "dataset_split": "test",
-        "metric_args": {"mlm_probability": 0.15},
+        **({} if causal else {"metric_args": {"mlm_probability": 0.15}}),
     }
-    titles = {"loss": "Loss in nats per masked token", "perplexity": "Perplexity of masked tokens"}
+    tokens = "token" if causal else "masked token"
+    titles = {"loss": f"Loss in nats per {tokens}", "perplexity": f"Perplexity of {tokens}s"}
     return [
         EvalResult(**same, metric_type=name, metric_name=title, metric_value=results["test"][name])
         for name, title in titles.items()

@@ -56,11 +56,12 @@ class PhaseArguments:
         "target_modules, merge), unfreeze (top_down, bottom_up: one encoder layer more at a time), until "
         "(every, patience, least: it ends where validation loss has not improved by so much for so long), "
         "start_from (an earlier phase or initial, or several by group, merged; a list is their mean), and, "
-        "for TreLM, objective (mlm, cdlm, cdlm+mlm), direction (to_target, to_source), languages of "
-        "masked text (target, source, both) and mixture (rows by turns: {cdlm: 1, mlm: 1}). It trains "
-        "groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
+        "for TreLM, objective (mlm, cdlm, cdlm+mlm; a decoder's is clm), direction (to_target, to_source), "
+        "languages of masked text (target, source, both) and mixture (rows by turns: {cdlm: 1, mlm: 1}). It "
+        "trains groups: word_embeddings, source_embeddings (.position, .token_type, .norm), itl (.in, .out), "
         "encoder (.0, ..., .top2, .bottom2, .upper, .lower), language_embeddings, tri, lm_head_transform, "
-        "lm_head_bias; new, all, lora. What phases named phase1 and phase2 (or phase1-..., "
+        "lm_head_bias, a decoder's output_embeddings and final_norm; new, all, lora. What phases named "
+        "phase1 and phase2 (or phase1-..., "
         "phase2-...) leave open is given by the flags above. Default: phase1 trains new, phase2 all.",
     )
     dropout: float | None = option(

@@ -76,15 +76,18 @@ class Recipe:
             object.__setattr__(self, "phases", replace(self.phases, phases=None))
         self.refuse_idle_flags(changed_values(self.phases))
 
-    def planned_phases(self, report: dict[str, Any] | None = None) -> list[Phase]:
+    def planned_phases(
+        self, report: dict[str, Any] | None = None, objective: str | None = None
+    ) -> list[Phase]:
         """The phases in order, for the model of a transplant's `report`; without, as far as they can be read.
 
-        The LM-head transform learns in phase 1 where it is new, and stays frozen where it was copied. Raises
-        `XPTError` for a phase that cannot train.
+        The LM-head transform learns in phase 1 where it is new, and stays frozen where it was copied.
+        `objective` is how the source predicts, where it is open but there is no report yet. Raises `XPTError`
+        for a phase that cannot train.
         """
         if self.phases.dropout is not None and not 0 <= self.phases.dropout < 1:
             raise XPTError(f"--dropout is {self.phases.dropout}; give a share from 0 to below 1")
-        parts = Parts() if report is None else Parts.of_report(report)
+        parts = Parts(objective=objective) if report is None else Parts.of_report(report)
         planned: list[Phase] = []
         words: list[str] = []
         for values in TWO_PHASES if self.phase_list is None else self.phase_list:

@@ -1,4 +1,4 @@
-"""What a user says of the source: the English encoder, and what is built around it."""
+"""What a user says of the source: the English model, and what is built around it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 from xpt.program.settings import check_values, option, option_of
 from xpt.transplant.architectures import ArchitectureName
 from xpt.transplant.embeddings.settings import StartSettings
-from xpt.transplant.source import ItlInit, TransplantSettings
+from xpt.transplant.settings import ItlInit, TransplantSettings
 
 
 @dataclass
 class SourceArguments:
-    """Source: the English encoder, and what is built around it.
+    """Source: the English encoder or decoder, and what is built around it.
 
     Raises:
         XPTError: a value that is none of the choices.
@@ -24,8 +24,8 @@ class SourceArguments:
 
     source_model_name_or_path: str | None = option(
         None,
-        "English encoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT or "
-        "TreLM checkpoint, which is trained further. Default: none, it must be given.",
+        "English encoder or decoder, Hub id or folder (families: docs/sources.md; P21: RoBERTa), or an XPT "
+        "or TreLM checkpoint, which is trained further. Default: none, it must be given.",
     )
     source_revision: str | None = option(
         None, "Branch, tag or commit of the source on the Hub. Default: its newest."
@@ -52,8 +52,8 @@ class SourceArguments:
     embedding_scale: str = option_of(StartSettings, "embedding_scale")
     output_bias_init: Literal["unigram", "zero", "mixed"] = option(
         "unigram",
-        "Output bias: log unigram frequencies of the training split, zero (P21), or the source's, mixed as "
-        "the embeddings are (mixed).",
+        "Output bias, which no decoder has: log unigram frequencies of the training split, zero (P21), or "
+        "the source's, mixed as the embeddings are (mixed).",
     )
 
     def __post_init__(self) -> None:

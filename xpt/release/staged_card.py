@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xpt.cards.card import write_card
-from xpt.transplant.architectures import architecture_of
+from xpt.transplant.architectures import CLM, architecture_of
 
 METHODS = {"xpt": "**Cross-lingual Post-Training** (XPT)", "trelm": "**TreLM** (Li et al. 2021)"}
 
@@ -26,10 +26,15 @@ class CardFacts:
 def write_phase_card(folder: Path, card: CardFacts, config: dict[str, Any]) -> None:
     """README.md of what a phase left, of which no results tell yet."""
     system = architecture_of(config["model_type"])
-    tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    mask = json.dumps(tokenizer["mask_token"], ensure_ascii=False)  # a string of JSON is one of YAML
+    if system.objective == CLM:
+        kind, auto, code = "pipeline_tag: text-generation", "AutoModelForCausalLM", ""
+    else:
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        mask = json.dumps(tokenizer["mask_token"], ensure_ascii=False)  # a string of JSON is one of YAML
+        kind = f"pipeline_tag: fill-mask\nmask_token: {mask}"
+        auto, code = "AutoModelForMaskedLM", ", trust_remote_code=True"
     text = _PHASE_CARD.format(
-        model_id=card.model_id, mask_token=mask, tag=system.name, method=METHODS[system.name]
+        model_id=card.model_id, kind=kind, tag=system.name, method=METHODS[system.name], auto=auto, code=code
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -49,8 +54,7 @@ def write_result_card(folder: Path, card: CardFacts) -> None:
 _PHASE_CARD = """\
 ---
 library_name: transformers
-pipeline_tag: fill-mask
-mask_token: {mask_token}
+{kind}
 tags:
 - {tag}
 - cross-lingual-post-training
@@ -62,10 +66,10 @@ What one phase of {method} has left. Nothing was measured on test text yet: the
 finished model, with its results, takes this place when the run ends.
 
 ```python
-from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
+from transformers import {auto}, PreTrainedTokenizerFast
 
 name = "{model_id}"
 tokenizer = PreTrainedTokenizerFast.from_pretrained(name)
-model = AutoModelForMaskedLM.from_pretrained(name, trust_remote_code=True)
+model = {auto}.from_pretrained(name{code})
 ```
 """

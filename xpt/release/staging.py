@@ -1,9 +1,9 @@
 """What belongs in a model repository, laid out in a folder of its own: those files and no others.
 
     weights         model.safetensors, or its shards and their index; adapter_model.safetensors
-    configuration   config.json with the whole auto_map; adapter_config.json
+    configuration   config.json with the whole auto_map; adapter_config.json; generation_config.json
     code            configuration_xpt.py and modeling_xpt.py as this package has them, for XPT models;
-                    with configuration_trelm.py and modeling_trelm.py for a TreLM
+                    with configuration_trelm.py and modeling_trelm.py for a TreLM; none for a decoder
     tokenizer       tokenizer.json and what lies beside it
     README.md       the card, and .eval_results/
     results         results.json without this machine's folders; loss.png, scores.png
@@ -36,7 +36,7 @@ from xpt.program.formatting import short_size
 from xpt.program.manifest import file_sha256
 from xpt.release.leaks import find_leak, own_places
 from xpt.release.staged_card import CardFacts, write_phase_card, write_result_card
-from xpt.transplant.architectures import find_architecture
+from xpt.transplant.architectures import CLM, find_post_trained
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 TOKENIZER = (
@@ -45,7 +45,7 @@ TOKENIZER = (
     *("sentencepiece.model", "sentencepiece.bpe.model", "spiece.model", "spm.model"),
 )
 PICTURES = ("loss.png", "scores.png")
-RESULTS = "results.json"
+RESULTS, GENERATION = "results.json", "generation_config.json"
 GIT_ATTRIBUTES = "".join(
     f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in ("*.safetensors", "*.model", "*.png")
 )
@@ -103,11 +103,12 @@ def find_kind(folder: Path) -> Kind:
         raise XPTError(f"{folder}: no config.json; give the folder of a finished run or of a model")
     if (folder / ADAPTER_CONFIG).is_file():
         return Kind.ADAPTER
-    model_type = _read_json(folder / "config.json").get("model_type")
+    config = _read_json(folder / "config.json")
+    model_type = config.get("model_type")
     results = _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else None
     if benchmark_of(results) is not None:
         return Kind.FINE_TUNED
-    if find_architecture(model_type):
+    if find_post_trained(config):
         return Kind.PHASE if results is None else Kind.POST_TRAINED
     if model_type == "roberta":
         return Kind.NATIVE
@@ -130,13 +131,15 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
     into.mkdir()
     config = _staged_config(folder)
     _write_json(into / "config.json", config)
-    architecture = find_architecture(config.get("model_type"))
+    architecture = find_post_trained(config)
     for file in architecture.code_files if architecture else ():
         shutil.copyfile(file, into / file.name)
     if kind is Kind.ADAPTER:
         _stage_adapter(folder, into, base)
     else:
         _stage_weights(folder, into)
+        if architecture and architecture.objective == CLM:
+            _take(folder, GENERATION, into)
         if (folder / ADAPTER_FOLDER).is_dir():
             _real(folder / ADAPTER_FOLDER)
             (into / ADAPTER_FOLDER).mkdir()
@@ -160,13 +163,13 @@ def stage(folder: Path, into: Path, card: CardFacts, base: Base | None = None) -
 
 def _staged_config(folder: Path) -> dict[str, Any]:
     config = _without_local(_read_json(_real(folder / "config.json")))
-    architecture = find_architecture(config.get("model_type"))
-    ours, given = architecture.config.code if architecture else AUTO_MAP, config.get("auto_map") or {}
+    architecture = find_post_trained(config)
+    ours, given = architecture.auto_map if architecture else AUTO_MAP, config.get("auto_map") or {}
     foreign = [code for name, code in given.items() if ours.get(name) != code]
     if foreign:
         place = folder / "config.json"
         raise XPTError(f"{place}: its auto_map runs {foreign[0]}, code that is not ours; take that out")
-    if architecture:
+    if architecture and ours:
         config["auto_map"] = ours
     return config
 

@@ -14,6 +14,7 @@ from xpt.program.errors import XPTError
 from xpt.program.manifest import file_sha256
 from xpt.release.hub_access import hub_errors
 from xpt.release.staging import Staged
+from xpt.transplant.architectures import DECODERS
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 ROWS, LENGTH = 3, 12  # of the ids that models are compared on
@@ -69,7 +70,7 @@ def _base(model: Any) -> nn.Module:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _ids(model: Any) -> dict[str, torch.Tensor]:
+def _ids(model: Any) -> dict[str, Any]:
     """Ids all over the vocabulary, one row padded; (rows, choices, length) for multiple choice."""
     config = model.config
     pad = config.pad_token_id or 0
@@ -79,4 +80,5 @@ def _ids(model: Any) -> dict[str, torch.Tensor]:
     ids[0, LENGTH // 2 :] = pad
     if type(model).__name__.endswith("ForMultipleChoice"):
         ids = ids[:, None].repeat(1, 2, 1)
-    return {"input_ids": ids, "attention_mask": ids.ne(pad).long()}
+    cache = {"use_cache": False} if config.model_type in DECODERS else {}  # which is none of the outputs
+    return {"input_ids": ids, "attention_mask": ids.ne(pad).long(), **cache}

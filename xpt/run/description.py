@@ -32,12 +32,13 @@ def measure_text(text: PreparedText, split: str) -> dict[str, int]:
     Tokens of one vocabulary are longer than those of another, so that losses per token do not compare;
     `loss x tokens / characters` does. It estimates the pseudo-log-likelihood (Salazar et al. 2020) of a
     character in nats, from the 15 % of the positions that are masked, all of a sentence's at once instead of
-    one by one. `<s>` and `</s>`, which are never masked, are not counted.
+    one by one. `<s>` and `</s>`, which are never masked, are not counted. Of a decoder it is no estimate;
+    it is asked for `</s>`, too, which counts.
     """
     characters = size = 0
     for sentence in text.corpus.split(split):
         characters += len(sentence)
         size += len(sentence.encode("utf-8"))
     examples = text.held_out[split]
-    framing = 2 * len(examples)
+    framing = (1 if text.causal else 2) * len(examples)
     return {"tokens": int(examples.lengths.sum()) - framing, "characters": characters, "bytes": size}

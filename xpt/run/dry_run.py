@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
-from torch import nn
 from transformers import IntervalStrategy
 
 from xpt.program.environment import peak_memory_mib
@@ -100,11 +100,11 @@ def plan_phase(training: PostTraining, index: int) -> PhasePlan:
     return plan
 
 
-def _trained(model: nn.Module) -> dict[str, int]:
+def _trained(model: Any) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = parameter_group(name).split(".")[0]
+            group = parameter_group(name, model.config).split(".")[0]
             sizes[group] = sizes.get(group, 0) + parameter.numel()
     return sizes
 

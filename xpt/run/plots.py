@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xpt.program.figure import new_figure
+from xpt.transplant.architectures import CLM
 
 COLORS = ("#1f5fa8", "#c2571a", "#2e7d4f", "#7a3e9d")
 
@@ -23,6 +24,7 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
     """Draw one or several runs into `path` (PNG). Phases follow each other on the axis of steps."""
     figure = new_figure(9, 5)
     axis = figure.subplots()
+    causal = curves[0].results["transplant"].get("objective") == CLM
     for color, curve in zip(COLORS, curves, strict=False):
         starts = _phase_starts(curve.results["phases"])
         steps = [starts[entry["phase"]] + entry["step"] for entry in curve.log if "loss" in entry]
@@ -43,12 +45,11 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
             "o",
             color=color,
             markersize=7,
-            label=f"{curve.name}: validation, 15 % masked",
+            label=f"{curve.name}: validation{'' if causal else ', 15 % masked'}",
         )
     _draw_references(axis, curves[0].results)
-    axis.set(
-        xlabel="optimizer step", ylabel="masked-language-model loss (nats per masked token)", title=title
-    )
+    loss = "loss (nats per token)" if causal else "masked-language-model loss (nats per masked token)"
+    axis.set(xlabel="optimizer step", ylabel=loss, title=title)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=120)
@@ -57,7 +58,9 @@ def plot_loss(curves: Sequence[Curve], path: Path, title: str) -> None:
 def _masked(curve: Curve) -> str:
     shares: set[float] = set()
     for phase in curve.results["phases"]:
-        share = phase["mlm_probability"]
+        share = phase.get("mlm_probability")
+        if share is None:  # of a decoder
+            return ""
         shares |= set(share) if isinstance(share, list) else {share}
     ends = sorted({min(shares), max(shares)})
     return f", {' to '.join(f'{100 * share:.0f}' for share in ends)} % masked"

@@ -23,14 +23,16 @@ from xpt.program.processes import told_by_first
 from xpt.recipe.recipe import Recipe
 from xpt.run.branches import origin_folders, wanted_phases
 from xpt.run.description import describe_text
-from xpt.run.fills import choose_prompts, fill, fills_record
 from xpt.run.folder import Run
 from xpt.run.plots import Curve, plot_loss
 from xpt.run.preparation import PreparedText
 from xpt.run.progress import PhaseProgress
+from xpt.run.shown import Shown
 from xpt.run.summary import announcement, stage_line
+from xpt.text.causal import CausalCollator
 from xpt.text.masking import MaskSchedule, MLMCollator
 from xpt.text.packing import TARGET
+from xpt.text.pair_batches import Collate
 from xpt.text.reading import Reading, readings
 from xpt.text.word_marks import word_starts
 from xpt.training.adapters import attach_adapters, has_adapters, merge_adapters, remove_adapters
@@ -43,7 +45,7 @@ from xpt.training.resumable import require_converging
 from xpt.training.trainable import group_sizes, set_trainable, training_dropout
 from xpt.training.trainer import PhaseData, load_weights, phase_arguments, save_model, train_phase
 from xpt.training.training_state import estimated_bytes
-from xpt.transplant.architectures import architecture_of
+from xpt.transplant.architectures import CLM, architecture_of, is_causal
 from xpt.transplant.parameter_groups import ADAPTER_FOLDER
 
 BY_HAND = "xpt.PostTraining"  # what results note where nobody says what was typed
@@ -111,7 +113,8 @@ class PostTraining:
     ):
         self.recipe, self.run, self.model, self.report = recipe, run, model, report
         self.stop = stop or StopRequest()
-        model.config.sparse_prediction = True
+        if not is_causal(model.config):
+            model.config.sparse_prediction = True
         self.text = text
         self.phases = recipe.planned_phases(report) if phases is None else list(phases)
         for phase in self.phases:  # what the model lacks is found before anything is written
@@ -121,9 +124,7 @@ class PostTraining:
         self.streams = text.streams(arguments.packing, training.seed)
         self.rows_per_step = training.rows_per_step
         self.word_starts = word_starts(text.tokenizer) if arguments.whole_word_masking else None
-        self.prompts = choose_prompts(
-            text.corpus.split("test"), text.tokenizer, training.num_fills, arguments.max_seq_length
-        )
+        self.shown = Shown(text, training.num_fills, arguments.max_seq_length)
 
     # ---- stages ------------------------------------------------------------------------------------------
 
@@ -148,8 +149,7 @@ class PostTraining:
         self.model.to(self.recipe.training.device)
         if "before" not in self.run.progress():
             scored = self._evaluate("validation", "Evaluating step 0")
-            fills = fill(self.model, self.text.tokenizer, self.prompts)
-            self.run.record("before", {**_metrics(scored), "fills": fills})
+            self.run.record("before", {**scored.record(), "fills": self.shown.of(self.model)})
             self._say("step 0", scored)
 
     def run_phase(self, index: int) -> None:
@@ -197,7 +197,7 @@ class PostTraining:
             **({"most_steps": most} if phase.until else {}),
             "trained_tensors": len(trained),
             "trainable_parameters": sum(trained.values()),
-            **_metrics(scored),
+            **scored.record(),
         }
         self.run.record(phase.name, result)
         self._say(phase.name, scored)
@@ -208,7 +208,7 @@ class PostTraining:
             # Seeded by the phase's name too, so that a second one does not start where the first did.
             attach_adapters(self.model, phase.lora, self.recipe.training.seed, phase.name)
         trained = set(set_trainable(self.model, phase.train))
-        require_held(phase.learning_rates, trained, f"phase {phase.name!r}")
+        require_held(phase.learning_rates, trained, f"phase {phase.name!r}", self.model.config)
         return {name: tensor.numel() for name, tensor in self.model.named_parameters() if name in trained}
 
     @contextmanager
@@ -222,6 +222,12 @@ class PostTraining:
     def phase_data(self, index: int, masking: float | MaskSchedule | None = None) -> PhaseData:
         """What a phase reads; with other masks where `masking` is given."""
         phase = self.phases[index]
+        collator: Any = CausalCollator(self.text.train, self.recipe.phases.packing)
+        if phase.objective != CLM:
+            collator = self._masking_collator(phase, masking)
+        return PhaseData(self.reading(index), collator, self.text.tokenizer, self.text.held_out["validation"])
+
+    def _masking_collator(self, phase: Phase, masking: float | MaskSchedule | None) -> Collate:
         own = MLMCollator(
             self.text.train,
             phase.masking if masking is None else masking,
@@ -230,8 +236,7 @@ class PostTraining:
             self.word_starts,
         )
         others = self.text.bilingual if set(phase.turns) != {TARGET} else None
-        collator = others.collator(own, set(phase.turns)) if others else own
-        return PhaseData(self.reading(index), collator, self.text.tokenizer, self.text.held_out["validation"])
+        return others.collator(own, set(phase.turns)) if others else own
 
     def reading(self, index: int) -> Reading:
         """The rows of a phase."""
@@ -267,7 +272,7 @@ class PostTraining:
             write_card: gives the card's text from results and the folder's name; without, there is no card.
         """
         scored = self._evaluate("test", "Evaluating the test split")
-        after = fill(self.model, self.text.tokenizer, self.prompts)
+        after = self.shown.of(self.model)
         if not self.run.writes:
             return
         results = self._results(source, command or BY_HAND, scored, after)
@@ -333,18 +338,8 @@ class PostTraining:
                 "perplexity": scored.perplexity,
                 "masked_tokens": scored.masked_tokens,
             },
-            "fills": fills_record(self.prompts, before["fills"], after),
+            **self.shown.record(before["fills"], after),
             "seconds": progress["seconds"],
             "peak_memory_mib": self.run.peak_memory_mib(),
             "settings": self.recipe.settings(),
         }
-
-
-def _metrics(scored: MLMEvaluation) -> dict[str, Any]:
-    return {
-        "eval_loss": scored.loss,
-        "eval_perplexity": scored.perplexity,
-        "eval_unigram_loss": scored.unigram_loss,
-        "eval_shuffled_context_loss": scored.shuffled_context_loss,
-        "eval_masked_tokens": scored.masked_tokens,
-    }

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.cache import cache_home, cache_key
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
 from xpt.recipe.recipe import Recipe
 from xpt.run.bilingual import Bilingual, OtherLanguage, check_bilingual, prepare_bilingual
+from xpt.run.causal import check_causal
 from xpt.run.start import check_start, fit_scale, output_bias, start_embeddings
 from xpt.run.vocabulary import keeps_vocabulary, ready_tokenizer
 from xpt.text.corpus import Corpus, build_corpus
@@ -37,6 +37,7 @@ from xpt.text.special_tokens import SpecialIds
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer, tokenizer_fingerprint
 from xpt.text.tokenizer_training import train_tokenizer
 from xpt.training.evaluation import unigram_log_probs
+from xpt.transplant.architectures import CLM
 from xpt.transplant.embeddings import MAX_TOKENS
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
 
@@ -44,6 +45,7 @@ TOKENIZER_BUILD = "3"  # raised when the same text and choices train another tok
 MORPHEMES_BUILD = "1"  # the same, where text is cut into morphemes before
 IDS_BUILD = "3"  # raised when the folder of the same ids holds something else
 HELD_OUT = ("validation", "test")
+FITTED_LENGTH = 512  # tokens of a decoder's sentence by which a scale is judged, of the thousands it reads
 SPLITS = ("train", *HELD_OUT)
 
 
@@ -60,6 +62,7 @@ class PreparedText:
         counts: how often each id stands in the training split, (vocab_size,).
         morphemes: who cut the text that the tokenizer was trained on, where somebody did.
         bilingual: text of the source's language and sentence pairs, where phases read them.
+        causal: whether it is for a decoder, which is asked for the end of each text, too.
 
     Example:
         >>> text = xpt.prepare_text(xpt.read_recipe("tiny.yaml"))
@@ -75,6 +78,7 @@ class PreparedText:
     counts: np.ndarray  # of each id in the training split, (vocab_size,)
     morphemes: str | None = None
     bilingual: Bilingual | None = None
+    causal: bool = False
 
     def streams(self, packing: bool, seed: int) -> dict[str, RowSource]:
         """The rows of training on each text, by its name."""
@@ -89,7 +93,11 @@ class PreparedText:
     @property
     def log_probs(self) -> torch.Tensor:
         """Unigram log probabilities of the training split, (vocab_size,)."""
-        return unigram_log_probs(self.counts)
+        counts = self.counts
+        if self.causal:
+            counts = counts.copy()
+            counts[self.special.eos] += len(self.train)
+        return unigram_log_probs(counts)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -111,7 +119,8 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
 
     Args:
         recipe: says which text, which vocabulary and how long a row is.
-        source: matters only where it is an XPT checkpoint, which brings a tokenizer.
+        source: matters only where it is an XPT checkpoint, which brings a tokenizer, or a decoder, for which
+            one is made without a mask, and so that it spells any character in bytes.
 
     Raises:
         XPTError: text or a tokenizer that cannot be used, or a split without a sentence.
@@ -132,6 +141,9 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
             f"--whole_word_masking: {find_language(recipe.corpus.language).name} is written without blanks "
             "between words; leave it out"
         )
+    causal = source is not None and source.objective == CLM
+    if causal:
+        check_causal(recipe)
     check_bilingual(recipe)
     cache = cache_folder(recipe)
     check_writable(cache, "--cache_dir")
@@ -147,7 +159,7 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
     other = OtherLanguage.read(recipe)
     workers = recipe.training.preprocessing_num_workers
     corpus = build_corpus(recipe.corpus.settings(), cache / "corpus", workers=workers)
-    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache, segmenter, other)
+    tokenizer = ready or _trained_tokenizer(recipe, corpus, cache, segmenter, other, causal)
     examples = _encode(recipe, corpus, tokenizer, SPLITS, cache)
     train = examples.pop("train")
     counts = train.sentences.counts(train.special.vocab_size)
@@ -156,7 +168,8 @@ def prepare_text(recipe: Recipe, source: Source | None = None) -> PreparedText:
     if other is not None:
         held_out = chain.from_iterable(corpus.split(split) for split in HELD_OUT)
         bilingual = prepare_bilingual(other, tokenizer, held_out, recipe.phases.max_seq_length, cache)
-    return PreparedText(corpus, tokenizer, train.special, train, examples, counts, morphemes, bilingual)
+    own = (corpus, tokenizer, train.special, train, examples, counts)
+    return PreparedText(*own, morphemes, bilingual, causal)
 
 
 def _prepare_shards(recipe: Recipe, source: Source | None, cache: Path) -> PreparedText:
@@ -203,14 +216,20 @@ def _segmenter(recipe: Recipe) -> Segmenter | None:
 
 
 def _trained_tokenizer(
-    recipe: Recipe, corpus: Corpus, cache: Path, segmenter: Segmenter | None, other: OtherLanguage | None
+    recipe: Recipe,
+    corpus: Corpus,
+    cache: Path,
+    segmenter: Segmenter | None,
+    other: OtherLanguage | None,
+    causal: bool,
 ) -> PreTrainedTokenizerFast:
     """Of the training split and, where phases read it, of the source's language too."""
     chosen = recipe.tokenizer.settings(recipe.corpus.language)
+    making = {**chosen.characters, **({"byte_fallback": True, "causal": True} if causal else {})}
     own, others = corpus.split("train"), other.sentences if other else []
     count, sample = len(own) + len(others), chosen.sentences
     few = sample if sample is not None and sample < count else None
-    choices = map(str, (chosen.vocab_size, chosen.model_type, few, sorted(chosen.characters.items())))
+    choices = map(str, (chosen.vocab_size, chosen.model_type, few, sorted(making.items())))
     tools = (TOKENIZER_BUILD, version("sentencepiece"))
     cut: tuple[str, ...] = () if segmenter is None else (MORPHEMES_BUILD, segmenter.identity)
     cut += () if other is None else ("bilingual", other.fingerprint)
@@ -227,12 +246,12 @@ def _trained_tokenizer(
             chosen.model_type,
             max_sentences=few,
             segmenter=segmenter,
-            **chosen.characters,
+            **making,
         )
         with write_folder_atomically(folder) as staging:
             save_tokenizer(trained, staging)
             write_manifest(staging, {})
-    return load_tokenizer(str(folder))
+    return load_tokenizer(str(folder), causal=causal)
 
 
 def transplant_settings(recipe: Recipe) -> TransplantSettings:
@@ -254,7 +273,7 @@ def check_source(recipe: Recipe, source: Source) -> None:
     """Find what the source cannot serve before the text is read. Raises `XPTError`."""
     check_transplant(source, transplant_settings(recipe))
     check_start(recipe, source)
-    wanted, positions = recipe.phases.max_seq_length, len(source.used_positions)
+    wanted, positions = recipe.phases.max_seq_length, source.positions
     if wanted > positions:
         raise XPTError(f"--max_seq_length {wanted} exceeds the source's {positions} positions")
     if recipe.source.keep_vocabulary and not source.is_xpt:
@@ -262,11 +281,12 @@ def check_source(recipe: Recipe, source: Source) -> None:
             f"--keep_vocabulary is for XPT checkpoints; source {source.name} is of the family {source.family}"
         )
     keeps_vocabulary(recipe, source)
+    recipe.planned_phases(objective=source.objective)
 
 
 def prepare_model(
     recipe: Recipe, source: Source, text: PreparedText
-) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
+) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The transplanted model at step 0, a function of source, text and seed alone (Lee et al. 2021).
 
     The layers are the source's. New are the word embeddings, the Implicit Translation Layers before the first
@@ -294,19 +314,23 @@ def prepare_model(
     settings = transplant_settings(recipe)
     kept = settings.copies_layers and keeps_vocabulary(recipe, source)
     sample = text.sample(MAX_TOKENS)
-    start, described = None, None
+    start, described, output = None, None, None
     if not kept:
-        joint = text.bilingual is not None
-        start, context = start_embeddings(recipe, source, text.tokenizer, text.special, sample, joint)
+        asked = (recipe, source, text.tokenizer, text.special, sample, text.bilingual is not None)
+        start, context = start_embeddings(*asked)
+        if source.output_embeddings is not None:
+            output = start_embeddings(*asked, rows=source.output_embeddings)[0].matrix
     model, report = transplant(
         source,
         settings,
         text.special,
         word_embeddings=None if start is None else start.matrix,
         output_bias=output_bias(recipe, source, start, text.log_probs),
+        output_embeddings=output,
     )
     if start is not None:
         if recipe.source.embedding_scale == "unigram":
-            start = fit_scale(model, start, sample, text.special, text.log_probs)
+            length = min(FITTED_LENGTH, source.positions) if text.causal else source.positions
+            start = fit_scale(model, start, sample, text.special, text.log_probs, length)
         described = {"method": recipe.source.embedding_init, **start.report(context)}
     return model, {**report, "embeddings": described}

@@ -1,31 +1,33 @@
 """From a recipe to the start of the word embeddings: what its method reads is opened and checked here."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from modeling_xpt import XPTRobertaForMaskedLM, gather_predicted
 from xpt.program.errors import XPTError
 from xpt.recipe.recipe import Recipe
 from xpt.run.bilingual import files_read
+from xpt.text.causal import CausalCollator
 from xpt.text.encoding import EncodedSentences
 from xpt.text.examples import Examples
 from xpt.text.masking import IGNORE_INDEX, MLMCollator
 from xpt.text.packing import Row
 from xpt.text.special_tokens import SpecialIds, id_count
 from xpt.text.tokenizer import load_tokenizer
+from xpt.training.evaluation import predictions
+from xpt.transplant.architectures import CLM, is_causal
 from xpt.transplant.embeddings import MAX_TOKENS, EmbeddingContext, Start, Vocabulary
 from xpt.transplant.embeddings.algebra import one_thread
-from xpt.transplant.embeddings.context import ParallelText
+from xpt.transplant.embeddings.context import OUTPUT_NAME, TENSOR_NAME, ParallelText
 from xpt.transplant.embeddings.files import read_dictionary, read_lines, read_parallel
 from xpt.transplant.embeddings.mixing import mixed_bias
 from xpt.transplant.embeddings.scale import scaled_by, scaled_to_source
 from xpt.transplant.embeddings.settings import StartSettings
 from xpt.transplant.source import Source, open_source
-from xpt.transplant.source_checkpoint import WORDS
 
 SAMPLE = 64  # training sentences by which a scale is judged
 SCALES = tuple(2 ** (exponent / 2) for exponent in range(4, -11, -1))  # from 4 to 1/32
@@ -44,6 +46,11 @@ def check_start(recipe: Recipe, source: Source) -> None:
     settings.check(files_read(recipe))
     if settings.method.compares:
         source_vocabulary(settings, source)
+    if source.output_embeddings is not None and settings.embedding_scale == "unigram":
+        raise XPTError(
+            f"--embedding_scale unigram scales tied embeddings, and source {source.name} has an output "
+            "matrix of its own; give source or none"
+        )
     if recipe.source.output_bias_init == "mixed":
         if not settings.method.compares:
             raise XPTError(
@@ -67,8 +74,9 @@ def check_start(recipe: Recipe, source: Source) -> None:
 def source_vocabulary(settings: StartSettings, source: Source) -> Vocabulary:
     """The pieces of the source's own tokenizer. Raises `XPTError` where it has none that fits."""
     place = source.name if source.commit else Path(source.name).expanduser()
+    causal = source.objective == CLM
     try:
-        tokenizer = load_tokenizer(place, source.commit)
+        tokenizer = load_tokenizer(place, source.commit, causal=causal, roles=() if causal else None)
     except XPTError as error:
         raise XPTError(
             f"--embedding_init {settings.embedding_init} compares the source's pieces, but {error}"
@@ -88,6 +96,7 @@ def start_embeddings(
     special: SpecialIds,
     sample: EncodedSentences,
     joint: bool = False,
+    rows: Tensor | None = None,
 ) -> tuple[Start, EmbeddingContext]:
     """The start that the recipe names, scaled to the source's where it says so, and what it came from.
 
@@ -98,6 +107,7 @@ def start_embeddings(
         special: its special ids.
         sample: of the training split.
         joint: whether the vocabulary is for the source's language too, whose words then translate themselves.
+        rows: the source's matrix that the start is made from and for, where it is not its word embeddings.
 
     Raises:
         XPTError: files that cannot be used.
@@ -108,7 +118,8 @@ def start_embeddings(
     theirs = source_vocabulary(settings, source) if compares else None
     text = _encode(settings.source_text, theirs) if settings.source_text and theirs else None
     context = EmbeddingContext(
-        source_embeddings=source.word_embeddings,
+        source_embeddings=source.word_embeddings if rows is None else rows,
+        tensor_name=TENSOR_NAME if rows is None else OUTPUT_NAME,
         vocab_size=special.vocab_size,
         special=special,
         ids=sample.ids,
@@ -157,11 +168,12 @@ def output_bias(recipe: Recipe, source: Source, start: Start | None, log_probs: 
 
 
 def fit_scale(
-    model: XPTRobertaForMaskedLM,
+    model: Any,
     start: Start,
     sample: EncodedSentences,
     special: SpecialIds,
     log_probs: Tensor,
+    max_length: int,
 ) -> Start:
     """The start at the largest scale at which the model's first loss is that of word frequencies.
 
@@ -171,27 +183,26 @@ def fit_scale(
     """
     count = min(SAMPLE, len(sample))
     few = EncodedSentences(sample.ids[: sample.offsets[count]], sample.offsets[: count + 1])
-    examples = Examples(
-        few, special, len(model.roberta.embeddings.position_embeddings.weight) - special.pad - 1
+    causal = is_causal(model.config)
+    examples = Examples(few, special, max_length)
+    collator: Any = (
+        CausalCollator(examples, packing=False) if causal else MLMCollator(examples, 0.15, 0, packing=False)
     )
-    batch = MLMCollator(examples, 0.15, 0, packing=False)(
-        [Row(0, np.asarray([index])) for index in range(len(examples))]
-    )
-    labels = batch.pop("labels")
+    batch = collator([Row(0, np.asarray([index])) for index in range(len(examples))])
+    labels = batch["labels"]
     asked = labels[labels != IGNORE_INDEX]
     if not len(asked):
         return start
     unigram = float(-log_probs[asked].mean())
-    table = model.roberta.get_parameter(WORDS)
+    table = model.get_input_embeddings().weight
     training, losses = model.training, {}
     model.eval()
     with torch.no_grad(), one_thread():
         for scale in SCALES:
             table.copy_(start.matrix * scale)
-            hidden, wanted, _ = gather_predicted(model.roberta(**batch).last_hidden_state, labels)
-            logits = model.lm_head(hidden).float()
+            logits, wanted = predictions(model, batch, table.device)
             losses[scale] = float(
-                torch.nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORE_INDEX)
+                torch.nn.functional.cross_entropy(logits.float(), wanted, ignore_index=IGNORE_INDEX)
             )
         model.train(training)
         best = chosen_scale(losses, unigram)

@@ -9,14 +9,15 @@ from typing import Any
 from xpt.program.formatting import duration, known, pad, short_count, short_number, short_size, wrap
 from xpt.program.precision import precision
 from xpt.recipe.recipe import Recipe
-from xpt.run.fills import print_fills
 from xpt.run.folder import Run
 from xpt.run.preparation import SPLITS, PreparedText
+from xpt.run.shown import print_shown
 from xpt.text.corpus import format_corpus_report
 from xpt.text.language import find_language
 from xpt.training.evaluation import MLMEvaluation
 from xpt.training.notes import phase_notes
 from xpt.training.phases import Phase
+from xpt.transplant.architectures import CLM
 from xpt.transplant.source import format_report
 
 # Nats per masked token; of a smaller difference nothing is said, as chance makes a few hundredths.
@@ -109,7 +110,9 @@ def _summary(results: dict[str, Any], folder: Path) -> str:
     test, settings = results["test"], results["settings"]
     unigram, shuffled = results["unigram_loss"], results["shuffled_context_loss"]
     language = find_language(settings["language"]).name
-    reached = f"{short_number(test['loss'])} nats per masked token ({test['masked_tokens']:,} tokens)"
+    causal = results["transplant"].get("objective") == CLM
+    token = "token" if causal else "masked token"
+    reached = f"{short_number(test['loss'])} nats per {token} ({test['masked_tokens']:,} tokens)"
     lines = [
         "",
         wrap(
@@ -117,18 +120,27 @@ def _summary(results: dict[str, Any], folder: Path) -> str:
         ),
         line("text", _text(results)),
         line("test loss", f"{reached}, perplexity {short_number(test['perplexity'])}"),
+        *([line("", _of_text(results))] if causal else []),
         line("", f"word frequencies {_beside(unigram, test['loss'])}"),
         line("", f"another sentence's context {_beside(shuffled, test['loss'])}"),
         *(line(phase["name"], _phase(phase)) for phase in results["phases"]),
         line("took", _cost(results)),
-        *usage(folder),
+        *usage(folder, causal),
     ]
-    if results["fills"]:
-        lines += ["", print_fills(results["fills"])]
+    if shown := print_shown(results):
+        lines += ["", shown]
     return "\n".join(lines)
 
 
-def usage(folder: Path) -> list[str]:
+def _of_text(results: dict[str, Any]) -> str:
+    """A decoder's loss by what does not hang on a vocabulary."""
+    test, text = results["test"], results["test_text"]
+    sums = test["loss"] * text["tokens"]
+    each = {unit: short_number(sums / text[f"{unit}s"]) for unit in ("character", "byte")}
+    return ", ".join(f"{number} nats per {unit}" for unit, number in each.items())
+
+
+def usage(folder: Path, causal: bool = False) -> list[str]:
     """Where the model is, and the two lines that load it.
 
     `AutoTokenizer` would ask whether to run the model's code, which a tokenizer does not need, or, told not
@@ -138,7 +150,9 @@ def usage(folder: Path) -> list[str]:
     return [
         line("model", path),
         f'  tokenizer = PreTrainedTokenizerFast.from_pretrained("{path}")',
-        f'  model = AutoModelForMaskedLM.from_pretrained("{path}", trust_remote_code=True)',
+        f'  model = AutoModelForCausalLM.from_pretrained("{path}")'
+        if causal
+        else f'  model = AutoModelForMaskedLM.from_pretrained("{path}", trust_remote_code=True)',
     ]
 
 

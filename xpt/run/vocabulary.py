@@ -8,6 +8,7 @@ from xpt.program.errors import XPTError
 from xpt.recipe.recipe import Recipe
 from xpt.text.tokenizer import load_tokenizer, tokenizer_fingerprint
 from xpt.text.word_marks import word_starts
+from xpt.transplant.architectures import CLM
 from xpt.transplant.source import Source
 
 
@@ -17,8 +18,9 @@ def ready_tokenizer(recipe: Recipe, source: Source | None) -> PreTrainedTokenize
     Raises `XPTError` for one that does not tell words where they are to be masked.
     """
     ready = None
+    causal = source is not None and source.objective == CLM
     if recipe.tokenizer.tokenizer_name_or_path:
-        ready = load_tokenizer(recipe.tokenizer.tokenizer_name_or_path)
+        ready = load_tokenizer(recipe.tokenizer.tokenizer_name_or_path, causal=causal)
     elif source is not None and source.is_xpt and recipe.source.keep_vocabulary is not False:
         ready = source_tokenizer(source)
     if ready is not None and recipe.phases.whole_word_masking:
@@ -30,7 +32,7 @@ def source_tokenizer(source: Source) -> PreTrainedTokenizerFast:
     """The tokenizer that an XPT source came with. Raises `XPTError` where there is none."""
     place = source.name if source.commit else Path(source.name).expanduser()
     try:
-        return load_tokenizer(place, source.commit)
+        return load_tokenizer(place, source.commit, causal=source.objective == CLM)
     except XPTError as error:
         raise XPTError(
             f"the source's own vocabulary is kept unless --keep_vocabulary is false, but {error}"
@@ -53,7 +55,8 @@ def keeps_vocabulary(recipe: Recipe, source: Source) -> bool:
         if wish:
             raise
         return False
-    same = tokenizer_fingerprint(own) == tokenizer_fingerprint(load_tokenizer(named))
+    other = load_tokenizer(named, causal=source.objective == CLM)
+    same = tokenizer_fingerprint(own) == tokenizer_fingerprint(other)
     if wish and not same:
         raise XPTError(
             f"--keep_vocabulary, but --tokenizer_name_or_path {named} is not the tokenizer of source "

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from xpt.text.examples import ExampleSet
-from xpt.text.lengths import padded_length
+from xpt.text.laying import lay_out
 from xpt.text.packing import Row
 
 IGNORE_INDEX = -100
@@ -75,26 +75,16 @@ class MLMCollator:
     _ordinary: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.examples.special.mask is None:
+            raise ValueError("a tokenizer without a mask masks nothing")
         object.__setattr__(self, "_ordinary", self.examples.special.ordinary_ids())
 
     def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
         special = self.examples.special
-        length = self._padded_length(rows)
-        shape = (len(rows), length)
-        ids = np.full(shape, special.pad, dtype=np.int64)
-        segment = np.zeros(shape, dtype=np.int64)  # 0 is padding; sentences count from 1
-        example = np.zeros(shape, dtype=np.int64)
-        position = np.zeros(shape, dtype=np.int64)
-        for r, row in enumerate(rows):
-            start = 0
-            for number, index in enumerate(row.examples, 1):
-                tokens = self.examples[index]
-                stop = start + len(tokens)
-                ids[r, start:stop], segment[r, start:stop], example[r, start:stop] = tokens, number, index
-                position[r, start:stop] = np.arange(len(tokens))
-                start = stop
+        laid = lay_out(self.examples, rows, self.packing)
+        segment, position = laid.segment, laid.position
         epoch = np.asarray([[row.epoch] for row in rows])
-        masked_ids, labels = self._mask(ids, epoch, example, position, self._share(rows))
+        masked_ids, labels = self._mask(laid.ids, epoch, laid.example, position, self._share(rows))
         batch = {"input_ids": torch.from_numpy(masked_ids), "labels": torch.from_numpy(labels)}
         if self.packing:
             seen = torch.from_numpy(segment)
@@ -105,12 +95,6 @@ class MLMCollator:
         else:
             batch["attention_mask"] = torch.from_numpy((segment > 0).astype(np.int64))
         return batch
-
-    def _padded_length(self, rows: list[Row]) -> int:
-        if self.packing:
-            return self.examples.max_seq_length
-        longest = max(int(self.examples.lengths_of(row.examples).sum()) for row in rows)
-        return padded_length(longest, self.examples.max_seq_length)
 
     def _share(self, rows: list[Row]) -> float | np.ndarray:
         """The share to mask: of all rows, or (rows, 1)."""
@@ -137,13 +121,14 @@ class MLMCollator:
         position: np.ndarray,
         share: float | np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        special = self.examples.special
+        special, mask = self.examples.special, self.examples.special.mask
+        assert mask is not None
         drawn_by = position if self.word_starts is None else self._word(ids, position)
         chosen = hash_uniform(self.seed, epoch, example, drawn_by, 0) < share
         chosen &= ~np.isin(ids, special.reserved)
         action = hash_uniform(self.seed, epoch, example, position, 1)
         drawn = (hash_uniform(self.seed, epoch, example, position, 2) * len(self._ordinary)).astype(np.int64)
         labels = np.where(chosen, ids, IGNORE_INDEX)
-        masked = np.where(chosen & (action < 0.8), special.mask, ids)
+        masked = np.where(chosen & (action < 0.8), mask, ids)
         masked = np.where(chosen & (action >= 0.9), self._ordinary[drawn], masked)
         return masked, labels

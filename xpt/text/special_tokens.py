@@ -22,20 +22,21 @@ _NO_CHARACTER = "\U0010ffff"
 class SpecialIds:
     """the ids that batches treat specially; `reserved` are never masked nor drawn as a replacement.
 
-    `bos` and `eos` stand around each text: `<s>` and `</s>`, or BERT's `[CLS]` and `[SEP]`.
+    `bos` and `eos` stand around each text: `<s>` and `</s>`, or BERT's `[CLS]` and `[SEP]`. A causal model's
+    tokenizer has no `mask`, and puts the first alone before a text, which is to be gone on with.
     """
 
     bos: int
     pad: int
     eos: int
-    mask: int
+    mask: int | None
     vocab_size: int
     reserved: tuple[int, ...]
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast) -> "SpecialIds":
         """Read them from a tokenizer that `load_tokenizer` gave or `train_tokenizer` made."""
-        frame = frame_of(tokenizer)
+        frame = frame_of(tokenizer) or opening_of(tokenizer)
         if frame is None:
             raise ValueError("the tokenizer does not put one token before and one behind a text")
         return cls(
@@ -80,6 +81,32 @@ def frame_of(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int] | None:
     )
     around = sum(added) == 2 and len(ids) >= 2 and added[0] and added[-1]
     return (ids[0], ids[-1]) if around else None
+
+
+def opening_of(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int] | None:
+    """Of a causal model's tokenizer the id that it puts before a text, and that which ends one; else None."""
+    encoding = tokenizer.backend_tokenizer.encode("a")
+    alone = sum(encoding.special_tokens_mask) == 1 and encoding.special_tokens_mask[0]
+    end = tokenizer.eos_token_id
+    return (encoding.ids[0], end) if alone and end is not None else None
+
+
+def ensure_opening(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Let a causal model's tokenizer put one token before each text and none behind it.
+
+    It is the first one's, or where there is none the one that ends a text, as in GPT-2. False where it has no
+    token that ends one.
+    """
+    if tokenizer.eos_token is None:
+        return False
+    if opening_of(tokenizer) is None:
+        first = tokenizer.bos_token or tokenizer.eos_token
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=[first, "$A"],
+            pair=[first, "$A", "$B"],
+            special_tokens=[(first, tokenizer.convert_tokens_to_ids(first))],
+        )
+    return True
 
 
 def ensure_frame(tokenizer: PreTrainedTokenizerFast) -> bool:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.tokenization_utils_base import LARGE_INTEGER
 
 from xpt.program.errors import XPTError
-from xpt.text.special_tokens import ensure_frame, id_count
+from xpt.text.special_tokens import ensure_frame, ensure_opening, id_count
 from xpt.text.tokenizer_convert import MODEL_ATTRIBUTE
 
 # Not one of the names by which transformers looks for a SentencePiece model to convert by its own rules.
@@ -57,8 +57,20 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> No
         (folder / SENTENCEPIECE_FILE).write_bytes(model)
 
 
-def load_tokenizer(name_or_path: str | Path, revision: str | None = None) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    name_or_path: str | Path,
+    revision: str | None = None,
+    *,
+    causal: bool = False,
+    roles: tuple[str, ...] | None = None,
+) -> PreTrainedTokenizerFast:
     """Load a fast tokenizer from a folder or the Hub, never with its code, and check that XPT can use it.
+
+    Args:
+        name_or_path: a folder or a Hub id.
+        revision: branch, tag or commit on the Hub.
+        causal: for a model that goes on with a text, so that nothing is put behind one and no mask is needed.
+        roles: tokens that it must have; a mask and a padding token, or the latter, where it is not said.
 
     Raises:
         XPTError: nothing there, not a fast tokenizer, no mask or padding token, nothing to put around a text,
@@ -76,7 +88,9 @@ def load_tokenizer(name_or_path: str | Path, revision: str | None = None) -> Pre
     except Exception as error:  # the libraries below raise OSError, ValueError and bare Exceptions alike
         reason = str(error).strip().split("\n")[0]
         raise XPTError(f"cannot load a tokenizer from {name_or_path}: {reason}") from error
-    tokenizer = _check_usable(loaded, str(name_or_path))
+    if roles is None:
+        roles = ("pad",) if causal else ("mask", "pad")
+    tokenizer = _check_usable(loaded, str(name_or_path), causal, roles)
     if (folder / SENTENCEPIECE_FILE).is_file():
         setattr(tokenizer, MODEL_ATTRIBUTE, (folder / SENTENCEPIECE_FILE).read_bytes())
     return tokenizer
@@ -110,7 +124,9 @@ def sentencepiece_processor(tokenizer: PreTrainedTokenizerFast) -> sentencepiece
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def _check_usable(tokenizer: object, name: str) -> PreTrainedTokenizerFast:
+def _check_usable(
+    tokenizer: object, name: str, causal: bool, roles: tuple[str, ...]
+) -> PreTrainedTokenizerFast:
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise XPTError(
             f"the tokenizer {name} is not a fast one ({type(tokenizer).__name__}): give a tokenizer.json"
@@ -122,13 +138,15 @@ def _check_usable(tokenizer: object, name: str) -> PreTrainedTokenizerFast:
             f"the tokenizer {name} cannot read every text ({' '.join(str(error).split())}): "
             "give it an unk_token"
         ) from error
-    for role in ("mask", "pad"):
+    for role in roles:
         if getattr(tokenizer, f"{role}_token_id") is None:
             raise XPTError(
                 f"the tokenizer {name} has no {role} token, which XPT needs: name one as {role}_token in its "
                 f"{_CONFIG_FILE}, or train a new tokenizer"
             )
-    if not ensure_frame(tokenizer):
+    if causal:
+        _check_causal(tokenizer, name, roles)
+    elif not ensure_frame(tokenizer):
         raise XPTError(
             f"the tokenizer {name} has no two tokens to put around a text: name them in its "
             f"{_CONFIG_FILE}, as bos_token and eos_token or as cls_token and sep_token"
@@ -137,6 +155,18 @@ def _check_usable(tokenizer: object, name: str) -> PreTrainedTokenizerFast:
     # Token type 0 everywhere, as in our own: of the types of a source's model there may be but one.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
+
+
+def _check_causal(tokenizer: PreTrainedTokenizerFast, name: str, roles: tuple[str, ...]) -> None:
+    if not ensure_opening(tokenizer):
+        raise XPTError(
+            f"the tokenizer {name} has no token that ends a text: name one as eos_token in its {_CONFIG_FILE}"
+        )
+    if "pad" in roles and tokenizer.pad_token_id in (tokenizer.eos_token_id, tokenizer.bos_token_id):
+        raise XPTError(
+            f"the tokenizer {name} pads with a token that texts have ({tokenizer.pad_token}), whose row "
+            f"would be zero: name another as pad_token in its {_CONFIG_FILE}, or train a new tokenizer"
+        )
 
 
 def _check_ids(tokenizer: PreTrainedTokenizerFast, name: str) -> None:

@@ -12,7 +12,8 @@ What the tokenizer does to a text, in order; all of it is stored in `tokenizer.j
 3. *Word marks*: a space is `▁` and starts a word. The text itself gets one in front, a span behind a special
    token does not, so that a suffix directly behind `<mask>` differs from a word of its own.
 4. *Pieces* by the unigram or BPE model.
-5. `<s> A </s>` and `<s> A </s> </s> B </s>`, token type 0 everywhere (there is one row of token types).
+5. `<s> A </s>` and `<s> A </s> </s> B </s>`, token type 0 everywhere (there is one row of token types); for a
+   causal model, which goes on with a text, `<s> A`, and there is no `<mask>`.
 
 The SentencePiece `.model` carries step 2 as its own rules (`normalization_rules`), all but NFC and what looks
 at neighbors (fillers, selectors): the two agree on any text that `sentencepiece_text` gives. A model that was
@@ -78,7 +79,7 @@ def sentencepiece_text(text: str) -> str:
 
 
 def wrap_sentencepiece(
-    model: bytes, model_type: str, byte_fallback: bool, model_max_length: int | None
+    model: bytes, model_type: str, byte_fallback: bool, model_max_length: int | None, causal: bool = False
 ) -> PreTrainedTokenizerFast:
     """Wrap a SentencePiece model that begins with `<s> <pad> </s> <unk>`; `<mask>` comes behind its pieces.
 
@@ -87,21 +88,22 @@ def wrap_sentencepiece(
         model_type: `unigram` or `bpe`, as trained.
         byte_fallback: as trained.
         model_max_length: longest input in tokens, or None for no limit.
+        causal: for a model that goes on with a text: there is no `<mask>`, and no `</s>` behind a text.
     """
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     pieces = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(len(processor))]
     limit = {} if model_max_length is None else {"model_max_length": model_max_length}
+    mask = [] if causal else [(MASK.content, 0.0)]
+    of_encoders = {} if causal else {"cls_token": BOS, "sep_token": EOS, "mask_token": MASK}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=_build_pipeline(
-            [*pieces, (MASK.content, 0.0)], _normalizer(processor), model_type, byte_fallback
+            [*pieces, *mask], _normalizer(processor), model_type, byte_fallback, causal
         ),
         bos_token=BOS,
         eos_token=EOS,
-        cls_token=BOS,
-        sep_token=EOS,
         unk_token=UNK,
         pad_token=PAD,
-        mask_token=MASK,
+        **of_encoders,
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
         **limit,
@@ -209,27 +211,31 @@ def _character_class(codes: Iterable[int]) -> str:
 
 
 def _build_pipeline(
-    pieces: list[tuple[str, float]], normalizer: normalizers.Normalizer, model_type: str, byte_fallback: bool
+    pieces: list[tuple[str, float]],
+    normalizer: normalizers.Normalizer,
+    model_type: str,
+    byte_fallback: bool,
+    causal: bool,
 ) -> Tokenizer:
     model: models.Model
     ids = {piece: index for index, (piece, _) in enumerate(pieces)}
     if model_type == "unigram":
         model = models.Unigram(pieces, unk_id=ids[UNK], byte_fallback=byte_fallback)
     else:
-        merges = _merges(pieces[len(FIRST_PIECES) : -1])
+        merges = _merges(pieces[len(FIRST_PIECES) : None if causal else -1])
         model = models.BPE(ids, merges, unk_token=UNK, fuse_unk=True, byte_fallback=byte_fallback)
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
     decoder = decoders.Metaspace(replacement="▁", prepend_scheme="first")
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if byte_fallback else decoder
+    around = (f"{BOS}:0 $A:0 {EOS}:0", f"{BOS}:0 $A:0 {EOS}:0 {EOS}:0 $B:0 {EOS}:0")
+    single, pair = (f"{BOS}:0 $A:0", f"{BOS}:0 $A:0 $B:0") if causal else around
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BOS}:0 $A:0 {EOS}:0",
-        pair=f"{BOS}:0 $A:0 {EOS}:0 {EOS}:0 $B:0 {EOS}:0",
-        special_tokens=[(BOS, ids[BOS]), (EOS, ids[EOS])],
+        single=single, pair=pair, special_tokens=[(BOS, ids[BOS]), (EOS, ids[EOS])]
     )
     special = [AddedToken(piece, special=True, normalized=False) for piece in FIRST_PIECES]
-    tokenizer.add_special_tokens([*special, MASK])
+    tokenizer.add_special_tokens([*special, *([] if causal else [MASK])])
     return tokenizer
 
 

@@ -42,6 +42,7 @@ def train_tokenizer(
     *,
     required_characters: str = "",
     byte_fallback: bool = False,
+    causal: bool = False,
     max_sentences: int | None = None,
     model_max_length: int | None = None,
     segmenter: Segmenter | None = None,
@@ -56,6 +57,7 @@ def train_tokenizer(
             None is 0.9995, SentencePiece's advice for scripts of many characters; 1.0 suits alphabets.
         required_characters: characters that get a piece however rare they are, e.g. `HANGUL_LETTERS`.
         byte_fallback: spell uncovered characters in UTF-8 bytes (256 pieces more) instead of `<unk>`.
+        causal: for a model that goes on with a text: without `<mask>`, and with nothing put behind a text.
         max_sentences: train on a sample of so many sentences (the same each time); None takes all.
         model_max_length: longest input in tokens, special ones included, written into the tokenizer's config.
         segmenter: says where words are made of morphemes: no piece crosses such a place. It is asked for the
@@ -86,17 +88,18 @@ def train_tokenizer(
         "character_coverage": coverage,
         "required_chars": required_characters,
         "byte_fallback": byte_fallback,
+        "vocab_size": vocab_size - (not causal),  # <mask> comes behind the trained pieces
     }
     try:
-        model = _train(stream, vocab_size, options, candidates)
+        model = _train(stream, options, candidates)
     except RuntimeError as error:
         if stream.error is not None:
             raise stream.error from None
-        raise _explain(str(error), stream.count, vocab_size) from None
-    return wrap_sentencepiece(model, model_type, byte_fallback, model_max_length)
+        raise _explain(str(error), stream.count, vocab_size, int(not causal)) from None
+    return wrap_sentencepiece(model, model_type, byte_fallback, model_max_length, causal)
 
 
-def _train(stream: "_Stream", vocab_size: int, options: dict[str, Any], candidates: str = "") -> bytes:
+def _train(stream: "_Stream", options: dict[str, Any], candidates: str = "") -> bytes:
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         if candidates:
@@ -108,7 +111,6 @@ def _train(stream: "_Stream", vocab_size: int, options: dict[str, Any], candidat
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(stream),
             model_writer=model,
-            vocab_size=vocab_size - 1,  # <mask> comes behind the trained pieces
             num_threads=_TRAINING_THREADS,
             normalization_rule_tsv=str(rules),
             max_sentence_length=1 << 20,  # bytes; longer ones would be left out without a word
@@ -152,19 +154,19 @@ class _Stream:
             raise
 
 
-def _explain(message: str, sentences: int, vocab_size: int) -> XPTError:
+def _explain(message: str, sentences: int, vocab_size: int, masks: int) -> XPTError:
     """What SentencePiece said, as something that a person can act on."""
     if sentences == 0:
         return XPTError("no text to train a tokenizer on: the corpus has no sentence")
-    # SentencePiece knows nothing of <mask>, which is one more.
+    # SentencePiece knows nothing of <mask>, which is one more where there is one.
     if found := re.search(r"Vocabulary size too high .* value <= (\d+)", message):
         return XPTError(
             f"a vocabulary of {vocab_size} is more than the text allows ({sentences} sentences): "
-            f"use at most {int(found[1]) + 1}, or more text"
+            f"use at most {int(found[1]) + masks}, or more text"
         )
     if found := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         return XPTError(
             f"a vocabulary of {vocab_size} does not hold the single characters of the text: "
-            f"use at least {int(found[1]) + 1}, or a lower character coverage"
+            f"use at least {int(found[1]) + masks}, or a lower character coverage"
         )
     return XPTError(f"SentencePiece cannot train a vocabulary of {vocab_size}: {message}")

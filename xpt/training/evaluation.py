@@ -1,15 +1,19 @@
-"""Masked-language-model loss of held-out sentences, beside the two baselines that tell whether it learned.
+"""Language-model loss of held-out sentences, beside the two baselines that tell whether it learned.
 
 A model that has only learned how frequent each piece is sits on the unigram plateau: its loss looks fine and
 it ignores its input. So the loss is always shown with (1) the loss of the training split's unigram
 frequencies on the same masked positions, and (2) the model's own loss when the visible tokens come from
 another sentence. Masks depend on the evaluation seed and the sentence alone, so runs compare on equal terms.
+A decoder is scored on every token but a sentence's first; what it reads before each is, in the second
+baseline, another sentence's beginning.
 
 Several processes share the batches; sums are rounded once, so their number changes no result.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +24,13 @@ from tqdm import tqdm
 from modeling_xpt import gather_predicted
 from xpt.program.launcher import is_first
 from xpt.program.processes import summed
+from xpt.text.causal import CausalCollator
 from xpt.text.examples import Examples
 from xpt.text.lengths import padded_length
 from xpt.text.masking import IGNORE_INDEX, MLMCollator
 from xpt.text.packing import Row
+from xpt.training.contexts import OtherContexts
+from xpt.transplant.architectures import is_causal
 
 EVALUATION_SEED = 2021
 EVALUATION_MLM_PROBABILITY = 0.15
@@ -32,7 +39,7 @@ TOKENS_PER_BATCH = 2048  # no more than a small step: scoring takes little memor
 
 @dataclass(frozen=True)
 class MLMEvaluation:
-    """Losses in nats per masked token, over the same `masked_tokens` positions.
+    """Losses in nats per masked token, or of a decoder per token, over the same `masked_tokens` positions.
 
     Args:
         loss: of the model.
@@ -55,6 +62,16 @@ class MLMEvaluation:
         """exp(loss), at most what fits a float: JSON has no infinity."""
         return math.exp(min(self.loss, 700.0))
 
+    def record(self) -> dict[str, Any]:
+        """All of it, for records of a run."""
+        return {
+            "eval_loss": self.loss,
+            "eval_perplexity": self.perplexity,
+            "eval_unigram_loss": self.unigram_loss,
+            "eval_shuffled_context_loss": self.shuffled_context_loss,
+            "eval_masked_tokens": self.masked_tokens,
+        }
+
 
 def unigram_log_probs(counts: np.ndarray) -> torch.Tensor:
     """Add-one smoothed log frequencies, shape (vocab_size,), float32."""
@@ -63,19 +80,19 @@ def unigram_log_probs(counts: np.ndarray) -> torch.Tensor:
 
 
 def evaluate_mlm(
-    model: torch.nn.Module,
+    model: Any,
     examples: Examples,
     log_probs: torch.Tensor | None = None,
     shuffled_context: bool = False,
     autocast_dtype: torch.dtype | None = None,
     description: str = "Evaluating",
 ) -> MLMEvaluation:
-    """Loss of `model` on all `examples` at 15 % masking; the model's mode and RNG are left as they were.
+    """Loss of `model` on all `examples`, masked at 15 %; the model's mode and RNG are left as they were.
 
     Every process of the run must call it: each scores a share and gets the result of all.
 
     Args:
-        model: an XPT or a RoBERTa masked language model, on any device.
+        model: an XPT or a RoBERTa masked language model, or a decoder, on any device.
         examples: held-out sentences as token ids, such as `text.held_out["test"]`.
         log_probs: unigram log probabilities, (vocab_size,), for the unigram loss: `text.log_probs`.
         shuffled_context: whether the loss on another sentence's visible tokens is measured too.
@@ -83,7 +100,7 @@ def evaluate_mlm(
         description: of the progress bar.
 
     Returns:
-        Losses in nats per masked token.
+        Losses in nats per masked token; of a decoder per token.
 
     Example:
         >>> recipe, source = xpt.read_recipe("tiny.yaml"), xpt.open_source("tiny-roberta")
@@ -96,8 +113,13 @@ def evaluate_mlm(
     device, process = next(model.parameters()).device, PartialState()
     was_training = model.training
     model.eval()
-    collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
-    contexts = _Contexts(examples) if shuffled_context else None
+    causal = is_causal(model.config)
+    collator: Any = (
+        CausalCollator(examples, packing=False)
+        if causal
+        else MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
+    )
+    contexts = OtherContexts(examples, collator, EVALUATION_SEED, causal) if shuffled_context else None
     batches = _batches(examples)
     sums = torch.zeros(len(batches), 4, dtype=torch.float64)  # masked tokens, own, unigram, other
     try:
@@ -129,15 +151,29 @@ def evaluate_mlm(
     )
 
 
-def _summed_loss(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], device: torch.device, dtype: torch.dtype | None
-) -> float:
+def predictions(
+    model: Any, batch: Mapping[str, Any], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, (predicted positions, vocab_size), and what stands there; of the labels some may be ignored."""
     labels = batch["labels"].to(device)
-    inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+    inputs = {
+        name: value.to(device) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+        if name != "labels"
+    }
+    if is_causal(model.config):
+        asked = labels[:, 1:] != IGNORE_INDEX
+        return model(**inputs).logits[:, :-1][asked], labels[:, 1:][asked]
+    # The head is applied to the masked positions alone: the same numbers, without the full logits.
+    hidden, labels, _ = gather_predicted(model.roberta(**inputs).last_hidden_state, labels)
+    return model.lm_head(hidden), labels
+
+
+def _summed_loss(
+    model: Any, batch: Mapping[str, Any], device: torch.device, dtype: torch.dtype | None
+) -> float:
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        # The head is applied to the masked positions alone: the same numbers, without the full logits.
-        hidden, labels, _ = gather_predicted(model.roberta(**inputs).last_hidden_state, labels)
-        logits = model.lm_head(hidden)  # (masked and fillers, vocab_size)
+        logits, labels = predictions(model, batch, device)
     losses = F.cross_entropy(logits.float(), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return float(losses.cpu().double().sum())  # on the CPU: not every device has float64
 
@@ -156,38 +192,3 @@ def _batches(examples: Examples) -> list[list[int]]:
 def _bar(examples: Examples, description: str) -> tqdm:
     silent = None if is_first() else True  # None: where no terminal shows it
     return tqdm(total=len(examples), desc=description, unit=" sentences", leave=False, disable=silent)
-
-
-class _Contexts:
-    """Gives each sentence the visible ordinary tokens of another one, under a seeded derangement."""
-
-    def __init__(self, examples: Examples):
-        self.examples = examples
-        self.reserved = examples.special.reserved
-        self.collator = MLMCollator(examples, EVALUATION_MLM_PROBABILITY, EVALUATION_SEED, packing=False)
-        # Each sentence takes the next one's tokens in a random cycle: a permutation without a fixed point.
-        cycle = np.random.Generator(np.random.Philox(EVALUATION_SEED)).permutation(len(examples))
-        self.other = np.empty_like(cycle)
-        self.other[cycle] = np.roll(cycle, -1)
-
-    def exchange(self, rows: list[int], batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The batch with its visible ordinary ids replaced, tiled or cut to length."""
-        ids = batch["input_ids"].numpy().copy()
-        labels = batch["labels"].numpy()
-        for r, index in enumerate(rows):
-            visible = (labels[r] == IGNORE_INDEX) & ~np.isin(ids[r], self.reserved)
-            if visible.any():
-                ids[r, visible] = np.resize(self._visible_ids(index), int(visible.sum()))
-        return {**batch, "input_ids": torch.from_numpy(ids)}
-
-    def _visible_ids(self, index: int) -> np.ndarray:
-        """Visible ordinary ids of the first following sentence that has any."""
-        other = int(self.other[index])
-        while other != index:
-            single = self.collator([Row(0, np.asarray([other]))])
-            ids = single["input_ids"].numpy()[0]
-            visible = (single["labels"].numpy()[0] == IGNORE_INDEX) & ~np.isin(ids, self.reserved)
-            if visible.any():
-                return ids[visible]
-            other = int(self.other[other])
-        return np.asarray([self.examples.special.mask])

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from xpt.program.errors import XPTError
-from xpt.transplant.parameter_groups import GROUPS, parameter_group
+from xpt.transplant.architectures import MLM
+from xpt.transplant.parameter_groups import ALL_GROUPS, parameter_group
 
 T = TypeVar("T")
 
 NEW_GROUPS = ("word_embeddings", "itl", "lm_head_bias")
+ALWAYS_NEW = (*NEW_GROUPS, "output_embeddings")  # of a decoder whose head is its own
 ADAPTERS = "lora"  # a group where a phase has adapters
 HALVES = {"encoder.lower": "bottom", "encoder.upper": "top"}
 END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
@@ -18,9 +20,9 @@ END_LAYERS = re.compile(r"encoder\.(top|bottom)([1-9]\d*)")
 
 def check_group(group: str, where: str) -> None:
     """Raise `XPTError` for what is no parameter group of any model."""
-    if group not in ("all", ADAPTERS) and group.split(".")[0] not in GROUPS:
+    if group not in ("all", ADAPTERS) and group.split(".")[0] not in ALL_GROUPS:
         raise XPTError(
-            f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(GROUPS)}, "
+            f"{where}: unknown parameter group {group!r}; groups are all, new, {', '.join(ALL_GROUPS)}, "
             "itl.in, itl.out, encoder.0, encoder.1, ..., encoder.top2, encoder.bottom2, encoder.lower, "
             "encoder.upper, lora"
         )
@@ -38,9 +40,9 @@ def learns(group: str, train: str) -> bool:
     return within(group, train) or within(train, group)
 
 
-def smallest_group(parameter: str, groups: Iterable[str]) -> str | None:
-    """Of `groups` the smallest that a parameter is in, by its name; None where it is in none."""
-    holding = [one for one in groups if within(parameter_group(parameter), one)]
+def smallest_group(parameter: str, groups: Iterable[str], config: Any = None) -> str | None:
+    """Of `groups` the smallest that a parameter of a model is in, by its name; None where it is in none."""
+    holding = [one for one in groups if within(parameter_group(parameter, config), one)]
     return max(holding, key=lambda one: (one != "all", len(one)), default=None)
 
 
@@ -51,17 +53,20 @@ class Parts:
     Args:
         new: the groups that `new` means.
         layers: encoder layers; None before the source is known, when their words are left as they are.
+        objective: how the model predicts; None before the source is known.
     """
 
     new: tuple[str, ...] = NEW_GROUPS
     layers: int | None = None
+    objective: str | None = None
 
     @classmethod
     def of_report(cls, report: dict[str, Any]) -> "Parts":
         """From a transplant's report: the new parts that there are, and whatever else was not copied."""
         counts = {group: kinds for group, kinds in report["groups"].items() if sum(kinds.values())}
-        new = tuple(group for group, kinds in counts.items() if group in NEW_GROUPS or not kinds["copied"])
-        return cls(("all",) if len(new) == len(counts) else new, report["layers"])
+        new = tuple(group for group, kinds in counts.items() if group in ALWAYS_NEW or not kinds["copied"])
+        whole = len(new) == len(counts)
+        return cls(("all",) if whole else new, report["layers"], report.get("objective", MLM))
 
     def groups(self, train: Sequence[str]) -> tuple[str, ...]:
         """`train` in groups of the model, each once. Raises `XPTError` for more layers than there are."""

@@ -21,7 +21,7 @@ from xpt.text.packing import TARGET
 from xpt.text.reading import TO_TARGET
 from xpt.training.adapters import LoraSettings, truth, whole_number
 from xpt.training.along import FLAT_SCHEDULES, Until
-from xpt.training.objective import OBJECTIVE_ENTRIES, check_objective, turns_of
+from xpt.training.objective import CLM, OBJECTIVE_ENTRIES, check_objective, objective_for, turns_of
 from xpt.training.parts import ADAPTERS, Parts, check_group, learns
 from xpt.training.rates import SharedSchedule, read_factors, require_trained
 from xpt.training.starting import INITIAL, StartFrom
@@ -90,7 +90,8 @@ class Phase:
         mlm_probability: share of masked tokens, or the first and the last of a schedule.
         learning_rates: factors of the rate, by group.
         rewarm: whether it has a schedule and an optimizer of its own.
-        objective: what is predicted: masked tokens (mlm), translations (cdlm), or both in one batch.
+        objective: what is predicted: masked tokens (mlm), translations (cdlm), or both in one batch; by a
+            decoder each token from those before it (clm).
         direction: of translations; languages: of the masked text; mixture: rows of each objective by turns.
         start_from: other weights to start from than those of the phase before.
         schedule: the one that it shares with other phases, or None.
@@ -180,6 +181,8 @@ class Phase:
         record["start_from"] = self.start_from and self.start_from.to_record()
         if isinstance(self.mlm_probability, tuple):
             record["mlm_probability"] = list(self.mlm_probability)
+        if self.objective == CLM:  # which masks nothing
+            del record["mlm_probability"]
         return {name: value for name, value in record.items() if name not in SELDOM or value != SELDOM[name]}
 
 
@@ -201,6 +204,7 @@ def read_phase(values: dict[str, Any], defaults: dict[str, Any], parts: Parts) -
         common = read_factors(defaults.get("learning_rates") or {})
     except (TypeError, ValueError) as error:
         raise XPTError(f"phases: {where}: {error}") from error
+    read["objective"] = objective_for(read.get("objective"), parts.objective, where)
     direction = read.pop("unfreeze", None)
     factors = parts.by_group(common, f"{where}: learning_rates")
     if "learning_rates" in values:

@@ -80,9 +80,9 @@ def _groups(words: Iterable[str], parts: Parts) -> tuple[str, ...]:
     return tuple("all" if word == "new" else END_LAYERS.sub("encoder", word) for word in words)
 
 
-def require_held(factors: Iterable[str], trained: Iterable[str], where: str) -> None:
+def require_held(factors: Iterable[str], trained: Iterable[str], where: str, config: Any = None) -> None:
     """Raise `XPTError` for a factor of a group that holds none of the `trained` parameters (their names)."""
-    groups = {parameter_group(name) for name in trained}
+    groups = {parameter_group(name, config) for name in trained}
     for factor in factors:
         if not any(within(group, factor) for group in groups):
             raise XPTError(
@@ -90,20 +90,20 @@ def require_held(factors: Iterable[str], trained: Iterable[str], where: str) -> 
             )
 
 
-def factor_of(parameter: str, factors: Mapping[str, float]) -> float:
+def factor_of(parameter: str, factors: Mapping[str, float], config: Any = None) -> float:
     """Of a parameter, by its name: that of the smallest group that it is in; 1 where it is in none."""
-    group = smallest_group(parameter, factors)
+    group = smallest_group(parameter, factors, config)
     return 1.0 if group is None else factors[group]
 
 
 def apply_factors(optimizer: Optimizer, model: nn.Module, factors: Mapping[str, float]) -> None:
     """Divide the groups of `optimizer` by factor, each with its own rate; weight decay stays as it is."""
     names = {id(tensor): name.replace(COMPILED, "") for name, tensor in model.named_parameters()}
-    divided = []
+    divided, config = [], getattr(model, "config", None)
     for group in optimizer.param_groups:
         shares: dict[float, list[Any]] = {}
         for tensor in group["params"]:
-            shares.setdefault(factor_of(names[id(tensor)], factors), []).append(tensor)
+            shares.setdefault(factor_of(names[id(tensor)], factors, config), []).append(tensor)
         for factor, tensors in shares.items():
             divided.append({**group, "params": tensors, "lr": group["lr"] * factor, FACTOR: factor})
     optimizer.param_groups[:] = divided

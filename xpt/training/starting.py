@@ -65,21 +65,22 @@ class StartFrom:
         names = self.origins["all"] if set(self.origins) == {"all"} else ()
         return names[0] if len(names) == 1 else {group: list(names) for group, names in self.origins.items()}
 
-    def weights(self, folders: Mapping[str, Path]) -> dict[str, Tensor]:
+    def weights(self, folders: Mapping[str, Path], config: Any = None) -> dict[str, Tensor]:
         """The tensors to start from, by name.
 
         Args:
             folders: of the checkpoint that each phase ended with, and of the model at step 0.
+            config: of the model.
         """
         named = {name for names in self.origins.values() for name in names}
         tensors = {name: load_file(folders[name] / "model.safetensors") for name in sorted(named)}
         return {
-            name: _mean([tensors[origin][name] for origin in self.origins[self._group(name)]])
+            name: _mean([tensors[origin][name] for origin in self.origins[self._group(name, config)]])
             for name in next(iter(tensors.values()))
         }
 
-    def _group(self, parameter: str) -> str:
-        return smallest_group(parameter, self.origins) or "all"
+    def _group(self, parameter: str, config: Any) -> str:
+        return smallest_group(parameter, self.origins, config) or "all"
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -2,35 +2,37 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
 from xpt.program.errors import XPTError
 from xpt.training.parts import within
-from xpt.transplant.parameter_groups import GROUPS, parameter_group
+from xpt.transplant.architectures import is_causal
+from xpt.transplant.parameter_groups import DECODER_GROUPS, GROUPS, parameter_group
 
 
-def group_sizes(model: nn.Module) -> dict[str, int]:
-    """Parameters of each of `GROUPS`, and of adapters where there are some; tied tensors count once."""
-    sizes = dict.fromkeys(GROUPS, 0)
+def group_sizes(model: Any) -> dict[str, int]:
+    """Parameters of each group of its kind, and of adapters where there are some; tied tensors count once."""
+    sizes = dict.fromkeys(DECODER_GROUPS if is_causal(model.config) else GROUPS, 0)
     for name, parameter in model.named_parameters():
-        group = parameter_group(name).split(".")[0]
+        group = parameter_group(name, model.config).split(".")[0]
         sizes[group] = sizes.get(group, 0) + parameter.numel()
     return sizes
 
 
-def set_trainable(model: nn.Module, train: Sequence[str]) -> list[str]:
+def set_trainable(model: Any, train: Sequence[str]) -> list[str]:
     """Let exactly the named groups learn; give back the names of the trained parameters, in model order.
 
     Raises `XPTError` where a group has no parameter in this model.
     """
-    names = [name for name, _ in model.named_parameters()]
+    groups = {name: parameter_group(name, model.config) for name, _ in model.named_parameters()}
     for group in train:
-        if not any(within(parameter_group(name), group) for name in names):
+        if not any(within(own, group) for own in groups.values()):
             raise XPTError(f"parameter group {group!r} is empty in this model; leave it out of the phase")
     trained = []
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(any(within(parameter_group(name), group) for group in train))
+        parameter.requires_grad_(any(within(groups[name], group) for group in train))
         if parameter.requires_grad:
             trained.append(name)
     return trained

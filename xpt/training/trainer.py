@@ -1,7 +1,8 @@
 """The Trainer for one phase of post-training: its rows, its evaluation, its model on disk."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from xpt.training.rates import apply_factors, going_on, rates_by_group
 from xpt.training.resumable import ResumableTrainer
 from xpt.training.sharded import gather, scatter, shard
 from xpt.training.training_state import read_json
+from xpt.transplant.architectures import is_causal
+from xpt.transplant.decoder_source import own_names
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ class XPTTrainer(ResumableTrainer):
         assert self.phase.start_from is not None
         load_tensors(
             self.model if self.sharded is None else self.whole,
-            self.phase.start_from.weights(origins),
+            self.phase.start_from.weights(origins, self.model.config),
             f"the start of {self.phase.name}",
         )
         self._share_out()
@@ -202,15 +205,25 @@ class TakeOver(TrainerCallback):
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Model, its code and its tokenizer, as another machine loads them; adapters in a folder of their own."""
-    sparse, model.config.sparse_prediction = model.config.sparse_prediction, False
-    try:
-        with adapters_aside(model):
-            model.save_pretrained(folder)
-    finally:
-        model.config.sparse_prediction = sparse
+    for_use = {"use_cache": True} if is_causal(model.config) else {"sparse_prediction": False}
+    with adapters_aside(model), _configured(model.config, for_use):
+        model.save_pretrained(folder)
     if has_adapters(model):
         save_adapters(model, folder)
     save_tokenizer(tokenizer, folder)
+
+
+@contextmanager
+def _configured(config: Any, values: Mapping[str, Any]) -> Iterator[None]:
+    """While open, a configuration says what is of use to others, not to training."""
+    before = {name: getattr(config, name) for name in values}
+    for name, value in values.items():
+        setattr(config, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(config, name, value)
 
 
 def load_weights(model: PreTrainedModel, folder: Path) -> None:
@@ -225,6 +238,8 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
 
 def load_tensors(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor], origin: str) -> None:
     """Give `model` these weights, in place; every one must be there, and is of `origin` where one is not."""
+    if is_causal(model.config):
+        tensors = own_names(model, tensors)
     with adapters_aside(model):
         missing, unexpected = model.load_state_dict(tensors, strict=False)
     tied = set(getattr(model, "all_tied_weights_keys", None) or model._tied_weights_keys)

@@ -226,6 +226,10 @@ _PROJECTED = "projects narrow word embeddings to the width of its layers, a step
 _PRE_NORM = "normalizes before each layer, RoBERTa behind it"
 _ROTARY = "turns queries and keys by their positions (rotary), RoBERTa adds positions to the embeddings"
 _RELATIVE = "adds relative positions to its attention, which RoBERTa does not have"
+_DISENTANGLED = (
+    f"{_RELATIVE}: an ITL would have to read its table, a row of its own in the table of architectures"
+)
+_STATE_SPACE = "has no attention but a state; it would need a row of its own in the table of architectures"
 _APPROXIMATE = "approximates attention, which RoBERTa computes in full"
 _LAYOUT = "reads where words stand on a page"
 REFUSED: dict[str, str] = {
@@ -233,18 +237,24 @@ REFUSED: dict[str, str] = {
     "big_bird": "attends to blocks of a long text, RoBERTa to all",
     "canine": "reads characters and shortens the sequence",
     "convbert": "convolves inside its attention",
-    "deberta": _RELATIVE,
-    "deberta-v2": _RELATIVE,
+    "deberta": _DISENTANGLED,
+    "deberta-v2": _DISENTANGLED,
     "esm": _PRE_NORM,
     "eurobert": _ROTARY,
+    "falcon_mamba": _STATE_SPACE,
     "fnet": "has Fourier transforms for attention",
     "funnel": "shortens the sequence from block to block",
+    "gemma": "is of the first Gemma's type; give a Gemma 2 or 3",
+    "gemma3": "reads images, too; give its text model (gemma3_text)",
+    "gpt2": "adds positions to its embeddings, which no decoder in the table of architectures does",
     "ibert": "computes with integers",
     "jina_embeddings_v3": _ROTARY,
     "layoutlm": _LAYOUT,
     "layoutlmv3": _LAYOUT,
     "lilt": _LAYOUT,
     "longformer": "attends to a window around each token, RoBERTa to all",
+    "mamba": _STATE_SPACE,
+    "mamba2": _STATE_SPACE,
     "markuplm": "reads where words stand in a markup tree",
     "mbart": _PRE_NORM,
     "megatron-bert": _PRE_NORM,
@@ -260,7 +270,7 @@ REFUSED: dict[str, str] = {
     "roc_bert": "adds the shapes and sounds of its characters to the embeddings",
     "roformer": _ROTARY,
     "squeezebert": "has grouped convolutions for projections",
-    "t5": _RELATIVE,
+    "t5": f"{_RELATIVE}, and as encoder and decoder in one would need three ITLs, not two",
     "xlm-roberta-xl": _PRE_NORM,
     "xlnet": _RELATIVE,
     "xmod": "passes an adapter of the text's language in each layer",

@@ -3,78 +3,43 @@
 Layers, position rows and, where it computes the same, the LM-head transform are copied byte for byte. Word
 embeddings, ITLs and the output bias are new, unless the source is post-trained already: its own are kept.
 Every new tensor is drawn from a generator of its own, seeded by (seed, name), so that it depends on nothing
-else that happens in the process.
+else that happens in the process. A decoder becomes a stock model of its own class (`decoder`).
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from configuration_xpt import XPTRobertaConfig
-from modeling_xpt import XPTRobertaForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.program.seeding import seeded_generator
-from xpt.program.settings import option
-from xpt.transplant.architectures import ARCHITECTURES, ArchitectureName, architecture_of
+from xpt.transplant.architectures import (
+    ARCHITECTURES,
+    CLM,
+    ITL_COUNTS,
+    Layout,
+    architecture_of,
+)
+from xpt.transplant.decoder import layer_copies, layer_slots, new_decoder, outer_copies
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
-from xpt.transplant.parameter_groups import GROUPS, parameter_group
+from xpt.transplant.parameter_groups import DECODER_GROUPS, GROUPS, parameter_group
+from xpt.transplant.settings import OUTPUT_SCALES, TransplantSettings
 from xpt.transplant.source_checkpoint import ITLS, LANGUAGES, POSITIONS, TRI, WORDS, Source, open_source
 
-__all__ = ["Source", "TransplantSettings", "check_transplant", "format_report", "open_source", "transplant"]
+__all__ = [
+    "Source",
+    "TransplantSettings",
+    "check_transplant",
+    "format_report",
+    "open_source",
+    "transplant",
+]
 
-
-ItlInit = Literal["auto", "random", "near_identity", "zero_output", "copy"]
-
-
-@dataclass(frozen=True)
-class TransplantSettings:
-    """What the transplant decides; see the options of the same names."""
-
-    source_num_layers: int | None = option(
-        None, "Keep the source's first layers only. Default: all. Fewer learn more per minute on a CPU."
-    )
-    architecture: ArchitectureName = option(
-        "xpt",
-        "What is built around the source's layers: Implicit Translation Layers at both ends (xpt, P21), or a "
-        "TRILayer between its halves, a copy of the layer behind it (trelm, Li et al. 2021).",
-    )
-    layers_init: Literal["copy", "random"] = option(
-        "copy", "random: the control that takes the source's shape and copies nothing of it."
-    )
-    num_itl_in: int | None = option(
-        None,
-        "Implicit Translation Layers before the first English layer. Default: 1 (P21), or an XPT source's; 0 "
-        "in a TreLM.",
-    )
-    num_itl_out: int | None = option(
-        None, "Implicit Translation Layers after the last English layer. Default: as num_itl_in."
-    )
-    itl_init: ItlInit = option(
-        "auto",
-        "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small "
-        "outputs, or with none, so that only their LayerNorms do anything (as in LLaMA Pro, Wu et al. 2024); "
-        "or copies of the nearest layer.",
-    )
-    lm_head_init: Literal["auto", "copy", "random"] = option(
-        "auto",
-        "LM-head transform: copied where the source has one that computes the same (auto), always, or never "
-        "(RE22).",
-    )
-    seed: int = 0
-
-    @property
-    def copies_layers(self) -> bool:
-        """Whether anything of the source but its shape is taken."""
-        return self.layers_init == "copy"
-
-
-# Of both output projections: the layer then changes its input little, or only normalizes it.
-OUTPUT_SCALES = {"near_identity": 0.1, "zero_output": 0.0}
 OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
-NUM_ITLS = ("num_itl_in", "num_itl_out")
+NUM_ITLS = ITL_COUNTS
 LANGUAGE_FIELDS = ("num_languages", "default_language")  # of a TreLM
 HEAD_ACTIVATION = "gelu"  # of our LM head, whatever the layers do
 
@@ -85,15 +50,19 @@ def transplant(
     special: SpecialTokens,
     word_embeddings: Tensor | None,
     output_bias: Tensor | None = None,
-) -> tuple[XPTRobertaForMaskedLM, dict[str, Any]]:
-    """Build the XPT model around the source's layers.
+    output_embeddings: Tensor | None = None,
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Build the model around the source's layers.
 
     `special` has the tokenizer's `bos`, `pad`, `eos` and `vocab_size`; `word_embeddings` is (vocab_size,
     hidden), or None: the source's own are kept, and its output bias with them. `output_bias`,
-    (vocab_size,), is the one where it is new, which is 0 without. Gives back the model and a report
-    of what was copied and what is new. Raises `XPTError` for settings the source cannot serve.
+    (vocab_size,), is the one where it is new, which is 0 without. `output_embeddings`, as the others, is a
+    decoder's where it is not tied to them. Gives back the model and a report of what was copied and what is
+    new. Raises `XPTError` for settings the source cannot serve.
     """
     layers = check_transplant(source, settings)
+    if source.objective == CLM:
+        return _decoder(source, settings, special, layers, word_embeddings, output_embeddings)
     config = _config(source, settings, special, layers)
     with torch.random.fork_rng(devices=[]):
         model = ARCHITECTURES[settings.architecture].model(config)
@@ -114,15 +83,66 @@ def transplant(
             elif name == "lm_head.bias":
                 tensor.copy_(output_bias if output_bias is not None else torch.zeros_like(tensor))
             else:
-                draw_new(tensor, name, settings.seed, config.initializer_range)
-                if ".itl_" in name and name.endswith(OUTPUT_PROJECTION):
-                    tensor.mul_(OUTPUT_SCALES.get(settings.itl_init, 1.0))
+                kind = ARCHITECTURES[settings.architecture]
+                _start_new(tensor, name, settings, config, kind.layout)
     return model, _report(source, settings, model, origin)
+
+
+def _decoder(
+    source: Source,
+    settings: TransplantSettings,
+    special: SpecialTokens,
+    layers: int,
+    word_embeddings: Tensor | None,
+    output_embeddings: Tensor | None,
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    itls = "keep" if _keeps_itls(source, settings) else settings.itl_init
+    slots = layer_slots(source.config, layers, _itl_counts(source, settings), itls)
+    model = new_decoder(source, special, slots)
+    layout = architecture_of(source.family).layout
+    copies = {**layer_copies(source, slots), **outer_copies(source)} if settings.copies_layers else {}
+    given = {layout.words: word_embeddings, source.output_name: output_embeddings}
+    if word_embeddings is None:
+        rows = {layout.words: source.word_embeddings, source.output_name: source.output_embeddings}
+        copies |= {
+            name: _rows(source, tensor, special)
+            for name, tensor in rows.items()
+            if name is not None and tensor is not None
+        }
+    origin: dict[str, str] = {}
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            origin[name] = "copied" if name in copies else "new"
+            start = copies.get(name, given.get(name))
+            if start is not None:
+                tensor.copy_(start)
+            else:
+                _start_new(tensor, name, settings, model.config, layout)
+    return model, _report(source, settings, model, origin)
+
+
+def _start_new(tensor: Tensor, name: str, settings: TransplantSettings, config: Any, layout: Layout) -> None:
+    """Draw a new tensor; those by which an ITL adds to its input are scaled as its start says."""
+    draw_new(tensor, name, settings.seed, config.initializer_range, layout.norm_start)
+    of_itl = parameter_group(name, config).startswith("itl.")
+    if of_itl and any(name.endswith(f".{output}weight") for output in layout.outputs):
+        tensor.mul_(OUTPUT_SCALES.get(settings.itl_init, 1.0))
 
 
 def check_transplant(source: Source, settings: TransplantSettings) -> int:
     """How many layers are kept. Raises `XPTError` for settings the source cannot serve."""
     have = source.config.num_hidden_layers
+    causal = source.objective == CLM
+    if causal and settings.architecture != "xpt":
+        raise XPTError(
+            f"--architecture {settings.architecture} is for encoders, and source {source.name} is a decoder; "
+            "leave it out"
+        )
+    if settings.itl_init == "identity" and not causal:
+        raise XPTError(
+            "--itl_init identity, but RoBERTa's layers normalize behind each sum, so that none is an "
+            "identity; give zero_output, which leaves the norms alone"
+        )
     layers = have if settings.source_num_layers is None else settings.source_num_layers
     if not 1 <= layers <= have:
         raise XPTError(f"--source_num_layers is {layers}; source {source.name} has 1 to {have}")
@@ -133,17 +153,17 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
             f"--architecture trelm has a layer between two halves, and {layers} layers have none; "
             "give an even --source_num_layers"
         )
-    if source.is_xpt and source.family != ARCHITECTURES[settings.architecture].model_type:
-        own = architecture_of(source.family)
+    if source.is_xpt and not causal and source.family != ARCHITECTURES[settings.architecture].model_type:
+        kind = architecture_of(source.family)
         raise XPTError(
             f"--architecture {settings.architecture}, but source {source.name} is of the family "
-            f"{source.family} and goes on as such: give --architecture {own.name}, or an English encoder"
+            f"{source.family} and goes on as such: give --architecture {kind.name}, or an English encoder"
         )
-    for name in ("lm_head_init", "itl_init"):
-        if getattr(settings, name) == "copy" and not settings.copies_layers:
-            raise XPTError(f"--{name} copy contradicts --layers_init random, which copies nothing")
+    for part in ("lm_head_init", "itl_init"):
+        if getattr(settings, part) == "copy" and not settings.copies_layers:
+            raise XPTError(f"--{part} copy contradicts --layers_init random, which copies nothing")
     for side in NUM_ITLS:
-        given, own = getattr(settings, side), getattr(source.config, side)
+        given, own = getattr(settings, side), getattr(source.config, side, 0)
         if given is not None and given < 0:
             raise XPTError(f"--{side} is {given}; give 0 or more")
         if _keeps_itls(source, settings) and given not in (None, own):
@@ -162,10 +182,6 @@ def _config(
     source: Source, settings: TransplantSettings, special: SpecialTokens, layers: int
 ) -> XPTRobertaConfig:
     kind = ARCHITECTURES[settings.architecture]
-    default = {
-        side: getattr(source.config, side) if source.is_xpt else kind.default_itls for side in NUM_ITLS
-    }
-    chosen = {side: getattr(settings, side) for side in NUM_ITLS}
     return kind.config(
         vocab_size=special.vocab_size,
         num_hidden_layers=layers,
@@ -173,10 +189,22 @@ def _config(
         bos_token_id=special.bos,
         pad_token_id=special.pad,
         eos_token_id=special.eos,
-        **{side: default[side] if chosen[side] is None else chosen[side] for side in NUM_ITLS},
+        **dict(zip(NUM_ITLS, _itl_counts(source, settings), strict=True)),
         **{name: getattr(source.config, name) for name in SHARED_FIELDS},
         **{name: getattr(source.config, name) for name in LANGUAGE_FIELDS if hasattr(source.config, name)},
     )
+
+
+def _itl_counts(source: Source, settings: TransplantSettings) -> tuple[int, int]:
+    """ITLs at both ends: as many as are asked for, else as an XPT source has, else as is usual."""
+
+    def count(side: str) -> int:
+        usual = ARCHITECTURES[settings.architecture].default_itls
+        own = getattr(source.config, side) if source.is_xpt else usual
+        chosen = getattr(settings, side)
+        return int(own if chosen is None else chosen)
+
+    return count(NUM_ITLS[0]), count(NUM_ITLS[1])
 
 
 def _copies(source: Source, settings: TransplantSettings, config: XPTRobertaConfig) -> dict[str, Tensor]:
@@ -219,41 +247,49 @@ def _copies_head(source: Source, settings: TransplantSettings) -> bool:
 
 
 def _vocabulary(source: Source, special: SpecialTokens) -> dict[str, Tensor]:
-    """The source's word embeddings and output bias; rows behind the tokenizer's last id belong to nothing."""
-    have = len(source.word_embeddings)
-    if have < special.vocab_size:
-        raise XPTError(
-            f"source {source.name} has {have} word embeddings for the {special.vocab_size} ids of its "
-            "tokenizer; give its own, or --keep_vocabulary false"
-        )
-    kept = {f"roberta.{WORDS}": source.word_embeddings[: special.vocab_size]}
+    """The source's word embeddings and output bias."""
+    kept = {f"roberta.{WORDS}": _rows(source, source.word_embeddings, special)}
     if source.output_bias is not None:
         kept["lm_head.bias"] = source.output_bias[: special.vocab_size]
     return kept
 
 
-def draw_new(tensor: torch.Tensor, name: str, seed: int, std: float) -> None:
-    """Start a new tensor as RoBERTa does: matrices N(0, std), biases 0, LayerNorm weights 1."""
+def _rows(source: Source, table: Tensor, special: SpecialTokens) -> Tensor:
+    """The rows of the tokenizer's ids; those behind its last one belong to nothing."""
+    have = len(table)
+    if have < special.vocab_size:
+        raise XPTError(
+            f"source {source.name} has {have} word embeddings for the {special.vocab_size} ids of its "
+            "tokenizer; give its own, or --keep_vocabulary false"
+        )
+    return table[: special.vocab_size]
+
+
+def draw_new(tensor: torch.Tensor, name: str, seed: int, std: float, norm_start: float = 1.0) -> None:
+    """Start a new tensor as RoBERTa does: matrices N(0, std), biases 0, norms' weights `norm_start`."""
     if tensor.dim() > 1:
         tensor.normal_(0.0, std, generator=seeded_generator(seed, name))
     else:
-        tensor.fill_(0.0 if name.endswith("bias") else 1.0)
+        tensor.fill_(0.0 if name.endswith("bias") else norm_start)
 
 
 def _report(
-    source: Source, settings: TransplantSettings, model: XPTRobertaForMaskedLM, origin: dict[str, str]
+    source: Source, settings: TransplantSettings, model: Any, origin: dict[str, str]
 ) -> dict[str, Any]:
-    groups = {group: {"copied": 0, "new": 0} for group in GROUPS}
+    causal = source.objective == CLM
+    groups = {group: {"copied": 0, "new": 0} for group in (DECODER_GROUPS if causal else GROUPS)}
     for name, tensor in model.named_parameters():
-        groups[parameter_group(name).split(".")[0]][origin[name]] += tensor.numel()
+        groups[parameter_group(name, model.config).split(".")[0]][origin[name]] += tensor.numel()
+    itls = model.config.num_itl_in + model.config.num_itl_out
     return {
         "architecture": settings.architecture,
-        "layers": model.config.num_hidden_layers,
+        **({"objective": CLM} if causal else {}),
+        "layers": model.config.num_hidden_layers - (itls if causal else 0),
         "layers_copied": settings.copies_layers,
         "num_itl_in": model.config.num_itl_in,
         "num_itl_out": model.config.num_itl_out,
         "groups": groups,
-        "lm_head_transform_is_new": origin["lm_head.dense.weight"] == "new",
+        "lm_head_transform_is_new": origin.get("lm_head.dense.weight") == "new",
         "notes": _notes(source, settings, origin),
         **{name: getattr(model.config, name) for name in LANGUAGE_FIELDS if hasattr(model.config, name)},
     }
@@ -265,10 +301,9 @@ def _notes(source: Source, settings: TransplantSettings, origin: dict[str, str])
         return ["nothing is copied: a control of the source's shape (--layers_init random)"]
     notes = []
     if source.is_xpt:
-        parts = {
-            "word embeddings": origin[f"roberta.{WORDS}"],
-            "output bias": origin["lm_head.bias"],
-        }
+        parts = {"word embeddings": origin[architecture_of(source.family).layout.words]}
+        if "lm_head.bias" in origin:
+            parts["output bias"] = origin["lm_head.bias"]
         if f"roberta.{LANGUAGES}" in origin:
             parts |= {
                 "TRILayer": origin[f"roberta.{TRI}{OUTPUT_PROJECTION}"],

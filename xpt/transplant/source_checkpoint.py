@@ -2,10 +2,11 @@
 
 What passes through: `config.json` and safetensors, nothing else; no code of the source is run and no pickle
 opened. What comes out, a `Source`, speaks RoBERTa's words whatever its family, so the transplant need not
-know families.
+know families; a decoder speaks its own class's.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
 from xpt.program.errors import XPTError
-from xpt.transplant.architectures import ARCHITECTURES, find_architecture
+from xpt.transplant.architectures import ARCHITECTURES, CLM, DECODERS, MLM, find_architecture
+from xpt.transplant.decoder_source import DecoderNames, read_decoder_config
 from xpt.transplant.families import FAMILIES, POST_TRAINED
 from xpt.transplant.parameter_groups import ADAPTER_CONFIG
 from xpt.transplant.source_config import SUPPORTED, SourceConfig, read_config
@@ -44,14 +46,16 @@ class Source:
     Args:
         name: the folder or the Hub id.
         family: transformers' `model_type`.
-        config: in our words, whatever the family.
-        body: embeddings and layers (those that post-training added too) under RoBERTa's names without prefix.
+        config: in our words, whatever the family; a decoder's is its own, without its ITLs' layers.
+        body: embeddings and layers (those that post-training added too) under RoBERTa's names without prefix;
+            of a decoder all there is, under its own names.
         head: the LM-head transform under `dense.*` and `layer_norm.*`, or None.
         output_bias: of the LM head, (vocabulary,), or None.
         first_position: the row of the position table that the first token reads.
         lm_head_activation: what the LM head computes, by transformers' name.
         sha256: of names and bytes of all tensors.
         commit: of the Hub; None for a folder.
+        output_name: of a decoder's output matrix, where that is not tied to the word embeddings.
 
     Example:
         >>> source = xpt.open_source("tiny-roberta")
@@ -62,8 +66,8 @@ class Source:
     """
 
     name: str
-    family: str  # a key of FAMILIES
-    config: XPTRobertaConfig
+    family: str  # a key of FAMILIES or DECODERS
+    config: Any
     body: dict[str, Tensor]
     head: dict[str, Tensor] | None
     output_bias: Tensor | None
@@ -71,21 +75,43 @@ class Source:
     lm_head_activation: str
     sha256: str
     commit: str | None = None
+    output_name: str | None = None
+
+    @property
+    def objective(self) -> str:
+        """How it predicts: masked tokens (mlm), or each token from those before it (clm)."""
+        return CLM if self.family in DECODERS else MLM
 
     @property
     def is_xpt(self) -> bool:
         """Whether it is post-trained already: what was new then and its vocabulary can be kept."""
-        return self.family in POST_TRAINED
+        own = self.family in DECODERS and hasattr(self.config, "num_itl_in")
+        return own or self.family in POST_TRAINED
 
     @property
     def word_embeddings(self) -> Tensor:
         """(source vocabulary, hidden)."""
-        return self.body[WORDS]
+        decoder = DECODERS.get(self.family)
+        return self.body[decoder.layout.words if decoder else WORDS]
+
+    @property
+    def output_embeddings(self) -> Tensor | None:
+        """The output matrix, (source vocabulary, hidden), where it is not tied to the word embeddings.
+
+        A decoder that was stored without its head has the word embeddings' there.
+        """
+        return None if self.output_name is None else self.body.get(self.output_name, self.word_embeddings)
 
     @property
     def used_positions(self) -> Tensor:
         """The rows that the source's tokens use, first position first: (positions, hidden)."""
         return self.body[POSITIONS][self.first_position :]
+
+    @property
+    def positions(self) -> int:
+        """How many tokens it reads at once."""
+        known = self.family in DECODERS
+        return int(self.config.max_position_embeddings) if known else len(self.used_positions)
 
     def describe(self) -> dict[str, Any]:
         """For records. A folder is named by its last part: the path is the machine's own."""
@@ -101,17 +127,17 @@ class Source:
 
 
 def open_source(name_or_path: str | None, revision: str | None = None) -> Source:
-    """Open and verify a checkpoint: the English encoder that post-training starts from (Lee et al. 2021).
+    """Open and verify a checkpoint: the English model that post-training starts from (Lee et al. 2021).
 
     Args:
         name_or_path: a folder with `config.json` and safetensors, or a Hub id; a post-trained one too.
         revision: branch, tag or commit on the Hub.
 
     Returns:
-        The checkpoint in RoBERTa's words, whatever its family; all tensors float32.
+        The checkpoint, an encoder in RoBERTa's words whatever its family; all tensors float32.
 
     Raises:
-        XPTError: it is not there, not whole, or not an encoder of a supported family.
+        XPTError: it is not there, not whole, or not of a supported family.
 
     Example:
         >>> source = xpt.open_source("tiny-roberta")
@@ -121,14 +147,14 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
     if not name_or_path:
         raise XPTError("no source: give --source_model_name_or_path, an English encoder's Hub id or folder")
     files = SourceFiles(str(name_or_path), revision)
-    described = read_config(files)
-    if described.family in POST_TRAINED and files.find(ADAPTER_CONFIG):
-        raise XPTError(
-            f"source {files.name!r} keeps LoRA adapters beside its weights, and they would be lost; "
-            "add them to the weights first (peft: merge_and_unload)"
-        )
+    raw = files.read_json(CONFIG)
+    if isinstance(raw.get("model_type"), str) and raw["model_type"] in DECODERS:
+        return _open_decoder(files, raw)
+    described = read_config(raw, files.name)
+    if described.family in POST_TRAINED:
+        _refuse_adapters(files)
     expected = _expected_shapes(described, files.name)  # before any large file is fetched
-    tensors = _read_tensors(files.weights(), described.family, files.name)
+    tensors = _read_tensors(files.weights(), _encoder_names(described.family), files.name)
     bias = _foreign_bias(tensors, described)
     _check_tensors(tensors, expected, described.config, files.name)
     _fold_tables(tensors, described)
@@ -147,6 +173,26 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
         _sha256({**body, **head}, tensors.get(OUTPUT_BIAS)),
         files.commit,
     )
+
+
+def _open_decoder(files: SourceFiles, raw: dict[str, Any]) -> Source:
+    _refuse_adapters(files)
+    config = read_decoder_config(raw, files.name)
+    names = DecoderNames(config, files.name)  # before any large file is fetched
+    body = _read_tensors(files.weights(), names.rename, files.name)
+    names.check(body, files.name)
+    return Source(
+        files.name, raw["model_type"], config, body, None, None, 0, "", _sha256(body, None), files.commit,
+        names.head,
+    )  # fmt: skip
+
+
+def _refuse_adapters(files: SourceFiles) -> None:
+    if files.find(ADAPTER_CONFIG):
+        raise XPTError(
+            f"source {files.name!r} keeps LoRA adapters beside its weights, and they would be lost; "
+            "add them to the weights first (peft: merge_and_unload)"
+        )
 
 
 def _expected_shapes(described: SourceConfig, name: str) -> dict[str, torch.Size]:
@@ -169,9 +215,21 @@ def _expected_shapes(described: SourceConfig, name: str) -> dict[str, torch.Size
     }
 
 
-def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, Tensor]:
-    """All tensors of backbone and LM-head transform that the files hold, by RoBERTa's names, float32."""
-    family, head = FAMILIES[family_name], (*HEAD_TENSORS, OUTPUT_BIAS)
+def _encoder_names(family: str) -> Callable[[str], str | None]:
+    """From a stored name to RoBERTa's, of backbone and LM-head transform; None for anything else."""
+
+    def rename(stored: str) -> str | None:
+        key, head = FAMILIES[family].rename(stored), (*HEAD_TENSORS, OUTPUT_BIAS)
+        # Left out are buffers that older releases stored, poolers, other heads.
+        if key is None or key.endswith("_ids") or not (key.startswith(BODY) or key in head):
+            return None
+        return key
+
+    return rename
+
+
+def _read_tensors(paths: list[Path], rename: Callable[[str], str | None], name: str) -> dict[str, Tensor]:
+    """All tensors that the files hold and `rename` has a name for, by that name, float32."""
     tensors: dict[str, Tensor] = {}
     for path in paths:
         try:
@@ -181,9 +239,9 @@ def _read_tensors(paths: list[Path], family_name: str, name: str) -> dict[str, T
                 f"source {name!r}: {path.name} is no whole safetensors file ({one_line(error)}); get it anew"
             ) from error
         for stored_name, tensor in stored.items():
-            key = family.rename(stored_name)
-            if key is None or key.endswith("_ids") or not (key.startswith(BODY) or key in head):
-                continue  # buffers that older releases stored, poolers, other heads
+            key = rename(stored_name)
+            if key is None:
+                continue
             if tensor.dtype not in FLOATS:
                 raise XPTError(
                     f"source {name!r}: {_printable(stored_name)} is {tensor.dtype}; "

@@ -14,10 +14,14 @@ from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from configuration_xpt import XPTRobertaConfig
 from xpt.program.errors import XPTError
+from xpt.transplant.architectures import DECODERS
 from xpt.transplant.families import FAMILIES, POST_TRAINED, REFUSED
-from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
+from xpt.transplant.source_files import CONFIG, one_line
 
-SUPPORTED = f"supported are encoders of the families {', '.join(FAMILIES)}"
+SUPPORTED = (
+    f"supported are encoders of the families {', '.join(FAMILIES)}, and decoders of the types "
+    f"{', '.join(DECODERS)}"
+)
 POSITIVE = (
     "hidden_size num_attention_heads intermediate_size type_vocab_size num_hidden_layers vocab_size "
     "max_position_embeddings"
@@ -43,14 +47,16 @@ class SourceConfig:
     added_tables: dict[str, int]
 
 
-def read_config(files: SourceFiles) -> SourceConfig:
-    """Read `config.json`; raises `XPTError` for what is no encoder that computes RoBERTa's function."""
-    raw = files.read_json(CONFIG)
+def read_config(raw: dict[str, Any], name: str) -> SourceConfig:
+    """Read what `config.json` of the source `name` holds.
+
+    Raises `XPTError` for what is no encoder that computes RoBERTa's function.
+    """
     family_name = raw.pop("model_type", None)
-    found = f"source {files.name!r} is of type {short_repr(family_name)}{_classes(raw.get('architectures'))}"
+    found = f"source {name!r} is of type {short_repr(family_name)}{_classes(raw.get('architectures'))}"
     if not isinstance(family_name, str) or family_name not in FAMILIES:
         reason = REFUSED.get(family_name) if isinstance(family_name, str) else None
-        because = f", which {reason}" if reason else ", not an encoder that XPT knows"
+        because = f", which {reason}" if reason else ", not an encoder or a decoder that XPT knows"
         raise XPTError(f"{found}{because}; {SUPPORTED}")
     if raw.get("is_decoder") or raw.get("add_cross_attention"):
         raise XPTError(f"{found} and a decoder (is_decoder or add_cross_attention is true); {SUPPORTED}")
@@ -66,7 +72,7 @@ def read_config(files: SourceFiles) -> SourceConfig:
         raise XPTError(f"{found}, but its {CONFIG} is not in order: {one_line(error)}") from error
     if reason:
         raise XPTError(f"{found}, which {reason}; {SUPPORTED}")
-    return _in_our_words(own, family_name, files.name)
+    return _in_our_words(own, family_name, name)
 
 
 def _own_config(raw: dict[str, Any], family_name: str, found: str) -> PreTrainedConfig:

@@ -10,6 +10,7 @@ from torch import Tensor
 from xpt.transplant.embeddings.vocabulary import Vocabulary
 
 TENSOR_NAME = "roberta.embeddings.word_embeddings.weight"
+OUTPUT_NAME = "lm_head.weight"  # of a decoder whose output matrix is its own
 # What a row can be: the source's own, a mix of the source's, a vector of the text's own space, or drawn.
 KINDS = ("copied", "mixed", "distributional", "random")
 COPIED, MIXED, DISTRIBUTIONAL, RANDOM = range(len(KINDS))
@@ -55,7 +56,7 @@ class EmbeddingContext:
         special: the target tokenizer's special ids; the padding row is always zero, as in RoBERTa.
         ids: token ids of the training split, flat, (tokens,); it may be memory-mapped. None: no text known.
         offsets: (examples + 1,); example i is `ids[offsets[i] : offsets[i + 1]]`.
-        seed: together with a tensor's name it decides every draw.
+        seed, tensor_name: together they decide every draw.
         initializer_range: standard deviation of the source's own random start.
         target, source: pieces and special tokens of both tokenizers, for methods that compare them.
         source_ids, source_offsets: a text in the source's language, as `ids` and `offsets` are the target's.
@@ -70,6 +71,7 @@ class EmbeddingContext:
     ids: np.ndarray | None = None
     offsets: np.ndarray | None = None
     seed: int = 42
+    tensor_name: str = TENSOR_NAME
     initializer_range: float = 0.02
     target: Vocabulary | None = None
     source: Vocabulary | None = None

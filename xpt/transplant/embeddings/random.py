@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from xpt.program.seeding import seeded_generator
-from xpt.transplant.embeddings.context import TENSOR_NAME, EmbeddingContext, Start, drawn
+from xpt.transplant.embeddings.context import EmbeddingContext, Start, drawn
 
 
 def random_start(context: EmbeddingContext) -> Start:
@@ -14,5 +14,5 @@ def random_start(context: EmbeddingContext) -> Start:
 
 def standard_normal(context: EmbeddingContext) -> Tensor:
     """Standard normal, (vocab_size, hidden); the same for every method."""
-    generator = seeded_generator(context.seed, TENSOR_NAME)
+    generator = seeded_generator(context.seed, context.tensor_name)
     return torch.randn(context.vocab_size, context.hidden_size, generator=generator)

@@ -1,0 +1,23 @@
+"""What a run on a decoder leaves out, said in one line before anything is read."""
+
+from xpt.program.errors import XPTError
+from xpt.recipe.recipe import Recipe
+
+
+def check_causal(recipe: Recipe) -> None:
+    """Raise `XPTError` for options that mean nothing to a decoder, or that do not serve one yet."""
+    training, arguments = recipe.training, recipe.phases
+    lora = next((phase.name for phase in recipe.planned_phases() if phase.lora), None)
+    refused = (
+        (lora, f"phase {lora!r}: lora is for encoders as yet; train groups, such as encoder.top2"),
+        (
+            arguments.whole_word_masking,
+            "--whole_word_masking masks, and a decoder reads no masks; leave it out",
+        ),
+        (recipe.corpus.corpus_shards, "--corpus_shards have a tokenizer for encoders as yet; give --corpus"),
+        (arguments.dropout, "--dropout is for encoders as yet, a decoder keeps its own; leave it out"),
+        (training.shards, "FSDP is for encoders as yet; start it without"),
+    )
+    for given, message in refused:
+        if given:
+            raise XPTError(f"{message} (the source is a decoder)")
