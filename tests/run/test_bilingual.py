@@ -151,7 +151,7 @@ def test_pieces_of_linked_words_stand_side_by_side(there, here, expected):
         ({"parallel": None}, {"objective": "mlm", "languages": "both"}, "languages both needs text"),
         ({"corpus": None}, {}, "no text: give --corpus"),
         ({}, {"objective": "mlm"}, "--parallel has no effect"),
-        ({}, {"objective": "clm"}, "objective is 'clm'; give mlm, cdlm or cdlm+mlm"),
+        ({}, {"objective": "nlm"}, "objective is 'nlm'; give mlm, cdlm, cdlm+mlm or clm"),
         ({}, {"direction": "back"}, "direction is 'back'; give to_target or to_source"),
         ({}, {"objective": "mlm", "direction": "to_source"}, "direction is for objective cdlm"),
         ({}, {"objective": "cdlm", "languages": "both"}, "objective cdlm masks none"),

@@ -84,7 +84,7 @@ def prepare(places, cache, is_xpt=False, **changed):
     flags = [f"--{name}={value.format(**places)}" for name, value in options.items() if value]
     recipe = read_recipe([*flags, "--output_dir", str(cache / "run")])
     assert cache_folder(recipe) == cache
-    return prepare_text(recipe, SimpleNamespace(is_xpt=is_xpt))
+    return prepare_text(recipe, SimpleNamespace(is_xpt=is_xpt, objective="mlm"))
 
 
 @pytest.fixture(scope="module")

@@ -222,7 +222,7 @@ def test_a_tokenizer_of_others_has_no_sentencepiece_model(trained, tmp_path):
 
 
 def test_what_sentencepiece_says_otherwise_is_passed_on():
-    said = str(_explain("Internal: out of luck", 10, 300))
+    said = str(_explain("Internal: out of luck", 10, 300, masks=1))
     assert said == "SentencePiece cannot train a vocabulary of 300: Internal: out of luck"
 
 

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from modeling_xpt import gather_predicted
 from xpt.finetune.batches import pad_batch
-from xpt.finetune.predict import _batches as klue_batches
+from xpt.finetune.predict import length_batches
 from xpt.program.environment import resident_memory_mib
 from xpt.program.formatting import short_size
 from xpt.run.folder import Run
@@ -165,7 +165,7 @@ def test_batches_of_fine_tuning_have_few_lengths_and_what_no_token_has_stays():
 
 def test_batches_that_are_scored_have_few_shapes():
     lengths = sorted((padded_length(size, 128) for size in range(2, 129) for _ in range(37)), reverse=True)
-    shapes = {(len(batch), lengths[batch[0]]) for batch in klue_batches(lengths, 32)}
+    shapes = {(len(batch), lengths[batch[0]]) for batch in length_batches(lengths, 32)}
     assert len(shapes) <= 2 * 12  # of each length a full batch, and one that shares two lengths
     examples = make_examples(400)
     batches = _batches(examples)
