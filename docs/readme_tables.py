@@ -230,12 +230,13 @@ def hardware(language: str) -> str:
             result = load("demo")
             peak = result["peak_memory_mib"]["cpu"]
         else:
-            peak = load_benchmark(memory[0])["results"][memory[1]]["peak_mib"]
+            result = load_benchmark(memory[0])
+            peak = result["results"][memory[1]]["peak_mib"]
         hours = f"{1e9 / found['phase2'] / 3600:,.0f}"
         time = text["whole"].format(minutes=minutes_of(result)) if memory is None else ""
         rows.append(
             [
-                text[device],
+                hardware_of(result, language) if device == "cpu" else text[device],
                 text[f"{model}_model"],
                 " / ".join(f"{found[phase]:,.0f}" for phase in ("phase1", "phase2")),
                 f"{peak / 1024:.1f} GiB",
