@@ -16,6 +16,13 @@ GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\.encoder\.layer\.(\d+)\.", "encoder.{}"),
     (r"^lm_head\.(?:dense|layer_norm)\.", "lm_head_transform"),
     (r"^lm_head\.(?:decoder\.)?bias$", "lm_head_bias"),
+    # A ModernBERT's names.
+    (r"\.embeddings\.tok_embeddings\.", "word_embeddings"),
+    (r"\.embeddings\.norm\.", "source_embeddings.norm"),
+    (r"^model\.layers\.(\d+)\.", "encoder.{}"),
+    (r"^model\.final_norm\.", "encoder.norm"),
+    (r"^head\.(?:dense|norm)\.", "lm_head_transform"),
+    (r"^decoder\.bias$", "lm_head_bias"),
 )
 XPT_GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
 GROUPS = (*XPT_GROUPS, "language_embeddings", "tri")  # with those of a TreLM
