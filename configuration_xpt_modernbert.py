@@ -13,9 +13,7 @@ AUTO_MAP = {
     "AutoConfig": "configuration_xpt_modernbert.XPTModernBertConfig",
     "AutoModel": "modeling_xpt_modernbert.XPTModernBertModel",
     "AutoModelForMaskedLM": "modeling_xpt_modernbert.XPTModernBertForMaskedLM",
-    "AutoModelForSequenceClassification": (
-        "modeling_xpt_modernbert.XPTModernBertForSequenceClassification"
-    ),
+    "AutoModelForSequenceClassification": ("modeling_xpt_modernbert.XPTModernBertForSequenceClassification"),
     "AutoModelForTokenClassification": "modeling_xpt_modernbert.XPTModernBertForTokenClassification",
     "AutoModelForQuestionAnswering": "modeling_xpt_modernbert.XPTModernBertForQuestionAnswering",
     "AutoModelForMultipleChoice": "modeling_xpt_modernbert.XPTModernBertForMultipleChoice",

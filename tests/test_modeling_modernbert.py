@@ -14,22 +14,28 @@ from tiny_models import (
     PACKED,
     PAD,
     SENTENCES,
-    VOCAB,
     assert_close,
     batch_for,
     gradients,
     ids,
     in_packed_order,
-    some_labels,
 )
-from tiny_modernberts import CLASSES, HEADS, SHAPE, around, layers_of, make_stock, make_xpt
-from torch.nn.functional import cross_entropy
+from tiny_modernberts import (
+    CLASSES,
+    HEADS,
+    SHAPE,
+    around,
+    layers_of,
+    make_stock,
+    make_xpt,
+    packed_labels,
+    text,
+)
 from transformers import ModernBertConfig
 from transformers.utils.output_capturing import OutputRecorder
 
 from configuration_xpt_modernbert import AUTO_MAP, XPTModernBertConfig
-from modeling_xpt_modernbert import GLOBAL, LOCAL, XPTModernBertForMaskedLM, XPTModernBertModel
-from xpt.training.fast.path import fast_path
+from modeling_xpt_modernbert import GLOBAL, LOCAL, XPTModernBertModel
 
 every_kernel = pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 BIASES = dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), True)
@@ -45,13 +51,6 @@ SOURCES = [
 every_source = pytest.mark.parametrize("fields", SOURCES, ids=range(len(SOURCES)))
 
 
-def text(length=40, rows=3):
-    """Padded, and many windows long."""
-    input_ids = ids(rows, length)
-    input_ids[1, -9:] = PAD
-    return {"input_ids": input_ids, "attention_mask": input_ids.ne(PAD).long()}
-
-
 @every_kernel
 @every_source
 def test_without_itls_every_hidden_state_is_the_source_s(fields, implementation):
@@ -59,9 +58,7 @@ def test_without_itls_every_hidden_state_is_the_source_s(fields, implementation)
     theirs = placed(source)(**text(), output_hidden_states=True)
     ours = placed(around(source))(**text(), output_hidden_states=True)
     assert len(ours.hidden_states) == len(theirs.hidden_states) == source.config.num_hidden_layers + 1
-    for pair in zip(
-        (*ours.hidden_states, ours.logits), (*theirs.hidden_states, theirs.logits), strict=True
-    ):
+    for pair in zip((*ours.hidden_states, ours.logits), (*theirs.hidden_states, theirs.logits), strict=True):
         torch.testing.assert_close(*pair, rtol=0, atol=1e-5)
 
 
@@ -145,13 +142,6 @@ def test_packed_documents_never_meet(implementation, seed):
     assert not torch.equal(changed, PACKED["input_ids"]) and not torch.equal(before[0, :5], after[0, :5])
 
 
-def packed_labels():
-    labels = torch.full_like(PACKED["input_ids"], -100)
-    for row, column in ((0, 1), (0, 7), (1, 4)):
-        labels[row, column] = 9
-    return labels
-
-
 @every_kernel
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_packed_gradients_are_finite_and_those_of_single_documents(implementation, dtype):
@@ -164,17 +154,6 @@ def test_packed_gradients_are_finite_and_those_of_single_documents(implementatio
             alone = torch.where(torch.arange(len(sentence)) == at, 9, -100)
             total += gradients(model, input_ids=sentence[None], labels=alone[None], num_items_in_batch=3)[1]
         assert_close(gradient, total, relative=1e-5)
-
-
-def test_the_fast_path_computes_the_same():
-    model = make_xpt(implementation="sdpa").train()
-    labels = some_labels(text()["input_ids"]).masked_fill(text()["attention_mask"] == 0, -100)
-    for batch in ({**PACKED, "labels": packed_labels()}, {**text(), "labels": labels}):
-        plain = gradients(model, **batch)
-        with fast_path(model, torch.device("cpu")):
-            fast = gradients(model, **batch)
-        torch.testing.assert_close(fast[0], plain[0], rtol=1e-6, atol=0)
-        assert_close(fast[1], plain[1], relative=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +230,9 @@ def test_every_head_is_the_stock_one(name, pooling):
     stock = getattr(transformers, name.removeprefix("XPT"))
     labels = 2 if name.endswith("QuestionAnswering") else 7
     source = make_stock(stock, num_labels=labels, classifier_pooling=pooling)
-    renamed = {"QuestionAnswering": "qa_outputs", "MultipleChoice": "choice_scorer"}.get(name.split("For")[-1])
+    renamed = {"QuestionAnswering": "qa_outputs", "MultipleChoice": "choice_scorer"}.get(
+        name.split("For")[-1]
+    )
     model = CLASSES[name](XPTModernBertConfig(**source.config.to_dict(), num_itl_in=0, num_itl_out=0)).eval()
     model.set_attn_implementation("eager")
     model.load_state_dict(
@@ -267,67 +248,6 @@ def test_every_head_is_the_stock_one(name, pooling):
         torch.testing.assert_close(ours[key], theirs[key], rtol=0, atol=1e-5)
     parts = model(**batch, return_dict=False)
     assert isinstance(parts, tuple) and torch.equal(parts[0], ours.to_tuple()[0])
-
-
-@settings(max_examples=15, deadline=None)
-@given(rate=st.floats(0, 1), seed=st.integers(0, 1000), items=st.none() | st.integers(0, 50))
-def test_sparse_and_full_losses_are_equal(rate, seed, items):
-    full, sparse = make_xpt(), make_xpt(sparse_prediction=True)
-    input_ids = ids(3, LENGTH, seed=seed)
-    labels = some_labels(input_ids, rate, seed)
-    batch = {"input_ids": input_ids, "labels": labels, "num_items_in_batch": items}
-    one, other = full(**batch), sparse(**batch)
-    chosen = labels != -100
-    torch.testing.assert_close(other.logits, one.logits[chosen], rtol=0, atol=1e-5)
-    expected = cross_entropy(one.logits[chosen], labels[chosen], reduction="sum")
-    torch.testing.assert_close(
-        one.loss, expected / max(1, chosen.sum() if items is None else items), rtol=1e-6, atol=0
-    )
-    torch.testing.assert_close(other.loss, one.loss, rtol=1e-6, atol=0)
-    assert_close(gradients(sparse, **batch)[1], gradients(full, **batch)[1])
-
-
-@pytest.mark.parametrize("reentrant", [False, True])
-def test_gradient_checkpointing(reentrant):
-    model = make_xpt(mlp_dropout=0.1, attention_dropout=0.1).train()
-    batch = {**text(), "labels": some_labels(text()["input_ids"]), "output_hidden_states": True}
-    torch.manual_seed(5)
-    plain = gradients(model, **batch)
-    runs = []
-    for number, layer in enumerate(layers_of(model.model)):
-        layer.attn.register_forward_hook(lambda *_, number=number: runs.append(number))
-    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
-    if reentrant:
-        model.enable_input_require_grads()
-    torch.manual_seed(5)
-    checkpointed = gradients(model, **batch)
-    assert torch.equal(plain[0], checkpointed[0])
-    assert_close(checkpointed[1], plain[1])
-    assert sorted(runs) == sorted([*range(model.config.num_layers_with_itls)] * 2)
-
-
-def test_compiled_model_is_the_same():
-    model = make_xpt(implementation="sdpa")
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    for batch in ({**text(), "labels": some_labels(text()["input_ids"])}, PACKED):
-        torch.testing.assert_close(compiled(**batch).logits, model(**batch).logits, rtol=0, atol=1e-6)
-    torch._dynamo.reset()
-
-
-@pytest.mark.parametrize("size", [75, 50])
-def test_resized_vocabulary_stays_tied_and_reloads(size, tmp_path):
-    model = make_xpt()
-    before = model(ids(2, LENGTH) % 50).logits
-    model.resize_token_embeddings(size, mean_resizing=False)
-    table = model.model.embeddings.tok_embeddings
-    assert model.decoder.weight is table.weight and len(model.decoder.bias) == size
-    assert (table.num_embeddings, table.padding_idx, model.config.vocab_size) == (size, PAD, size)
-    after = placed(model)(ids(2, LENGTH) % 50, labels=ids(2, LENGTH) % 50)
-    kept = min(size, VOCAB)
-    torch.testing.assert_close(after.logits[..., :kept], before[..., :kept])
-    model.save_pretrained(tmp_path)
-    again = XPTModernBertForMaskedLM.from_pretrained(tmp_path, attn_implementation="eager")
-    assert torch.equal(placed(again)(ids(2, LENGTH) % 50).logits, after.logits)
 
 
 @pytest.mark.parametrize("field", ["num_itl_in", "num_itl_out"])

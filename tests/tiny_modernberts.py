@@ -1,7 +1,7 @@
 """Tiny ModernBERTs, stock and XPT, whose windows are far shorter than their texts."""
 
 import torch
-from tiny_models import PAD, VOCAB
+from tiny_models import PACKED, PAD, VOCAB, ids
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 import modeling_xpt_modernbert
@@ -64,3 +64,18 @@ def around(source, num_itl_in=0, num_itl_out=0, identity=True):
 def layers_of(backbone):
     """In the order in which tokens pass them."""
     return [*backbone.itl_in, *backbone.layers, *backbone.itl_out]
+
+
+def text(length=40, rows=3):
+    """Padded, and many windows long."""
+    input_ids = ids(rows, length)
+    input_ids[1, -9:] = PAD
+    return {"input_ids": input_ids, "attention_mask": input_ids.ne(PAD).long()}
+
+
+def packed_labels():
+    """Three tokens of `PACKED`, of three documents."""
+    labels = torch.full_like(PACKED["input_ids"], -100)
+    for row, column in ((0, 1), (0, 7), (1, 4)):
+        labels[row, column] = 9
+    return labels

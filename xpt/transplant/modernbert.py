@@ -170,9 +170,7 @@ def _layer(source: Any, place: int, to: str) -> dict[str, Tensor]:
     found = {name.replace(stem, to): tensor for name, tensor in own.items() if name.startswith(stem)}
     if place == 0:
         norm = "model.embeddings.norm."
-        found |= {
-            name.replace(norm, f"{to}attn_norm."): own[name] for name in own if name.startswith(norm)
-        }
+        found |= {name.replace(norm, f"{to}attn_norm."): own[name] for name in own if name.startswith(norm)}
     return found
 
 

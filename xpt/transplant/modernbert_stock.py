@@ -64,6 +64,7 @@ def to_stock(model: XPTModernBertForMaskedLM) -> ModernBertForMaskedLM:
         vocab_size=config.vocab_size,
         num_hidden_layers=config.num_layers_with_itls,
         layer_types=[*new_in, *config.layer_types, *new_out],
+        attn_implementation=config._attn_implementation,  # of two kernels the rounding would be measured, too
     )
     with torch.random.fork_rng(devices=[]):
         stock = ModernBertForMaskedLM(stock_config).to(model.dtype)
@@ -156,7 +157,8 @@ def _rescaled(own: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
         if name.endswith("_norm.weight"):
             changed = changed * undone * spread
         elif ".Wo." in name:  # rows of the weight, or the bias
-            changed = (changed.T * (weight / deviation)).T
+            factor = weight / deviation
+            changed = changed * (factor[:, None] if changed.dim() == 2 else factor)
         found[name] = changed.to(own[name].dtype)
     # The first layer of a stock model reads what the norm gives: its own goes into the projection's columns.
     first = "model.itl_in.0.attn"
