@@ -54,6 +54,15 @@ class XPTModernBertConfig(ModernBertConfig):
             raise ValueError(f"sparse_prediction must be true or false, but is {value!r}")
         super().__setattr__(name, value)
 
+    def standardize_rope_params(self) -> None:
+        """Of both types each for itself, as ITLs are of one of them whatever the layers are.
+
+        transformers 5.4 takes the parameters of two types for those of one where the layers are of one type.
+        """
+        types, self.layer_types = self.layer_types, ["full_attention", "sliding_attention"]
+        super().standardize_rope_params()
+        self.layer_types = types
+
     @property
     def num_layers_with_itls(self) -> int:
         """Layers that a token passes, ITLs included."""

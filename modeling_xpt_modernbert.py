@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask, create_bidirectional_sliding_window_mask
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 from transformers.models.modernbert import modeling_modernbert as stock
@@ -44,6 +45,16 @@ class XPTModernBertPreTrainedModel(stock.ModernBertPreTrainedModel):
         "hidden_states": OutputRecorder(stock.ModernBertEncoderLayer, **_LAYER_COUNT),
     }
     accepts_loss_kwargs = False  # the heads return the mean of one batch: see modeling_xpt.py
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Start what a checkpoint lacks, each matrix by itself.
+
+        ModernBERT reaches matrices from the module around them, and in code that is not transformers' own a
+        module without parameters counts as loaded: in 5.4 a new layer would be whatever lies in memory.
+        """
+        PreTrainedModel._init_weights(self, module)
+        super()._init_weights(module)
 
 
 class XPTModernBertModel(XPTModernBertPreTrainedModel, stock.ModernBertModel):

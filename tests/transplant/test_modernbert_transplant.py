@@ -8,6 +8,7 @@ from tiny_models import VOCAB, ids
 from tiny_modernberts import make_stock
 from transformers import ModernBertForMaskedLM
 
+from configuration_xpt_modernbert import XPTModernBertConfig
 from modeling_xpt_modernbert import GLOBAL, LOCAL
 from xpt.program.errors import XPTError
 from xpt.training.parts import Parts
@@ -30,7 +31,7 @@ def groups_of(model):
     return {name: parameter_group(name) for name, _ in model.named_parameters()}
 
 
-@pytest.mark.parametrize("layers", [1, 3, LAYERS])
+@pytest.mark.parametrize("layers", [2, 3, LAYERS])
 @pytest.mark.parametrize("start", ["identity", "zero_output"])
 def test_with_the_source_s_own_words_the_model_is_the_source(start, layers):
     """Its first layers, of whatever window; the reference is a stock model that has no more of them."""
@@ -93,7 +94,7 @@ def test_new_layers_start_as_modernbert_s():
     """Deviation and cut-off, by transformers' own initialization of as many layers."""
     source = make_stock(num_hidden_layers=LAYERS, hidden_size=64, intermediate_size=96)
     model, _ = built(source, torch.zeros(ROWS, 64), num_itl_in=4, num_itl_out=3)
-    described = source.config.to_dict() | {"num_hidden_layers": 12, "layer_types": [GLOBAL] * 12}
+    described = source.config.to_dict() | {"num_hidden_layers": 12, "layer_types": [GLOBAL, LOCAL] * 6}
     stock = ModernBertForMaskedLM(type(source.config)(**described))
     for part in ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"):
         ours = torch.stack([layer.get_parameter(f"{part}.weight") for layer in model.model.itl_in])
@@ -164,3 +165,10 @@ def test_sources_that_cannot_serve_are_refused():
         built(table=None, special=SimpleNamespace(bos=0, pad=1, eos=2, vocab_size=61))
     with pytest.raises(XPTError, match="tie_word_embeddings is false"):
         built(make_stock(tie_word_embeddings=False))
+
+
+def test_a_single_layer_keeps_the_turns_of_both_types():
+    model = built(source_num_layers=1)[0]
+    turns = {kind: turn["rope_theta"] for kind, turn in model.config.rope_parameters.items()}
+    assert turns == {GLOBAL: 160_000.0, LOCAL: 10_000.0} and model.config.layer_types == [GLOBAL]
+    assert XPTModernBertConfig(**model.config.to_dict()).rope_parameters == model.config.rope_parameters
