@@ -1,6 +1,8 @@
 """Tiny ModernBERTs, stock and XPT, whose windows are far shorter than their texts."""
 
+import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from tiny_models import PACKED, PAD, VOCAB, ids
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
@@ -34,9 +36,13 @@ def shaken(model, seed=9):
 
 def make_stock(cls=ModernBertForMaskedLM, implementation="eager", **fields):
     torch.manual_seed(0)
-    model = cls(ModernBertConfig(**{**SHAPE, **fields}, attn_implementation=implementation))
-    model.made_of = fields  # transformers 5.4 writes a config of layers of one type that it does not read
-    return shaken(model)
+    try:
+        config = ModernBertConfig(**{**SHAPE, **fields}, attn_implementation=implementation)
+        return shaken(cls(config))
+    except StrictDataclassFieldValidationError as error:
+        if "rope_parameters" not in str(error):
+            raise
+        pytest.skip("this transformers makes no ModernBERT whose layers are all of one type")
 
 
 def make_xpt(cls=XPTModernBertForMaskedLM, implementation="eager", **fields):
@@ -47,7 +53,7 @@ def make_xpt(cls=XPTModernBertForMaskedLM, implementation="eager", **fields):
 def around(source, num_itl_in=0, num_itl_out=0, identity=True):
     """An XPT model with a stock model's weights; its ITLs, where they are no identities, are random."""
     ours = CLASSES["XPT" + type(source).__name__].config_class(
-        **{**SHAPE, **source.made_of},
+        **source.config.to_dict(),
         num_itl_in=num_itl_in,
         num_itl_out=num_itl_out,
         attn_implementation=source.config._attn_implementation,

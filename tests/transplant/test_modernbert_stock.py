@@ -81,3 +81,23 @@ def test_nothing_is_written_where_nothing_can_be_measured(tmp_path):
     with pytest.raises(XPTError, match="not empty"):
         export_stock(model, BATCHES, tmp_path / "full")
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_each_rescaling_brings_the_export_nearer():
+    model = around(make_stock(), 1, 0, identity=False)
+    weight = model.model.embeddings.norm.weight
+    with torch.no_grad():
+        weight.copy_(torch.exp(torch.randn(32, generator=torch.Generator().manual_seed(1))))  # far from even
+    expected = model(ids(8, 30)).logits
+
+    def distance(stock):
+        return (stock(ids(8, 30)).logits - expected).norm().item()
+
+    best = distance(to_stock(model))
+    for place, part, unscaled in (
+        (0, "mlp_norm", model.model.itl_in[0].mlp_norm.weight),
+        (1, "attn_norm", weight),
+    ):
+        stock = to_stock(model)
+        stock.model.layers[place].get_submodule(part).weight.data.copy_(unscaled)
+        assert distance(stock) > 1.1 * best, part
