@@ -59,7 +59,8 @@ class XPTModernBertConfig(ModernBertConfig):
 
         transformers 5.4 takes the parameters of two types for those of one where the layers are of one type.
         """
-        types, self.layer_types = self.layer_types, ["full_attention", "sliding_attention"]
+        types: Any = self.layer_types
+        self.layer_types = ["full_attention", "sliding_attention"]
         super().standardize_rope_params()
         self.layer_types = types
 
