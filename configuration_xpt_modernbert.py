@@ -59,10 +59,10 @@ class XPTModernBertConfig(ModernBertConfig):
 
         transformers 5.4 takes the parameters of two types for those of one where the layers are of one type.
         """
-        types: Any = self.layer_types
-        self.layer_types = ["full_attention", "sliding_attention"]
+        config: Any = self
+        types, config.layer_types = config.layer_types, ["full_attention", "sliding_attention"]
         super().standardize_rope_params()
-        self.layer_types = types
+        config.layer_types = types
 
     @property
     def num_layers_with_itls(self) -> int:
