@@ -2,23 +2,29 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from alone import WITHOUT_THE_PACKAGE, run_alone
 from safetensors.torch import load_file, save_file
-from tiny_modernberts import make_stock
+from tiny_modernberts import make_stock, make_xpt
 from tiny_runs import assert_equal_runs, run, stop_after, weights
 
 from modeling_xpt_modernbert import XPTModernBertForMaskedLM
 from train_xpt import main
-from xpt.cards.card import write_card
 from xpt.finetune.saving import load_fine_tuned
 from xpt.program.errors import XPTError
+from xpt.recipe.command_line import read_recipe
 from xpt.release.native import export_native
 from xpt.release.staged_card import CardFacts
 from xpt.release.staging import Kind, stage
 from xpt.release.verification import same_outputs
 from xpt.run.folder import Run
+from xpt.run.post_training import PostTraining
+from xpt.run.preparation import prepare_model, prepare_text
+from xpt.text.packing import Row
+from xpt.training.evaluation import predictions
+from xpt.training.trainable import set_trainable, training_dropout
 from xpt.transplant.parameter_groups import parameter_group
 from xpt.transplant.source import open_source
 
@@ -75,6 +81,46 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(modernbert_options, fin
     assert_equal_runs(finished, tmp_path / "run")
 
 
+def test_packed_texts_are_read_as_each_by_itself(modernbert_options, source, tmp_path):
+    """Of a batch as training makes it: position, window and mask of each text, the padding's too."""
+    losses = {}
+    for packing in ("true", "false"):
+        flags = modernbert_options(packing=packing, max_seq_length=128, output_dir=tmp_path / packing)
+        recipe, opened = read_recipe(flags), open_source(source)
+        text = prepare_text(recipe, opened)
+        model, report = prepare_model(recipe, opened, text)
+        with Run(tmp_path / packing) as folder:
+            training = PostTraining(recipe, folder, model, report, text)
+            texts = np.arange(3)
+            rows = [Row(0, texts)] if packing == "true" else [Row(0, texts[[index]]) for index in texts]
+            batch = training.phase_data(0).collator(rows)
+        if packing == "true":
+            assert batch["position_ids"].min() == 0 and batch["position_ids"].max() < 40
+            assert (batch["position_ids"][:, 0] == 0).all()
+        with torch.no_grad():
+            logits, labels = predictions(model.eval(), batch, torch.device("cpu"))
+            assert torch.allclose(model(**batch).loss, torch.nn.functional.cross_entropy(
+                logits, labels, ignore_index=-100), atol=1e-5)  # fmt: skip
+        asked = labels != -100
+        losses[packing] = torch.nn.functional.cross_entropy(logits[asked], labels[asked], reduction="none")
+    assert len(losses["true"]) == len(losses["false"]) > 3
+    torch.testing.assert_close(losses["true"], losses["false"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_layers_that_do_not_learn_drop_nothing_of_their_attention_either(frozen):
+    model = make_xpt(attention_dropout=0.3, mlp_dropout=0.2)
+    set_trainable(model, ["itl"])
+    usual = {name: one.attention_dropout for name, one in model.named_modules() if name.endswith(".attn")}
+    with training_dropout(model, None, frozen):
+        for name in usual:
+            rate = 0.0 if ".layers." in name and not frozen else 0.3
+            assert model.get_submodule(name).attention_dropout == rate
+            assert model.get_submodule(name).out_drop.p == rate
+    assert usual == {name: model.get_submodule(name).attention_dropout for name in usual}
+    assert set(usual.values()) == {0.3}
+
+
 ALONE = f"""{WITHOUT_THE_PACKAGE}
 import json, sys, torch
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
@@ -112,7 +158,6 @@ def test_card_and_staging_are_of_its_own_code(finished, tmp_path):
     (staged.folder / "model.safetensors").unlink()  # it shares the bytes of the run's
     save_file(changed, staged.folder / "model.safetensors", {"format": "pt"})
     assert not same_outputs(finished, staged.folder)
-    write_card(finished, "modern-ko")
 
 
 def test_the_export_says_what_there_is_instead(finished, tmp_path):

@@ -145,7 +145,7 @@ def test_a_post_trained_source_goes_on_with_its_itls():
     assert not any(kinds["new"] for kinds in report["groups"].values())
     anew = built(first, itl_init="random", seed=5)[0].state_dict()
     assert not torch.equal(anew["model.itl_in.0.attn.Wo.weight"], first.model.itl_in[0].attn.Wo.weight)
-    with pytest.raises(XPTError, match="--num_itl_in is 1, but the ITLs of source .* are kept and are 2"):
+    with pytest.raises(XPTError, match=r"--num_itl_in is 1, but the ITLs of source .* are kept and are 2"):
         built(first, num_itl_in=1)
 
 

@@ -2,9 +2,9 @@
 
 A row says which class the result is, how its text is predicted, where embeddings, layers, final norm and
 output matrix stand, what a new layer is, and how such a layer becomes an identity. Sources of RoBERTa's
-families (`families`) all become the first row's, a ModernBERT a model of a row of its own; a decoder becomes a
-stock model of its own class, in which Implicit Translation Layers are ordinary layers that the configuration
-counts.
+families (`families`) all become the first row's, a ModernBERT a model of a row of its own; a decoder becomes
+a stock model of its own class, in which Implicit Translation Layers are ordinary layers that the
+configuration counts.
 """
 
 import sys

@@ -124,7 +124,7 @@ class DecoderNames:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], name: str) -> None:
-    """Raise `XPTError` unless the tensors of the source `name` have these names and shapes, and are finite."""
+    """Raise `XPTError` unless a source's tensors have these names and shapes, no other, and are finite."""
     missing = sorted(shapes.keys() - tensors.keys())
     if missing:
         raise XPTError(
