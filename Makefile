@@ -7,7 +7,7 @@ FLOOR := .venv-floor
 FLOOR_TESTS := $(wildcard tests/test_modeling*.py tests/test_autoclasses.py tests/test_safety.py tests/test_train.py \
 	$(addprefix tests/,$(addsuffix .py,release/test_native release/test_hub text/test_tokenizer* training/test_adapters \
 	training/test_trainer recipe/test_methods transplant/embeddings/* finetune/klue/test_klue_hub \
-	finetune/test_known_models evaluate/test_evaluate \
+	transplant/test_modernbert* finetune/test_known_models evaluate/test_evaluate \
 	$(addprefix finetune/test_klue_,models \
 	families lora refused overfit finetune encoding) finetune/test_kobest_finetune)))
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -74,7 +74,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache --no-logo
-	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py configuration_trelm.py modeling_trelm.py train_xpt.py finetune_klue.py
+	$(BIN)/mypy xpt configuration_xpt.py modeling_xpt.py configuration_trelm.py modeling_trelm.py \
+		configuration_xpt_modernbert.py modeling_xpt_modernbert.py train_xpt.py finetune_klue.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name == "xpt" or name in [f"{kind}_{end}" for kind in ("modeling", "configuration")
-                                     for end in ("xpt", "trelm")]:
+                                     for end in ("xpt", "trelm", "xpt_modernbert")]:
             raise ModuleNotFoundError(f"No module named {name!r}")
 sys.meta_path.insert(0, Absent())
 """

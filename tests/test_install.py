@@ -14,6 +14,7 @@ from places import REPO
 PACKAGED = (
     *("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "model_card.md", "xpt", "configs"),
     *("configuration_xpt.py", "modeling_xpt.py", "configuration_trelm.py", "modeling_trelm.py"),
+    *("configuration_xpt_modernbert.py", "modeling_xpt_modernbert.py"),
     *("train_xpt.py", "finetune_klue.py"),
 )
 TRAINED = {

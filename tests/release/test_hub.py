@@ -21,8 +21,15 @@ from places import REPO
 from safetensors.torch import load, load_file, save_file
 from tiny_decoders import decoder_source
 from tiny_models import make
+from tiny_modernberts import make_stock
 from tiny_runs import run
-from transformers import AutoModelForCausalLM, RobertaConfig, RobertaForMaskedLM, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    set_seed,
+)
 
 import modeling_xpt
 from xpt.finetune.saving import load_fine_tuned
@@ -550,3 +557,19 @@ def test_a_decoder_is_published_without_code_and_phase_by_phase(options, tmp_pat
     assert "AutoModelForCausalLM" in Path(phase).read_text() and "mask" not in Path(phase).read_text()
     with pytest.raises(XPTError, match="a decoder is a stock model already"):
         export_native(folder, tmp_path / "native")
+
+
+def test_a_modernbert_is_published_with_its_code_and_phase_by_phase(options, tmp_path):
+    make_stock().save_pretrained(tmp_path / "modernbert")
+    name, changes = "org/modern-ko", {"phase1_steps": 1, "phase2_steps": 1}
+    flags = options(
+        source_model_name_or_path=tmp_path / "modernbert", push_to_hub="true", hub_model_id=name, **changes
+    )
+    folder = run(flags, tmp_path / "run")
+    files = set(huggingface_hub.HfApi().list_repo_files(name))
+    assert {file for file in files if file.endswith(".py")} == {
+        *CODE, *("configuration_xpt_modernbert.py", "modeling_xpt_modernbert.py"),
+    }  # fmt: skip
+    assert same_outputs(folder, Path(huggingface_hub.snapshot_download(name)))
+    published = AutoModelForMaskedLM.from_pretrained(name, revision="phase1", trust_remote_code=True)
+    assert type(published).__name__ == "XPTModernBertForMaskedLM"

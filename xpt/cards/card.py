@@ -28,6 +28,7 @@ from xpt.training.notes import phase_notes
 from xpt.transplant.architectures import (
     ARCHITECTURES,
     CLM,
+    MODERNBERT,
     Architecture,
     architecture_of_results,
     find_architecture,
@@ -38,6 +39,7 @@ HERE = Path(__file__).parent
 MAIN = "model_card.md"  # a link to the file at the top level
 TRELM = "trelm.md"
 DECODER = "decoder.md"
+OF_MODERNBERT = "modernbert.md"
 FINE_TUNED = "fine_tuned.md"
 EVAL_RESULTS = ".eval_results"
 RESULTS, CONFIG, ADAPTER_CONFIG = "results.json", "config.json", "adapter_config.json"
@@ -258,6 +260,8 @@ def _frame(system: Architecture | None) -> str:
     """The template of the card of a post-trained model."""
     if system is not None and system.objective == CLM:
         return DECODER
+    if system is MODERNBERT:
+        return OF_MODERNBERT
     return TRELM if system is ARCHITECTURES["trelm"] else MAIN
 
 

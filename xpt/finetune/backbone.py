@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import logging
 
 import modeling_trelm  # noqa: F401 (registers XPT and TreLM with the Auto classes: no remote code is run)
+import modeling_xpt_modernbert  # noqa: F401 (so, too)
 from xpt.finetune.encoding import TextEncoder
 from xpt.finetune.model_tokenizer import end_sequences, open_tokenizer
 from xpt.program.errors import XPTError

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 
 import modeling_trelm
 import modeling_xpt
+import modeling_xpt_modernbert
 from xpt.finetune.backbone import open_backbone
 from xpt.finetune.heads import (  # noqa: F401 (registered with the Auto classes)
     choice_scorer,
@@ -29,7 +30,8 @@ from xpt.finetune.heads import (  # noqa: F401 (registered with the Auto classes
 from xpt.finetune.heads.headed import HeadedConfig, HeadedModel
 from xpt.program.errors import XPTError
 
-MODEL_CODE = (modeling_xpt, modeling_trelm, transformers)  # where classes of models are looked for
+# Where classes of models are looked for.
+MODEL_CODE = (modeling_xpt, modeling_trelm, modeling_xpt_modernbert, transformers)
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

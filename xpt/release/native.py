@@ -30,7 +30,7 @@ from xpt.program.options import OptionParser, leading
 from xpt.program.script import main_of
 from xpt.program.settings import option
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer
-from xpt.transplant.architectures import DECODERS
+from xpt.transplant.architectures import DECODERS, MODERNBERT
 from xpt.transplant.families import OLD_NAMES
 from xpt.transplant.native_model import STOCK_CLASSES, XPT_CLASSES, filled, from_native, to_native
 from xpt.transplant.parameter_groups import ADAPTER_CONFIG, ADAPTER_FOLDER
@@ -189,6 +189,11 @@ def _check_class(
         hint = "it is a stock RoBERTa already; --reverse true makes an XPT model of it"
     elif named[0] in {one.model.__name__ for one in DECODERS.values()}:
         hint = "a decoder is a stock model already, and loads without remote code as it is"
+    elif named[0] == MODERNBERT.model.__name__:
+        hint = (
+            "a stock ModernBERT only comes near it: xpt.transplant.modernbert_stock.export_stock says by how "
+            "much, on text that you give it, and writes it"
+        )
     else:
         hint = "what is not named loads with this package alone"
     raise XPTError(f"{folder}: is a {ascii(named[0])[1:-1]:.60}, not one of {', '.join(by_name)}; {hint}")

@@ -3,7 +3,9 @@
     weights         model.safetensors, or its shards and their index; adapter_model.safetensors
     configuration   config.json with the whole auto_map; adapter_config.json; generation_config.json
     code            configuration_xpt.py and modeling_xpt.py as this package has them, for XPT models;
-                    with configuration_trelm.py and modeling_trelm.py for a TreLM; none for a decoder
+                    with configuration_trelm.py and modeling_trelm.py for a TreLM, with
+                    configuration_xpt_modernbert.py and modeling_xpt_modernbert.py around a ModernBERT; none
+                    for a decoder
     tokenizer       tokenizer.json and what lies beside it
     README.md       the card, and .eval_results/
     results         results.json without this machine's folders; loss.png, scores.png

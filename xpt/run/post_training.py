@@ -234,6 +234,7 @@ class PostTraining:
             self.recipe.training.seed,
             self.recipe.phases.packing,
             self.word_starts,
+            0 if architecture_of(self.model.config.model_type).layout.is_rotary else None,
         )
         others = self.text.bilingual if set(phase.turns) != {TARGET} else None
         return others.collator(own, set(phase.turns)) if others else own

@@ -21,8 +21,8 @@ from xpt.program.files import check_writable, write_folder_atomically
 from xpt.program.manifest import is_whole, write_manifest
 from xpt.recipe.recipe import Recipe
 from xpt.run.bilingual import Bilingual, OtherLanguage, check_bilingual, prepare_bilingual
-from xpt.run.causal import check_causal
 from xpt.run.start import check_start, fit_scale, output_bias, start_embeddings
+from xpt.run.unserved import check_causal, check_modernbert
 from xpt.run.vocabulary import keeps_vocabulary, ready_tokenizer
 from xpt.text.corpus import Corpus, build_corpus
 from xpt.text.encoding import EncodedSentences, encode_sentences
@@ -37,7 +37,7 @@ from xpt.text.special_tokens import SpecialIds
 from xpt.text.tokenizer import load_tokenizer, save_tokenizer, tokenizer_fingerprint
 from xpt.text.tokenizer_training import train_tokenizer
 from xpt.training.evaluation import unigram_log_probs
-from xpt.transplant.architectures import CLM
+from xpt.transplant.architectures import CLM, MODERNBERT, architecture_around
 from xpt.transplant.embeddings import MAX_TOKENS
 from xpt.transplant.source import Source, TransplantSettings, check_transplant, transplant
 
@@ -282,6 +282,8 @@ def check_source(recipe: Recipe, source: Source) -> None:
         )
     keeps_vocabulary(recipe, source)
     recipe.planned_phases(objective=source.objective)
+    if architecture_around(source.family, recipe.source.architecture) is MODERNBERT:
+        check_modernbert(recipe)
 
 
 def prepare_model(

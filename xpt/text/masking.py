@@ -62,6 +62,8 @@ class MLMCollator:
     With packing, sentences of a row never see each other: `attention_mask` is boolean, block-diagonal, of
     shape (batch, 1, length, length), and positions restart at each sentence.
 
+    The first is `first_position`, or where that is None RoBERTa's, which counts from the padding's id on.
+
     With `word_starts`, (vocab_size,) booleans, the pieces of a word are chosen together, as in BERT's
     whole-word masking of 2019: a word with the probability `mlm_probability`, so that the share of tokens
     is that too. What becomes of each chosen piece is drawn for it alone.
@@ -72,6 +74,7 @@ class MLMCollator:
     seed: int
     packing: bool
     word_starts: np.ndarray | None = field(default=None, repr=False)
+    first_position: int | None = None
     _ordinary: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,8 +92,9 @@ class MLMCollator:
         if self.packing:
             seen = torch.from_numpy(segment)
             batch["attention_mask"] = seen[:, None, :, None] == seen[:, None, None, :]
+            first = special.pad + 1 if self.first_position is None else self.first_position
             batch["position_ids"] = torch.from_numpy(
-                np.where(segment > 0, position + special.pad + 1, special.pad)
+                np.where(segment > 0, position + first, max(first - 1, 0))
             )
         else:
             batch["attention_mask"] = torch.from_numpy((segment > 0).astype(np.int64))

@@ -165,8 +165,10 @@ def predictions(
         asked = labels[:, 1:] != IGNORE_INDEX
         return model(**inputs).logits[:, :-1][asked], labels[:, 1:][asked]
     # The head is applied to the masked positions alone: the same numbers, without the full logits.
-    hidden, labels, _ = gather_predicted(model.roberta(**inputs).last_hidden_state, labels)
-    return model.lm_head(hidden), labels
+    hidden, labels, _ = gather_predicted(model.base_model(**inputs).last_hidden_state, labels)
+    if hasattr(model, "lm_head"):
+        return model.lm_head(hidden), labels
+    return model.decoder(model.head(hidden)), labels  # a ModernBERT's
 
 
 def _summed_loss(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from transformers.models.modernbert.modeling_modernbert import ModernBertAttention
 
 from xpt.program.errors import XPTError
 from xpt.training.parts import within
@@ -47,6 +48,9 @@ def training_dropout(model: nn.Module, p: float | None = None, frozen: bool = Tr
     """
     dropouts = {name: module for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
     before = {module: module.p for module in dropouts.values()}
+    # What a ModernBERT drops of its attention is no module.
+    attending = [module for module in model.modules() if isinstance(module, ModernBertAttention)]
+    attention_before = {module: module.attention_dropout for module in attending}
     for name, module in dropouts.items() if p is not None else ():
         if ".lora_dropout." not in name:
             module.p = p
@@ -55,8 +59,12 @@ def training_dropout(model: nn.Module, p: float | None = None, frozen: bool = Tr
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             for dropout in before.keys() & set(module.modules()):
                 dropout.p = 0.0
+            for attention in attention_before.keys() & set(module.modules()):
+                attention.attention_dropout = 0.0
     try:
         yield
     finally:
         for module, probability in before.items():
             module.p = probability
+        for attention, probability in attention_before.items():
+            attention.attention_dropout = probability

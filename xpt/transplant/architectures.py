@@ -2,8 +2,9 @@
 
 A row says which class the result is, how its text is predicted, where embeddings, layers, final norm and
 output matrix stand, what a new layer is, and how such a layer becomes an identity. Sources of RoBERTa's
-families (`families`) all become the first row's; a decoder becomes a stock model of its own class, in which
-Implicit Translation Layers are ordinary layers that the configuration counts.
+families (`families`) all become the first row's, a ModernBERT a model of a row of its own; a decoder becomes
+a stock model of its own class, in which Implicit Translation Layers are ordinary layers that the
+configuration counts.
 """
 
 import sys
@@ -17,8 +18,10 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from configuration_trelm import TreLMRobertaConfig
 from configuration_xpt import XPTRobertaConfig
+from configuration_xpt_modernbert import XPTModernBertConfig
 from modeling_trelm import TreLMRobertaForMaskedLM
 from modeling_xpt import XPTRobertaForMaskedLM
+from modeling_xpt_modernbert import XPTModernBertForMaskedLM
 
 ArchitectureName = Literal["xpt", "trelm"]
 MLM, CLM = "mlm", "clm"  # masked, or each token from those before it
@@ -36,6 +39,9 @@ class Layout:
         is_pre_norm: whether a layer that adds nothing is an exact identity; RoBERTa's still normalizes.
         norm_start: the weight of a norm that scales nothing.
         old_head: what files call the output matrix beside the class's own name for it.
+        head: of a masked language model, what stands before the tensors of its LM-head transform.
+        output_bias: of a masked language model.
+        is_rotary: whether positions are turns from 0 on; RoBERTa's are rows of a table, behind the padding's.
     """
 
     words: str
@@ -44,6 +50,9 @@ class Layout:
     is_pre_norm: bool = True
     norm_start: float = 1.0
     old_head: str = "lm_head.weight"
+    head: str = "lm_head."
+    output_bias: str = "lm_head.bias"
+    is_rotary: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,14 @@ _ROBERTA = Layout(
     "roberta.encoder.layer.",
     ("attention.output.dense.", "output.dense."),
     is_pre_norm=False,
+    is_rotary=False,
+)
+_MODERNBERT = Layout(
+    "model.embeddings.tok_embeddings.weight",
+    "model.layers.",
+    ("attn.Wo.", "mlp.Wo."),
+    head="head.",
+    output_bias="decoder.bias",
 )
 _LLAMA = Layout("model.embed_tokens.weight", "model.layers.", ("self_attn.o_proj.", "mlp.down_proj."))
 _GEMMA = replace(_LLAMA, norm_start=0.0)  # its norms multiply by 1 + weight
@@ -106,6 +123,16 @@ _ALL = (
     Architecture("trelm", TreLMRobertaConfig, TreLMRobertaForMaskedLM, 0, _TRELM_CODE, _ROBERTA),  # Li et al.
 )
 ARCHITECTURES: dict[str, Architecture] = {one.name: one for one in _ALL}
+# Around a ModernBERT: the source's own class with layers before the norm of its embeddings.
+MODERNBERT = Architecture(
+    "xpt",
+    XPTModernBertConfig,
+    XPTModernBertForMaskedLM,
+    1,
+    ("configuration_xpt_modernbert", "modeling_xpt_modernbert", *_XPT_CODE),
+    _MODERNBERT,
+)
+_WITH_CODE = (*_ALL, MODERNBERT)
 
 
 def _decoder(stem: str, layout: Layout) -> Architecture:
@@ -126,11 +153,13 @@ DECODERS: dict[str, Architecture] = {
         _decoder("GPTNeoX", _NEOX),
     )
 }
+# Sources that are not said in RoBERTa's words but in their own, by model type.
+IN_OWN_WORDS = DECODERS | dict.fromkeys(("modernbert", MODERNBERT.model_type), MODERNBERT)
 
 
 def find_architecture(model_type: Any) -> Architecture | None:
     """That of a checkpoint that has code of ours, by what its config gives as `model_type`; else None."""
-    return next((one for one in _ALL if one.model_type == model_type), None)
+    return next((one for one in _WITH_CODE if one.model_type == model_type), None)
 
 
 def find_post_trained(config: Mapping[str, Any]) -> Architecture | None:
@@ -142,15 +171,18 @@ def find_post_trained(config: Mapping[str, Any]) -> Architecture | None:
 
 def architecture_of(model_type: str) -> Architecture:
     """That of a model, by its config's `model_type`. Raises `KeyError` for one that is none of ours."""
-    return ({one.model_type: one for one in _ALL} | DECODERS)[model_type]
+    return ({one.model_type: one for one in _WITH_CODE} | DECODERS)[model_type]
+
+
+def architecture_around(family: Any, name: ArchitectureName) -> Architecture:
+    """What is built around the layers of a source of a family, where the recipe says `name`."""
+    return IN_OWN_WORDS.get(family, ARCHITECTURES[name])
 
 
 def architecture_of_results(results: Mapping[str, Any]) -> Architecture:
     """That of a run of post-training, by its results; those of earlier releases do not say, and knew one."""
-    report = results["transplant"]
-    if report.get("objective") == CLM:
-        return DECODERS[results["source"]["family"]]
-    return ARCHITECTURES[report.get("architecture", "xpt")]
+    name = results["transplant"].get("architecture", "xpt")
+    return architecture_around(results.get("source", {}).get("family"), name)
 
 
 def is_causal(config: Any) -> bool:

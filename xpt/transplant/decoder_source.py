@@ -120,20 +120,25 @@ class DecoderNames:
                 shapes[key.replace(first, f"{self.architecture.layout.layers}{layer}.")] = self.shapes[key]
         if self.head in tensors:
             shapes[str(self.head)] = self.head_shape
-        missing = sorted(shapes.keys() - tensors.keys())
-        if missing:
+        check_tensors(tensors, shapes, name)
+
+
+def check_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], name: str) -> None:
+    """Raise `XPTError` unless a source's tensors have these names and shapes, no other, and are finite."""
+    missing = sorted(shapes.keys() - tensors.keys())
+    if missing:
+        raise XPTError(
+            f"source {name!r} lacks {missing[0]} ({len(missing)} of {len(shapes)} tensors are missing); "
+            "get the whole checkpoint"
+        )
+    for key, tensor in tensors.items():
+        shown = ascii(key)[1:-1][:100]
+        if key not in shapes:
+            raise XPTError(f"source {name!r} holds {shown}, which its {CONFIG} does not describe")
+        if tensor.shape != shapes[key]:
             raise XPTError(
-                f"source {name!r} lacks {missing[0]} ({len(missing)} of {len(shapes)} tensors are missing); "
-                "get the whole checkpoint"
+                f"source {name!r}: {shown} has the shape {tuple(tensor.shape)}, "
+                f"but its {CONFIG} describes {tuple(shapes[key])}; get the checkpoint again"
             )
-        for key, tensor in tensors.items():
-            shown = ascii(key)[1:-1][:100]
-            if key not in shapes:
-                raise XPTError(f"source {name!r} holds {shown}, which its {CONFIG} does not describe")
-            if tensor.shape != shapes[key]:
-                raise XPTError(
-                    f"source {name!r}: {shown} has the shape {tuple(tensor.shape)}, "
-                    f"but its {CONFIG} describes {tuple(shapes[key])}; get the checkpoint again"
-                )
-            if not torch.isfinite(tensor).all():
-                raise XPTError(f"source {name!r}: {shown} holds values that are not finite; get it again")
+        if not torch.isfinite(tensor).all():
+            raise XPTError(f"source {name!r}: {shown} holds values that are not finite; get it again")

@@ -259,7 +259,6 @@ REFUSED: dict[str, str] = {
     "mbart": _PRE_NORM,
     "megatron-bert": _PRE_NORM,
     "mobilebert": "squeezes each layer through a bottleneck",
-    "modernbert": _ROTARY,
     "mpnet": _RELATIVE,
     "mra": _APPROXIMATE,
     "nomic_bert": _ROTARY,

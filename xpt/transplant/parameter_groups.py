@@ -5,7 +5,9 @@ from typing import Any
 
 from peft.utils import CONFIG_NAME
 
-_STOCK_LAYER = "layers.{}"  # of a decoder, in which ITLs are layers as others are
+from xpt.transplant.architectures import is_causal
+
+_LAYER = "layers.{}"  # in a decoder ITLs are layers as others are
 # The first pattern that matches a parameter's name gives its group; a dotted group belongs to its stem.
 GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\.lora_[AB]\.", "lora"),
@@ -18,9 +20,15 @@ GROUP_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\.encoder\.layer\.(\d+)\.", "encoder.{}"),
     (r"^lm_head\.(?:dense|layer_norm)\.", "lm_head_transform"),
     (r"^lm_head\.(?:decoder\.)?bias$", "lm_head_bias"),
+    # A ModernBERT's names, then a decoder's.
+    (r"\.embeddings\.tok_embeddings\.", "word_embeddings"),
+    (r"\.embeddings\.norm\.", "source_embeddings.norm"),
+    (r"^model\.final_norm\.", "encoder.norm"),
+    (r"^head\.(?:dense|norm)\.", "lm_head_transform"),
+    (r"^decoder\.bias$", "lm_head_bias"),
     (r"^(?:lm_head|embed_out)\.weight$", "output_embeddings"),
     (r"^\w+\.(?:norm|final_layer_norm)\.", "final_norm"),
-    (r"^\w+\.layers\.(\d+)\.", _STOCK_LAYER),
+    (r"^\w+\.layers\.(\d+)\.", _LAYER),
 )
 XPT_GROUPS = ("word_embeddings", "source_embeddings", "itl", "encoder", "lm_head_transform", "lm_head_bias")
 GROUPS = (*XPT_GROUPS, "language_embeddings", "tri")  # with those of a TreLM
@@ -39,7 +47,7 @@ def parameter_group(name: str, config: Any = None) -> str:
     """
     for pattern, group in GROUP_PATTERNS:
         match = re.search(pattern, name)
-        if match and group == _STOCK_LAYER:
+        if match and group == _LAYER:
             return _of_layer(int(match[1]), config)
         if match:
             return group.format(*match.groups())
@@ -47,7 +55,9 @@ def parameter_group(name: str, config: Any = None) -> str:
 
 
 def _of_layer(number: int, config: Any) -> str:
-    """Of a stock model's layer the group that it is: the first ones and the last ones are ITLs."""
+    """Of a numbered layer the group that it is; of a decoder's the first ones and the last ones are ITLs."""
+    if config is None or not is_causal(config):
+        return f"encoder.{number}"
     first = getattr(config, "num_itl_in", 0)
     last = config.num_hidden_layers - getattr(config, "num_itl_out", 0)
     if first <= number < last:

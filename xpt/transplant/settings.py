@@ -38,8 +38,8 @@ class TransplantSettings:
         "auto",
         "Start of the ITLs: an XPT source's own, else random (auto); random (P21); random with small outputs "
         "(near_identity), or with none (zero_output), so that only LayerNorms behind them do anything (as in "
-        "LLaMA Pro, Wu et al. 2024); exactly nothing (identity: decoders, which have no norm there); or "
-        "copies of the nearest layer (copy).",
+        "LLaMA Pro, Wu et al. 2024); exactly nothing (identity: decoders and ModernBERT, which have no norm "
+        "there); or copies of the nearest layer (copy).",
     )
     lm_head_init: Literal["auto", "copy", "random"] = option(
         "auto",

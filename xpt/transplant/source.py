@@ -3,7 +3,8 @@
 Layers, position rows and, where it computes the same, the LM-head transform are copied byte for byte. Word
 embeddings, ITLs and the output bias are new, unless the source is post-trained already: its own are kept.
 Every new tensor is drawn from a generator of its own, seeded by (seed, name), so that it depends on nothing
-else that happens in the process. A decoder becomes a stock model of its own class (`decoder`).
+else that happens in the process. A decoder becomes a stock model of its own class (`decoder`), a ModernBERT
+one with layers before the norm of its embeddings (`modernbert`).
 """
 
 from typing import Any
@@ -19,15 +20,19 @@ from xpt.transplant.architectures import (
     ARCHITECTURES,
     CLM,
     ITL_COUNTS,
+    MODERNBERT,
     Layout,
+    architecture_around,
     architecture_of,
 )
 from xpt.transplant.decoder import layer_copies, layer_slots, new_decoder, outer_copies
 from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.families import SHARED_FIELDS
-from xpt.transplant.parameter_groups import DECODER_GROUPS, GROUPS, parameter_group
+from xpt.transplant.modernbert import draw_like_modernbert, modernbert_config, modernbert_copies
+from xpt.transplant.parameter_groups import parameter_group
+from xpt.transplant.report import HEAD_ACTIVATION, LANGUAGE_FIELDS, format_report, transplant_report
 from xpt.transplant.settings import OUTPUT_SCALES, TransplantSettings
-from xpt.transplant.source_checkpoint import ITLS, LANGUAGES, POSITIONS, TRI, WORDS, Source, open_source
+from xpt.transplant.source_checkpoint import ITLS, POSITIONS, TRI, WORDS, Source, open_source
 
 __all__ = [
     "Source",
@@ -38,10 +43,7 @@ __all__ = [
     "transplant",
 ]
 
-OUTPUT_PROJECTION = "output.dense.weight"  # of attention and feed-forward alike
 NUM_ITLS = ITL_COUNTS
-LANGUAGE_FIELDS = ("num_languages", "default_language")  # of a TreLM
-HEAD_ACTIVATION = "gelu"  # of our LM head, whatever the layers do
 
 
 def transplant(
@@ -63,12 +65,18 @@ def transplant(
     layers = check_transplant(source, settings)
     if source.objective == CLM:
         return _decoder(source, settings, special, layers, word_embeddings, output_embeddings)
-    config = _config(source, settings, special, layers)
+    kind = architecture_around(source.family, settings.architecture)
+    config: Any
+    if kind is MODERNBERT:
+        config = modernbert_config(source, special, layers, _itl_counts(source, settings))
+        copies = modernbert_copies(source, settings, config, _keeps_itls(source, settings))
+    else:
+        config = _config(source, settings, special, layers)
+        copies = _copies(source, settings, config)
     with torch.random.fork_rng(devices=[]):
-        model = ARCHITECTURES[settings.architecture].model(config)
-    copies = _copies(source, settings, config)
+        model = kind.model(config)
     if word_embeddings is None:
-        copies |= _vocabulary(source, special)
+        copies |= _vocabulary(source, special, kind.layout)
     origin: dict[str, str] = {}
     with torch.no_grad():
         for name, tensor in model.named_parameters():
@@ -78,14 +86,13 @@ def transplant(
                 tensor = tensor[special.pad + 1 :]
             if name in copies:
                 tensor.copy_(copies[name])
-            elif name.endswith(WORDS) and word_embeddings is not None:
+            elif name == kind.layout.words and word_embeddings is not None:
                 tensor.copy_(word_embeddings)
-            elif name == "lm_head.bias":
+            elif name == kind.layout.output_bias:
                 tensor.copy_(output_bias if output_bias is not None else torch.zeros_like(tensor))
             else:
-                kind = ARCHITECTURES[settings.architecture]
                 _start_new(tensor, name, settings, config, kind.layout)
-    return model, _report(source, settings, model, origin)
+    return model, transplant_report(source, settings, model, origin, _keeps_itls(source, settings))
 
 
 def _decoder(
@@ -118,12 +125,15 @@ def _decoder(
                 tensor.copy_(start)
             else:
                 _start_new(tensor, name, settings, model.config, layout)
-    return model, _report(source, settings, model, origin)
+    return model, transplant_report(source, settings, model, origin, _keeps_itls(source, settings))
 
 
 def _start_new(tensor: Tensor, name: str, settings: TransplantSettings, config: Any, layout: Layout) -> None:
     """Draw a new tensor; those by which an ITL adds to its input are scaled as its start says."""
-    draw_new(tensor, name, settings.seed, config.initializer_range, layout.norm_start)
+    if layout is MODERNBERT.layout:
+        draw_like_modernbert(tensor, name, settings.seed, config)
+    else:
+        draw_new(tensor, name, settings.seed, config.initializer_range, layout.norm_start)
     of_itl = parameter_group(name, config).startswith("itl.")
     if of_itl and any(name.endswith(f".{output}weight") for output in layout.outputs):
         tensor.mul_(OUTPUT_SCALES.get(settings.itl_init, 1.0))
@@ -133,12 +143,18 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
     """How many layers are kept. Raises `XPTError` for settings the source cannot serve."""
     have = source.config.num_hidden_layers
     causal = source.objective == CLM
+    kind = architecture_around(source.family, settings.architecture)
     if causal and settings.architecture != "xpt":
         raise XPTError(
             f"--architecture {settings.architecture} is for encoders, and source {source.name} is a decoder; "
             "leave it out"
         )
-    if settings.itl_init == "identity" and not causal:
+    if kind is MODERNBERT and settings.architecture != "xpt":
+        raise XPTError(
+            f"--architecture {settings.architecture} stands on RoBERTa's positions, and source {source.name} "
+            "is a ModernBERT, which has none; leave it out"
+        )
+    if settings.itl_init == "identity" and not kind.layout.is_pre_norm:
         raise XPTError(
             "--itl_init identity, but RoBERTa's layers normalize behind each sum, so that none is an "
             "identity; give zero_output, which leaves the norms alone"
@@ -153,22 +169,22 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
             f"--architecture trelm has a layer between two halves, and {layers} layers have none; "
             "give an even --source_num_layers"
         )
-    if source.is_xpt and not causal and source.family != ARCHITECTURES[settings.architecture].model_type:
-        kind = architecture_of(source.family)
+    if source.is_xpt and not causal and source.family != kind.model_type:
+        own = architecture_of(source.family)
         raise XPTError(
             f"--architecture {settings.architecture}, but source {source.name} is of the family "
-            f"{source.family} and goes on as such: give --architecture {kind.name}, or an English encoder"
+            f"{source.family} and goes on as such: give --architecture {own.name}, or an English encoder"
         )
     for part in ("lm_head_init", "itl_init"):
         if getattr(settings, part) == "copy" and not settings.copies_layers:
             raise XPTError(f"--{part} copy contradicts --layers_init random, which copies nothing")
     for side in NUM_ITLS:
-        given, own = getattr(settings, side), getattr(source.config, side, 0)
+        given, kept = getattr(settings, side), getattr(source.config, side, 0)
         if given is not None and given < 0:
             raise XPTError(f"--{side} is {given}; give 0 or more")
-        if _keeps_itls(source, settings) and given not in (None, own):
+        if _keeps_itls(source, settings) and given not in (None, kept):
             raise XPTError(
-                f"--{side} is {given}, but the ITLs of source {source.name} are kept and are {own}; "
+                f"--{side} is {given}, but the ITLs of source {source.name} are kept and are {kept}; "
                 "leave it out, or give --itl_init random for new ones"
             )
     return layers
@@ -246,11 +262,11 @@ def _copies_head(source: Source, settings: TransplantSettings) -> bool:
     return settings.lm_head_init == "copy" or (settings.lm_head_init == "auto" and same)
 
 
-def _vocabulary(source: Source, special: SpecialTokens) -> dict[str, Tensor]:
+def _vocabulary(source: Source, special: SpecialTokens, layout: Layout) -> dict[str, Tensor]:
     """The source's word embeddings and output bias."""
-    kept = {f"roberta.{WORDS}": _rows(source, source.word_embeddings, special)}
+    kept = {layout.words: _rows(source, source.word_embeddings, special)}
     if source.output_bias is not None:
-        kept["lm_head.bias"] = source.output_bias[: special.vocab_size]
+        kept[layout.output_bias] = source.output_bias[: special.vocab_size]
     return kept
 
 
@@ -271,65 +287,3 @@ def draw_new(tensor: torch.Tensor, name: str, seed: int, std: float, norm_start:
         tensor.normal_(0.0, std, generator=seeded_generator(seed, name))
     else:
         tensor.fill_(0.0 if name.endswith("bias") else norm_start)
-
-
-def _report(
-    source: Source, settings: TransplantSettings, model: Any, origin: dict[str, str]
-) -> dict[str, Any]:
-    causal = source.objective == CLM
-    groups = {group: {"copied": 0, "new": 0} for group in (DECODER_GROUPS if causal else GROUPS)}
-    for name, tensor in model.named_parameters():
-        groups[parameter_group(name, model.config).split(".")[0]][origin[name]] += tensor.numel()
-    itls = model.config.num_itl_in + model.config.num_itl_out
-    return {
-        "architecture": settings.architecture,
-        **({"objective": CLM} if causal else {}),
-        "layers": model.config.num_hidden_layers - (itls if causal else 0),
-        "layers_copied": settings.copies_layers,
-        "num_itl_in": model.config.num_itl_in,
-        "num_itl_out": model.config.num_itl_out,
-        "groups": groups,
-        "lm_head_transform_is_new": origin.get("lm_head.dense.weight") == "new",
-        "notes": _notes(source, settings, origin),
-        **{name: getattr(model.config, name) for name in LANGUAGE_FIELDS if hasattr(model.config, name)},
-    }
-
-
-def _notes(source: Source, settings: TransplantSettings, origin: dict[str, str]) -> list[str]:
-    """What the table of copied and new parameters cannot say."""
-    if not settings.copies_layers:
-        return ["nothing is copied: a control of the source's shape (--layers_init random)"]
-    notes = []
-    if source.is_xpt:
-        parts = {"word embeddings": origin[architecture_of(source.family).layout.words]}
-        if "lm_head.bias" in origin:
-            parts["output bias"] = origin["lm_head.bias"]
-        if f"roberta.{LANGUAGES}" in origin:
-            parts |= {
-                "TRILayer": origin[f"roberta.{TRI}{OUTPUT_PROJECTION}"],
-                "language embeddings": origin[f"roberta.{LANGUAGES}"],
-            }
-        else:
-            parts["ITLs"] = "copied" if _keeps_itls(source, settings) else "new"
-        said = ", ".join(f"{part} {kind}" for part, kind in parts.items())
-        notes.append(f"the source is post-trained already: {said}")
-    if source.head is not None and source.lm_head_activation != HEAD_ACTIVATION:
-        differ = f"the LM head computes {HEAD_ACTIVATION}; in the source it was {source.lm_head_activation}"
-        copied = origin["lm_head.dense.weight"] == "copied"
-        notes.append(differ if copied else f"{differ}, so its transform is new")
-    return notes
-
-
-def format_report(report: dict[str, Any]) -> str:
-    """The report as a table."""
-    lines = [f"{'parameters':22}{'copied':>14}{'new':>14}"]
-    for group, counts in report["groups"].items():
-        lines.append(f"{group:22}{counts['copied']:>14,}{counts['new']:>14,}")
-    totals = [sum(counts[kind] for counts in report["groups"].values()) for kind in ("copied", "new")]
-    lines.append(f"{'all':22}{totals[0]:>14,}{totals[1]:>14,}")
-    started = report.get("embeddings")  # a run that began with an earlier release has no word of it
-    if started and started["method"] != "random":
-        rows = ", ".join(f"{count:,} {kind}" for kind, count in started["rows"].items() if count)
-        lines.append(f"word embeddings by {started['method']}: {rows}")
-        lines += [f"note: {note}" for note in started["notes"]]
-    return "\n".join([*lines, *(f"note: {note}" for note in report["notes"])])

@@ -2,7 +2,7 @@
 
 What passes through: `config.json` and safetensors, nothing else; no code of the source is run and no pickle
 opened. What comes out, a `Source`, speaks RoBERTa's words whatever its family, so the transplant need not
-know families; a decoder speaks its own class's.
+know families; a decoder and a ModernBERT speak their own class's.
 """
 
 import hashlib
@@ -17,9 +17,18 @@ from torch import Tensor
 
 from configuration_xpt import XPTRobertaConfig
 from xpt.program.errors import XPTError
-from xpt.transplant.architectures import ARCHITECTURES, CLM, DECODERS, MLM, find_architecture
+from xpt.transplant.architectures import (
+    ARCHITECTURES,
+    CLM,
+    DECODERS,
+    IN_OWN_WORDS,
+    MLM,
+    MODERNBERT,
+    find_architecture,
+)
 from xpt.transplant.decoder_source import DecoderNames, read_decoder_config
 from xpt.transplant.families import FAMILIES, POST_TRAINED
+from xpt.transplant.modernbert_source import ModernBertShapes, read_modernbert_config, rename
 from xpt.transplant.parameter_groups import ADAPTER_CONFIG
 from xpt.transplant.source_config import SUPPORTED, SourceConfig, read_config
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
@@ -46,10 +55,10 @@ class Source:
     Args:
         name: the folder or the Hub id.
         family: transformers' `model_type`.
-        config: in our words, whatever the family; a decoder's is its own, without its ITLs' layers.
+        config: in our words; a decoder's is its own, without its ITLs' layers, and so is a ModernBERT's.
         body: embeddings and layers (those that post-training added too) under RoBERTa's names without prefix;
-            of a decoder all there is, under its own names.
-        head: the LM-head transform under `dense.*` and `layer_norm.*`, or None.
+            of a decoder all there is, of a ModernBERT the backbone, under its own names.
+        head: the LM-head transform under `dense.*` and `layer_norm.*`, a ModernBERT's `norm.*`, or None.
         output_bias: of the LM head, (vocabulary,), or None.
         first_position: the row of the position table that the first token reads.
         lm_head_activation: what the LM head computes, by transformers' name.
@@ -66,7 +75,7 @@ class Source:
     """
 
     name: str
-    family: str  # a key of FAMILIES or DECODERS
+    family: str  # a key of FAMILIES or IN_OWN_WORDS
     config: Any
     body: dict[str, Tensor]
     head: dict[str, Tensor] | None
@@ -85,14 +94,14 @@ class Source:
     @property
     def is_xpt(self) -> bool:
         """Whether it is post-trained already: what was new then and its vocabulary can be kept."""
-        own = self.family in DECODERS and hasattr(self.config, "num_itl_in")
+        own = self.family in IN_OWN_WORDS and hasattr(self.config, "num_itl_in")
         return own or self.family in POST_TRAINED
 
     @property
     def word_embeddings(self) -> Tensor:
         """(source vocabulary, hidden)."""
-        decoder = DECODERS.get(self.family)
-        return self.body[decoder.layout.words if decoder else WORDS]
+        own = IN_OWN_WORDS.get(self.family)
+        return self.body[own.layout.words if own else WORDS]
 
     @property
     def output_embeddings(self) -> Tensor | None:
@@ -110,7 +119,7 @@ class Source:
     @property
     def positions(self) -> int:
         """How many tokens it reads at once."""
-        known = self.family in DECODERS
+        known = self.family in IN_OWN_WORDS
         return int(self.config.max_position_embeddings) if known else len(self.used_positions)
 
     def describe(self) -> dict[str, Any]:
@@ -148,8 +157,8 @@ def open_source(name_or_path: str | None, revision: str | None = None) -> Source
         raise XPTError("no source: give --source_model_name_or_path, an English encoder's Hub id or folder")
     files = SourceFiles(str(name_or_path), revision)
     raw = files.read_json(CONFIG)
-    if isinstance(raw.get("model_type"), str) and raw["model_type"] in DECODERS:
-        return _open_decoder(files, raw)
+    if isinstance(raw.get("model_type"), str) and raw["model_type"] in IN_OWN_WORDS:
+        return _open_decoder(files, raw) if raw["model_type"] in DECODERS else _open_modernbert(files, raw)
     described = read_config(raw, files.name)
     if described.family in POST_TRAINED:
         _refuse_adapters(files)
@@ -184,6 +193,21 @@ def _open_decoder(files: SourceFiles, raw: dict[str, Any]) -> Source:
     return Source(
         files.name, raw["model_type"], config, body, None, None, 0, "", _sha256(body, None), files.commit,
         names.head,
+    )  # fmt: skip
+
+
+def _open_modernbert(files: SourceFiles, raw: dict[str, Any]) -> Source:
+    _refuse_adapters(files)
+    config, layout = read_modernbert_config(raw, files.name), MODERNBERT.layout
+    expected = ModernBertShapes(config, files.name)  # before any large file is fetched
+    tensors = _read_tensors(files.weights(), rename, files.name)
+    expected.check(tensors, files.name)
+    sha256, bias = _sha256(tensors, None), tensors.pop(layout.output_bias, None)
+    stored_head = [name for name in tensors if name.startswith(layout.head)]
+    head = {name.removeprefix(layout.head): tensors.pop(name) for name in stored_head}
+    return Source(
+        files.name, raw["model_type"], config, tensors, head or None, bias, 0, config.classifier_activation,
+        sha256, files.commit,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from xpt.transplant.families import FAMILIES, POST_TRAINED, REFUSED
 from xpt.transplant.source_files import CONFIG, one_line
 
 SUPPORTED = (
-    f"supported are encoders of the families {', '.join(FAMILIES)}, and decoders of the types "
+    f"supported are encoders of the families {', '.join(FAMILIES)}, modernbert, and decoders of the types "
     f"{', '.join(DECODERS)}"
 )
 POSITIVE = (
