@@ -165,10 +165,11 @@ def predictions(
         asked = labels[:, 1:] != IGNORE_INDEX
         return model(**inputs).logits[:, :-1][asked], labels[:, 1:][asked]
     # The head is applied to the masked positions alone: the same numbers, without the full logits.
-    hidden, labels, _ = gather_predicted(model.base_model(**inputs).last_hidden_state, labels)
+    backbone = model.roberta if hasattr(model, "roberta") else model.model  # the latter is a ModernBERT's
+    hidden, labels, _ = gather_predicted(backbone(**inputs).last_hidden_state, labels)
     if hasattr(model, "lm_head"):
         return model.lm_head(hidden), labels
-    return model.decoder(model.head(hidden)), labels  # a ModernBERT's
+    return model.decoder(model.head(hidden)), labels
 
 
 def _summed_loss(
