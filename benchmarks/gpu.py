@@ -190,7 +190,8 @@ def final_loss(folder: Path) -> float:
 
 def measure(asked: Arguments, flags: Sequence[str]) -> str:
     """All parts, each kept as soon as there is a figure; what is printed last."""
-    del flags
+    if flags:
+        raise XPTError(f"{flags[0]}: nothing is told to train_xpt.py here; leave out -- and what follows")
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(asked, Path(folder), time.monotonic() + 60 * asked.minutes)

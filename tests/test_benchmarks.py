@@ -148,11 +148,12 @@ def test_the_gpu_benchmark_measures_all_its_parts_on_a_cpu_too(tmp_path):
     assert min(row["tokens_per_second"] for row in parts["speed, tiny"]["results"].values()) > 0
 
 
-def test_the_gpu_benchmark_refuses_what_it_cannot_measure():
-    command = [sys.executable, str(REPO / "benchmarks" / "gpu.py"), "--models", "base", "huge"]
+@pytest.mark.parametrize("flags", [("--models", "base", "huge"), ("--", "--dropout")])
+def test_the_gpu_benchmark_refuses_what_it_cannot_measure(flags):
+    command = [sys.executable, str(REPO / "benchmarks" / "gpu.py"), *flags]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "huge" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert flags[-1] in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.parametrize(

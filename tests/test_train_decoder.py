@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from alone import WITHOUT_THE_PACKAGE, run_alone
-from tiny_decoders import COMMON, decoder_source
+from tiny_decoders import COMMON, KINDS, decoder_source, random_decoder, some_ids
 from tiny_runs import assert_equal_runs, run, stop_after, weights
 
 from train_xpt import main
@@ -13,6 +13,7 @@ from xpt.recipe.command_line import read_recipe
 from xpt.run.folder import Run
 from xpt.run.preparation import prepare_text
 from xpt.run.summary import summarize
+from xpt.training.trainable import training_dropout
 from xpt.transplant.parameter_groups import parameter_group
 from xpt.transplant.source_checkpoint import open_source
 
@@ -142,7 +143,7 @@ def test_a_decoder_goes_on_from_a_decoder(finished, options, tmp_path):
 
 REFUSED = {
     "whole_word_masking": ({"whole_word_masking": "true"}, "--whole_word_masking masks"),
-    "dropout": ({"dropout": 0.1}, "--dropout is for encoders"),
+    "dropout": ({"dropout": 0.1}, "--dropout above 0 is for encoders"),
     "mlm": ({"phases": '[{"name": "a", "train": "all", "steps": 1, "objective": "mlm"}]'}, "give clm"),
     "lora": (
         {"phases": '[{"name": "a", "train": "lora", "steps": 1, "lora": {"r": 2}}]'},
@@ -178,3 +179,13 @@ def test_a_dry_run_speaks_for_the_run(decoder_options, tmp_path, capsys):
     assert main([*decoder_options(), "--dry_run", "true", "--output_dir", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().out
     assert "output_embeddings" in told and "final_norm" in told and "NOT ENOUGH" not in told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_of_0_is_that_of_attention_too(kind):
+    model = random_decoder(kind, attention_dropout=0.5).train()
+    ids = some_ids(2, 12)
+    with torch.no_grad():
+        assert not torch.equal(model(ids).logits, model(ids).logits)
+        with training_dropout(model, 0.0):
+            assert torch.equal(model(ids).logits, model(ids).logits)

@@ -121,25 +121,36 @@ def test_layers_that_do_not_learn_drop_nothing_of_their_attention_either(frozen)
     assert set(usual.values()) == {0.3}
 
 
+def test_dropout_of_0_is_that_of_attention_too():
+    model = make_xpt(attention_dropout=0.3, mlp_dropout=0.2).train()
+    batch = {"input_ids": torch.arange(10, 26).reshape(2, 8)}
+    with torch.no_grad():
+        assert not torch.equal(model(**batch).logits, model(**batch).logits)
+        with training_dropout(model, 0.0):
+            assert torch.equal(model(**batch).logits, model(**batch).logits)
+        assert not torch.equal(model(**batch).logits, model(**batch).logits)
+
+
 ALONE = f"""{WITHOUT_THE_PACKAGE}
-import json, sys, torch
+import json, sys
+from safetensors.torch import save_file
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast
 tokenizer = PreTrainedTokenizerFast.from_pretrained(sys.argv[1])
 model = AutoModelForMaskedLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
 batch = tokenizer(["국회는 오늘 법을 <mask>.", "정부는"], padding=True, return_tensors="pt")
 batch.pop("token_type_ids", None)
-torch.save(model(**batch).logits.detach(), sys.argv[2])
+save_file({"logits": model(**batch).logits.detach()}, sys.argv[2])
 print(json.dumps([batch["input_ids"].tolist(), batch["attention_mask"].tolist(), type(model).__module__]))
 """
 
 
 def test_the_result_gives_equal_logits_where_this_package_is_not(finished, tmp_path):
-    (ids, mask, module), _ = run_alone(ALONE, tmp_path, finished, tmp_path / "logits.pt")
+    (ids, mask, module), _ = run_alone(ALONE, tmp_path, finished, tmp_path / "logits.safetensors")
     model, _ = load_fine_tuned(finished)
     assert type(model) is XPTModernBertForMaskedLM and module.startswith("transformers_modules.")
     with torch.no_grad():
         expected = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)).logits
-    assert torch.equal(torch.load(tmp_path / "logits.pt"), expected)
+    assert torch.equal(load_file(tmp_path / "logits.safetensors")["logits"], expected)
 
 
 def test_card_and_staging_are_of_its_own_code(finished, tmp_path):
@@ -193,7 +204,7 @@ def test_a_dry_run_speaks_for_the_run(modernbert_options, tmp_path, capsys):
 LORA = '[{"name": "a", "train": "lora", "steps": 1, "lora": {"r": 2}}]'
 CLM = '[{"name": "a", "train": "all", "steps": 1, "objective": "clm"}]'
 REFUSED = {
-    "dropout": ({"dropout": 0.1}, "--dropout is for RoBERTa's families"),
+    "dropout": ({"dropout": 0.1}, "--dropout above 0 is for RoBERTa's families"),
     "lora": ({"phases": LORA}, "lora is for RoBERTa's families"),
     "clm": ({"phases": CLM}, "objective clm is for decoders"),
     "trelm": ({"architecture": "trelm"}, "--architecture trelm stands on RoBERTa's positions"),

@@ -1,8 +1,8 @@
 """The model card of a checkpoint, from its results and its configuration: no number that was not measured.
 
 `model_card.md` is the card of a post-trained model and the frame of all others. `trelm.md` fills that frame
-for a TreLM, `decoder.md` for a decoder, and `fine_tuned.md` fills any of these for a model fine-tuned on a
-benchmark, with or without adapters.
+for a TreLM, `modernbert.md` for a ModernBERT, `decoder.md` for a decoder, and `fine_tuned.md` fills any of
+these for a model fine-tuned on a benchmark, with or without adapters.
 A stock RoBERTa that `xpt.release.native` exported has the card of the model it came from, which then says so
 and needs no remote code.
 """

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from xpt.program.formatting import wrap
+from xpt.run.fills import first_of_parts, is_shown
 from xpt.text.special_tokens import text_reader
 
 NEW_TOKENS = 24
@@ -33,18 +34,17 @@ def choose_beginnings(
         count: of parts.
         max_length: tokens of a sentence, special ones included.
     """
-    reader, found = text_reader(tokenizer), []
-    for part in range(count):
-        start, stop = (len(sentences) * edge // count for edge in (part, part + 1))
-        for sentence in sentences[start:stop]:
-            words = sentence.split()
-            if len(words) < 4 or not 12 <= len(reader.encode(sentence)) <= min(40, max_length):
-                continue
-            half = len(words) // 2
-            text, rest = " ".join(words[:half]), " ".join(words[half:])
-            found.append(Beginning(reader.encode(text).ids, text, rest))
-            break
-    return found
+    reader = text_reader(tokenizer)
+
+    def beginning(sentence: str) -> Beginning | None:
+        words = sentence.split()
+        if len(words) < 4 or not is_shown(len(reader.encode(sentence)), max_length):
+            return None
+        half = len(words) // 2
+        text = " ".join(words[:half])
+        return Beginning(reader.encode(text).ids, text, " ".join(words[half:]))
+
+    return first_of_parts(sentences, count, beginning)
 
 
 def go_on(model: Any, tokenizer: PreTrainedTokenizerFast, beginnings: Sequence[Beginning]) -> list[str]:

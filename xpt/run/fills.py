@@ -1,8 +1,9 @@
 """What a model fills in for masked words of held-out sentences: the reader's own test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import torch
 from tokenizers import Encoding
@@ -12,6 +13,7 @@ from xpt.program.formatting import wrap
 from xpt.text.special_tokens import text_reader
 
 CONTINUED = "##"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,34 @@ def choose_prompts(
         count: of parts of equal size; each gives its first such sentence, so that the documents differ.
         max_length: tokens of a sentence, special ones included.
     """
-    reader, prompts = text_reader(tokenizer), []
+    reader = text_reader(tokenizer)
+
+    def prompt(sentence: str) -> Prompt | None:
+        encoding = reader.encode(sentence)
+        words = _whole_words(sentence, encoding) if is_shown(len(encoding), max_length) else []
+        if not words or tokenizer.mask_token in sentence:  # which of two would be meant?
+            return None
+        position, begin, end = min(words, key=lambda word: abs(word[0] - len(encoding) // 2))
+        ids, shown = encoding.ids, f"{sentence[:begin]}{tokenizer.mask_token}{sentence[end:]}"
+        ids[position] = tokenizer.mask_token_id
+        return Prompt(ids, position, shown, sentence[begin:end])
+
+    return first_of_parts(sentences, count, prompt)
+
+
+def is_shown(tokens: int, max_length: int) -> bool:
+    """Whether a sentence of so many tokens is neither too short to say something nor too long to be read."""
+    return 12 <= tokens <= min(40, max_length)
+
+
+def first_of_parts(sentences: Sequence[str], count: int, make: Callable[[str], T | None]) -> list[T]:
+    """Of each of `count` equal parts what `make` gives for the first sentence of which it gives something."""
+    found: list[T] = []
     for part in range(count):
         start, stop = (len(sentences) * edge // count for edge in (part, part + 1))
-        for index in range(start, stop):
-            sentence, encoding = sentences[index], reader.encode(sentences[index])
-            words = _whole_words(sentence, encoding) if 12 <= len(encoding) <= min(40, max_length) else []
-            if words and tokenizer.mask_token not in sentence:  # which of two would be meant?
-                position, begin, end = min(words, key=lambda word: abs(word[0] - len(encoding) // 2))
-                ids, shown = encoding.ids, f"{sentence[:begin]}{tokenizer.mask_token}{sentence[end:]}"
-                ids[position] = tokenizer.mask_token_id
-                prompts.append(Prompt(ids, position, shown, sentence[begin:end]))
-                break
-    return prompts
+        made = (make(sentences[index]) for index in range(start, stop))
+        found += islice((one for one in made if one is not None), 1)
+    return found
 
 
 def _whole_words(sentence: str, encoding: Encoding) -> list[tuple[int, int, int]]:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
-from transformers.models.modernbert.modeling_modernbert import ModernBertAttention
 
 from xpt.program.errors import XPTError
 from xpt.training.parts import within
@@ -48,12 +47,15 @@ def training_dropout(model: nn.Module, p: float | None = None, frozen: bool = Tr
     """
     dropouts = {name: module for name, module in model.named_modules() if isinstance(module, nn.Dropout)}
     before = {module: module.p for module in dropouts.values()}
-    # What a ModernBERT drops of its attention is no module.
-    attending = [module for module in model.modules() if isinstance(module, ModernBertAttention)]
-    attention_before = {module: module.attention_dropout for module in attending}
-    for name, module in dropouts.items() if p is not None else ():
-        if ".lora_dropout." not in name:
-            module.p = p
+    # What a ModernBERT or a decoder drops of its attention is a number, no module.
+    numbers = {module: getattr(module, "attention_dropout", None) for module in model.modules()}
+    attention_before = {module: value for module, value in numbers.items() if isinstance(value, float)}
+    if p is not None:
+        for name, module in dropouts.items():
+            if ".lora_dropout." not in name:
+                module.p = p
+        for attention in attention_before:
+            attention.attention_dropout = p
     for module in model.modules() if not frozen else ():
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):

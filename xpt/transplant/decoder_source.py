@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig
 from xpt.program.errors import XPTError
 from xpt.transplant.architectures import DECODERS, ITL_COUNTS, Architecture
 from xpt.transplant.source_files import CONFIG, one_line
+from xpt.transplant.source_tensors import check_tensors
 
 # Fields by which older files say what `rope_parameters` and `layer_types` say today.
 OLDER_FIELDS = (
@@ -121,24 +122,3 @@ class DecoderNames:
         if self.head in tensors:
             shapes[str(self.head)] = self.head_shape
         check_tensors(tensors, shapes, name)
-
-
-def check_tensors(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], name: str) -> None:
-    """Raise `XPTError` unless a source's tensors have these names and shapes, no other, and are finite."""
-    missing = sorted(shapes.keys() - tensors.keys())
-    if missing:
-        raise XPTError(
-            f"source {name!r} lacks {missing[0]} ({len(missing)} of {len(shapes)} tensors are missing); "
-            "get the whole checkpoint"
-        )
-    for key, tensor in tensors.items():
-        shown = ascii(key)[1:-1][:100]
-        if key not in shapes:
-            raise XPTError(f"source {name!r} holds {shown}, which its {CONFIG} does not describe")
-        if tensor.shape != shapes[key]:
-            raise XPTError(
-                f"source {name!r}: {shown} has the shape {tuple(tensor.shape)}, "
-                f"but its {CONFIG} describes {tuple(shapes[key])}; get the checkpoint again"
-            )
-        if not torch.isfinite(tensor).all():
-            raise XPTError(f"source {name!r}: {shown} holds values that are not finite; get it again")

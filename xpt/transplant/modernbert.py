@@ -21,12 +21,13 @@ from xpt.transplant.embeddings import SpecialTokens
 from xpt.transplant.settings import TransplantSettings
 from xpt.transplant.source_checkpoint import Source
 
+SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id", "pad_token_id")
 OUTPUTS = (".Wo.weight", "head.dense.weight")  # which ModernBERT draws smaller, the deeper it is
 # What a source's class says of it beside what every configuration does; the vocabulary is the target's own.
 OWN_FIELDS = {field.name for field in fields(ModernBertConfig)} - {
     *(field.name for field in fields(PreTrainedConfig)),
-    *("vocab_size", "bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id", "pad_token_id"),
-    *("num_hidden_layers", "layer_types", "sparse_prediction"),
+    *SPECIAL_IDS,
+    *("vocab_size", "num_hidden_layers", "layer_types", "sparse_prediction"),
 }
 
 

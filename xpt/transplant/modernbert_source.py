@@ -10,8 +10,9 @@ from transformers import ModernBertConfig, PreTrainedConfig
 from configuration_xpt_modernbert import XPTModernBertConfig
 from xpt.program.errors import XPTError
 from xpt.transplant.architectures import ITL_COUNTS, MODERNBERT
-from xpt.transplant.decoder_source import SIZES, check_tensors
+from xpt.transplant.decoder_source import SIZES
 from xpt.transplant.source_files import CONFIG, one_line
+from xpt.transplant.source_tensors import check_tensors
 
 BASE = "model."  # what stands before the backbone's tensors, but not in a file of the backbone alone
 OF_BACKBONE = ("embeddings.", "itl_in.", "layers.", "itl_out.", "final_norm.")

@@ -24,9 +24,8 @@ from modeling_xpt import IGNORED_LABEL
 from modeling_xpt_modernbert import GLOBAL, XPTModernBertForMaskedLM
 from xpt.program.errors import XPTError
 from xpt.program.files import check_writable, write_folder_atomically
-from xpt.transplant.modernbert import OWN_FIELDS
+from xpt.transplant.modernbert import OWN_FIELDS, SPECIAL_IDS
 
-SPECIAL_IDS = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id", "pad_token_id")
 NO_WEIGHT = 1e-4  # a dimension that the norm blanks: nothing behind it reads what is there
 
 

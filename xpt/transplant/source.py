@@ -43,8 +43,6 @@ __all__ = [
     "transplant",
 ]
 
-NUM_ITLS = ITL_COUNTS
-
 
 def transplant(
     source: Source,
@@ -178,7 +176,7 @@ def check_transplant(source: Source, settings: TransplantSettings) -> int:
     for part in ("lm_head_init", "itl_init"):
         if getattr(settings, part) == "copy" and not settings.copies_layers:
             raise XPTError(f"--{part} copy contradicts --layers_init random, which copies nothing")
-    for side in NUM_ITLS:
+    for side in ITL_COUNTS:
         given, kept = getattr(settings, side), getattr(source.config, side, 0)
         if given is not None and given < 0:
             raise XPTError(f"--{side} is {given}; give 0 or more")
@@ -205,7 +203,7 @@ def _config(
         bos_token_id=special.bos,
         pad_token_id=special.pad,
         eos_token_id=special.eos,
-        **dict(zip(NUM_ITLS, _itl_counts(source, settings), strict=True)),
+        **dict(zip(ITL_COUNTS, _itl_counts(source, settings), strict=True)),
         **{name: getattr(source.config, name) for name in SHARED_FIELDS},
         **{name: getattr(source.config, name) for name in LANGUAGE_FIELDS if hasattr(source.config, name)},
     )
@@ -220,7 +218,7 @@ def _itl_counts(source: Source, settings: TransplantSettings) -> tuple[int, int]
         chosen = getattr(settings, side)
         return int(own if chosen is None else chosen)
 
-    return count(NUM_ITLS[0]), count(NUM_ITLS[1])
+    return count(ITL_COUNTS[0]), count(ITL_COUNTS[1])
 
 
 def _copies(source: Source, settings: TransplantSettings, config: XPTRobertaConfig) -> dict[str, Tensor]:

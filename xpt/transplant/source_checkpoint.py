@@ -32,6 +32,7 @@ from xpt.transplant.modernbert_source import ModernBertShapes, read_modernbert_c
 from xpt.transplant.parameter_groups import ADAPTER_CONFIG
 from xpt.transplant.source_config import SUPPORTED, SourceConfig, read_config
 from xpt.transplant.source_files import CONFIG, SourceFiles, one_line
+from xpt.transplant.source_tensors import check_tensors, printable
 
 WORDS, POSITIONS, TOKEN_TYPES = (
     f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
@@ -268,11 +269,11 @@ def _read_tensors(paths: list[Path], rename: Callable[[str], str | None], name: 
                 continue
             if tensor.dtype not in FLOATS:
                 raise XPTError(
-                    f"source {name!r}: {_printable(stored_name)} is {tensor.dtype}; "
+                    f"source {name!r}: {printable(stored_name)} is {tensor.dtype}; "
                     "give one that is not quantized"
                 )
             if key in tensors and not torch.equal(tensors[key], tensor.to(torch.float32)):  # else a tied one
-                raise XPTError(f"source {name!r} holds {_printable(key)} twice; get the checkpoint again")
+                raise XPTError(f"source {name!r} holds {printable(key)} twice; get the checkpoint again")
             tensors[key] = tensor.to(torch.float32, copy=True)  # not the file's memory, which may yet change
     return tensors
 
@@ -298,24 +299,7 @@ def _check_tensors(
         shapes |= {key: expected[key] for key in HEAD_TENSORS}
     if OUTPUT_BIAS in tensors:
         shapes[OUTPUT_BIAS] = expected[OUTPUT_BIAS]
-    missing = [key for key in shapes if key not in tensors]
-    if missing:
-        raise XPTError(
-            f"source {name!r} lacks {missing[0]} ({len(missing)} of {len(shapes)} tensors are missing); "
-            "get the whole checkpoint"
-        )
-    for key, tensor in tensors.items():
-        if key not in shapes:
-            raise XPTError(
-                f"source {name!r} holds {_printable(key)}, which its {CONFIG} does not describe; {SUPPORTED}"
-            )
-        if tensor.shape != shapes[key]:
-            raise XPTError(
-                f"source {name!r}: {key} has the shape {tuple(tensor.shape)}, "
-                f"but its {CONFIG} describes {tuple(shapes[key])}; get the checkpoint again"
-            )
-        if not torch.isfinite(tensor).all():
-            raise XPTError(f"source {name!r}: {key} holds values that are not finite; get it again")
+    check_tensors(tensors, shapes, name, SUPPORTED)
 
 
 def _fold_tables(tensors: dict[str, Tensor], described: SourceConfig) -> None:
@@ -332,8 +316,3 @@ def _sha256(tensors: dict[str, Tensor], output_bias: Tensor | None) -> str:
         digest.update(key.encode(errors="backslashreplace"))
         digest.update(tensor.numpy())
     return digest.hexdigest()
-
-
-def _printable(name: str) -> str:
-    """A tensor's name, which a stranger chose, fit for one line."""
-    return ascii(name)[1:-1][:100]
