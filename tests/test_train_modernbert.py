@@ -139,7 +139,7 @@ tokenizer = PreTrainedTokenizerFast.from_pretrained(sys.argv[1])
 model = AutoModelForMaskedLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
 batch = tokenizer(["국회는 오늘 법을 <mask>.", "정부는"], padding=True, return_tensors="pt")
 batch.pop("token_type_ids", None)
-save_file({"logits": model(**batch).logits.detach()}, sys.argv[2])
+save_file(dict(logits=model(**batch).logits.detach()), sys.argv[2])
 print(json.dumps([batch["input_ids"].tolist(), batch["attention_mask"].tolist(), type(model).__module__]))
 """
 

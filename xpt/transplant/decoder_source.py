@@ -116,7 +116,7 @@ class DecoderNames:
         """Raise `XPTError` unless `tensors` are all there, no other, of the right shape, and finite."""
         first = f"{self.architecture.layout.layers}0."
         shapes = {key: shape for key, shape in self.shapes.items() if not key.startswith(first)}
-        for key in self.shapes.keys() - shapes.keys():
+        for key in [key for key in self.shapes if key.startswith(first)]:
             for layer in range(min(self.layers, len(tensors))):  # one more than there are is enough
                 shapes[key.replace(first, f"{self.architecture.layout.layers}{layer}.")] = self.shapes[key]
         if self.head in tensors:

@@ -22,7 +22,7 @@ def check_tensors(
     `supported` is said where there is another: which sources have none.
     """
     more = f"; {supported}" if supported else ""
-    missing = sorted(shapes.keys() - tensors.keys())
+    missing = [key for key in shapes if key not in tensors]
     if missing:
         raise XPTError(
             f"source {name!r} lacks {missing[0]} ({len(missing)} of {len(shapes)} tensors are missing); "
